@@ -1,0 +1,60 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each does all its own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_FLAGS := --disable-pip-version-check --no-input -q
+
+.PHONY: help setup setup-dev system demo test check bench bench-smoke lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: .venv/.runtime ## make .venv with .venv/bin/swarm
+setup-dev: .venv/.dev ## the same, with the tools the tests need
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Swarmworks needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "Making .venv ..."
+	@$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements/runtime.lock pyproject.toml | .venv/bin/python
+	@echo "Installing what swarm needs ..."
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes -r requirements/runtime.lock
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.lock pyproject.toml | .venv/bin/python
+	@echo "Installing what swarm and its tests need ..."
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/.runtime
+
+system: ## the Debian packages the sandbox needs (installed when run as root on Debian, otherwise named)
+	@scripts/system-packages
+
+demo: setup system ## twelve agents build a sample application with the rehearsal model
+	@$(BIN)/swarm demo
+
+check: setup-dev ## lint, types, floors of the house
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-cache
+
+test: setup-dev system check ## every test
+	@$(BIN)/pytest
+
+bench: setup-dev system ## the measurements, with their peers, in one run
+	@$(BIN)/python -m bench
+
+bench-smoke: setup-dev system ## every benchmark once, small, to see that it runs
+	@$(BIN)/python -m bench --smoke
+
+lock: ## re-resolve the locks (needs uv)
+	@for set in runtime dev; do \
+	  uv pip compile pyproject.toml --group $$([ $$set = dev ] && echo dev || echo build) --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header -q -o requirements/$$set.lock; done
+
+clean: ## remove what setup and the demo made
+	@rm -rf .venv demo

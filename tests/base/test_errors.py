@@ -1,0 +1,16 @@
+from swarmworks.base.errors import InvalidDocumentError, Problem, SwarmworksError, by_code
+
+
+def test_every_class_has_a_code_of_its_own():
+    def walk(cls):
+        yield cls
+        for sub in cls.__subclasses__():
+            yield from walk(sub)
+
+    classes = list(walk(SwarmworksError))
+    assert len(by_code()) == len(classes)
+
+
+def test_a_document_reports_all_problems_in_line_order():
+    error = InvalidDocumentError("spec.yaml", [Problem(9, "late"), Problem(2, "early", mend="fix it")])
+    assert str(error) == "spec.yaml:2: early\n  mend: fix it\nspec.yaml:9: late"
