@@ -1,0 +1,23 @@
+"""An agent: a persistent identity with a role. Its record grows from its sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swarmworks.base.ids import AgentId
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """`kinds` are the task kinds it may take; `name` is unique in the project and the author of its commits."""
+
+    id: AgentId
+    name: str
+    role: str
+    kinds: frozenset[str]
+
+    @property
+    def email(self) -> str:
+        return f"{self.name}@agents.swarmworks.invalid"

@@ -1,0 +1,74 @@
+"""Gates: automated checks of a change. They fail closed: only `passed` lets a change through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class GateOutcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    COULD_NOT_RUN = "could_not_run"  # the tool, the environment or the sandbox: no fault of the change's
+    RAN_NOTHING = "ran_nothing"  # it ran and checked nothing: no evidence, so no pass
+    NOT_REQUIRED = "not_required"  # set by the plan per task kind, never by a result
+
+
+class GateStage(StrEnum):
+    CHANGE = "change"  # on the session's own tree, cheap, before the queue
+    CANDIDATE = "candidate"  # on the exact merged tree that would land
+
+
+@dataclass(frozen=True, slots=True)
+class GateDefinition:
+    """How one gate is run. Built-in gates (`scope`, `secrets`) have no command and run on the diff outside the sandbox;
+    all others run `command` by `sh -c` in the sandbox, in a copy of the tree, without network.
+
+    `reader` names how the outcome and the findings are read: `exit` (0 passed), `junit` and `coverage` (a report file
+    under `$SWARM_REPORTS`), `ruff`, `mypy` (their JSON output) or `lines` (`file:line: message` on stdout).
+    `cache` names a folder (relative to `$SWARM_CACHE`) that survives from one run of the gate to the next.
+    """
+
+    name: str
+    command: str | None
+    reader: str = "exit"
+    stages: frozenset[GateStage] = frozenset({GateStage.CANDIDATE})
+    timeout_s: float = 300.0
+    nothing_exit_codes: tuple[int, ...] = ()
+    floor: float | None = None
+    cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One concrete thing wrong, with enough to act on. `line` is 0 when it concerns the whole file."""
+
+    message: str
+    file: str = ""
+    line: int = 0
+    expected: str = ""
+    provided: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """`metrics` are numbers for the report (`tests`, `failed`, `coverage_percent`, ...); `log_tail` at most 4 KiB."""
+
+    gate: str
+    outcome: GateOutcome
+    summary: str
+    duration_s: float = 0.0
+    findings: tuple[Finding, ...] = ()
+    log_tail: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    cached: bool = False
+
+
+def lets_through(results: tuple[GateResult, ...], required: frozenset[str]) -> bool:
+    """True when every required gate has a result and each of them passed."""
+    passed = {result.gate for result in results if result.outcome is GateOutcome.PASSED}
+    return bool(required) and required <= passed

@@ -1,0 +1,24 @@
+"""A handoff: what a session tells the ones after it. Structured, bounded, and checked against the actual diff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """`outcome` is `submitted` or `nothing_to_do`. The rest is at most: done 2,000 characters, 200 files, `what` 300,
+    twenty notes and twenty risks of 500 each; what does not fit is not passed on.
+    """
+
+    outcome: str
+    done: str
+    changed: tuple[ChangedFile, ...] = ()
+    notes: tuple[str, ...] = ()  # what the next agent must know
+    risks: tuple[str, ...] = ()

@@ -1,0 +1,82 @@
+"""A session: one bounded run of an agent on one task, and how it can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from swarmworks.domain.table import TransitionTable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from swarmworks.base.ids import AccountId, AgentId, SessionId, SwarmId, TaskId, WorkerId
+
+
+class SessionState(StrEnum):
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class SessionEvent(StrEnum):
+    START = "start"
+    END = "end"
+
+
+SESSION_TABLE: TransitionTable[SessionState, SessionEvent] = TransitionTable(
+    name="session",
+    start=SessionState.CLAIMED,
+    moves={
+        (SessionState.CLAIMED, SessionEvent.START): SessionState.RUNNING,
+        (SessionState.CLAIMED, SessionEvent.END): SessionState.ENDED,
+        (SessionState.RUNNING, SessionEvent.END): SessionState.ENDED,
+    },
+)
+
+
+class SessionOutcome(StrEnum):
+    SUBMITTED = "submitted"
+    NOTHING_TO_DO = "nothing_to_do"
+    FAILED = "failed"
+    HANDED_OFF = "handed_off"  # the context was exhausted; a fresh session goes on from the summary
+    STOPPED = "stopped"  # a limit, named in the reason
+    LOST = "lost"  # its lease expired
+    KILLED = "killed"  # a person or a stopping swarm ended it; costs no attempt
+
+
+COSTS_AN_ATTEMPT = frozenset({SessionOutcome.FAILED, SessionOutcome.STOPPED})
+"""A lost, killed or handed-off session is no fault of the task's."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Caps of one session. None means that only the accounts above it bound it; time is always bounded."""
+
+    wall_s: float = 900.0
+    idle_s: float = 120.0  # no event and no model call for this long: stalled
+    tokens: int | None = None
+    cost_nano_usd: int | None = None
+    calls: int = 100
+    output_tokens_per_call: int = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    id: SessionId
+    swarm_id: SwarmId
+    task_id: TaskId
+    fence: int
+    attempt: int
+    agent_id: AgentId
+    worker_id: WorkerId
+    account_id: AccountId
+    model: str
+    state: SessionState
+    base_commit: str
+    claimed_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: SessionOutcome | None = None
+    reason: str | None = None

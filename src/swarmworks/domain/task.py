@@ -1,0 +1,98 @@
+"""A task of a running swarm: where it stands, and the only ways it can move.
+
+`done means landed`: a task ends in `landed` when its commit is on the integration branch, in `nothing_to_do` when the
+gates proved the unchanged tree, in `superseded` when another task carried its work, or in `cancelled` by a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from swarmworks.domain.table import TransitionTable
+
+if TYPE_CHECKING:
+    from swarmworks.base.ids import SwarmId, TaskId
+    from swarmworks.domain.plan import PlannedTask
+
+
+class TaskState(StrEnum):
+    WAITING = "waiting"
+    READY = "ready"
+    RUNNING = "running"
+    REVIEW = "review"
+    QUEUED = "queued"
+    LANDED = "landed"
+    NOTHING_TO_DO = "nothing_to_do"
+    BLOCKED = "blocked"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+
+
+class TaskEvent(StrEnum):
+    UNBLOCK = "unblock"  # the last dependency was satisfied
+    CLAIM = "claim"
+    SUBMIT = "submit"
+    APPROVE = "approve"
+    PROVE = "prove"  # the gates passed on the unchanged tree: there was nothing to do
+    LAND = "land"
+    REWORK = "rework"  # back to ready, with the rejection attached
+    EXHAUST = "exhaust"  # attempts used up, or it needs a person
+    RETRY = "retry"  # a person says: again
+    CANCEL = "cancel"
+    SUPERSEDE = "supersede"
+
+
+TASK_TABLE: TransitionTable[TaskState, TaskEvent] = TransitionTable(
+    name="task",
+    start=TaskState.WAITING,
+    moves={
+        (TaskState.WAITING, TaskEvent.UNBLOCK): TaskState.READY,
+        (TaskState.WAITING, TaskEvent.CANCEL): TaskState.CANCELLED,
+        (TaskState.WAITING, TaskEvent.SUPERSEDE): TaskState.SUPERSEDED,
+        (TaskState.READY, TaskEvent.CLAIM): TaskState.RUNNING,
+        (TaskState.READY, TaskEvent.EXHAUST): TaskState.BLOCKED,
+        (TaskState.READY, TaskEvent.CANCEL): TaskState.CANCELLED,
+        (TaskState.READY, TaskEvent.SUPERSEDE): TaskState.SUPERSEDED,
+        (TaskState.RUNNING, TaskEvent.SUBMIT): TaskState.REVIEW,
+        (TaskState.RUNNING, TaskEvent.REWORK): TaskState.READY,
+        (TaskState.RUNNING, TaskEvent.EXHAUST): TaskState.BLOCKED,
+        (TaskState.REVIEW, TaskEvent.APPROVE): TaskState.QUEUED,
+        (TaskState.REVIEW, TaskEvent.PROVE): TaskState.NOTHING_TO_DO,
+        (TaskState.REVIEW, TaskEvent.REWORK): TaskState.READY,
+        (TaskState.REVIEW, TaskEvent.EXHAUST): TaskState.BLOCKED,
+        (TaskState.QUEUED, TaskEvent.LAND): TaskState.LANDED,
+        (TaskState.QUEUED, TaskEvent.REWORK): TaskState.READY,
+        (TaskState.QUEUED, TaskEvent.EXHAUST): TaskState.BLOCKED,
+        (TaskState.BLOCKED, TaskEvent.RETRY): TaskState.READY,
+        (TaskState.BLOCKED, TaskEvent.CANCEL): TaskState.CANCELLED,
+        (TaskState.BLOCKED, TaskEvent.SUPERSEDE): TaskState.SUPERSEDED,
+    },
+)
+
+SATISFIED = frozenset({TaskState.LANDED, TaskState.NOTHING_TO_DO, TaskState.SUPERSEDED})
+"""States of a task that let the tasks depending on it start."""
+
+HOLDS_FILES = frozenset({TaskState.RUNNING, TaskState.REVIEW, TaskState.QUEUED})
+"""States in which a task holds its file claims: nobody else may write those files until its change has landed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row of the truth: the planned task and how far it has come.
+
+    `attempts` counts sessions that used up one of the task's tries; `fence` counts every start, so a late writer with an
+    older fence is refused. `rank` orders ready tasks: higher first (see policy.order).
+    """
+
+    swarm_id: SwarmId
+    id: TaskId
+    planned: PlannedTask
+    state: TaskState
+    rank: int
+    attempts: int
+    fence: int
+    rejection: str | None = None  # the wire form of the latest rejection, for the next attempt
+    note: str | None = None  # why it is blocked, in a person's words
+    commit: str | None = None  # the landed commit

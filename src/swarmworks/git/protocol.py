@@ -1,0 +1,130 @@
+"""What the rest of the house asks of git: a bare hub per project, working copies for sessions and gates, merges, landings.
+
+All of it is the git command line with the user's and the system's configuration switched off; nothing here ever runs git
+inside a tree with that tree's own configuration. Blocking functions: callers put them on a thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """`status` is A, M, D or T (type changed); a rename is a D and an A. `added`/`removed` are None for binary files."""
+
+    path: str
+    status: str
+    added: int | None
+    removed: int | None
+    mode: str  # the new mode, such as 100644, 100755, 120000 (a symbolic link), 160000 (an embedded repository)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A clean merge: the tree both sides make together."""
+
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicted:
+    """`paths` conflict; `detail` is git's own account, at most 4 KiB."""
+
+    paths: tuple[str, ...]
+    detail: str
+
+
+class Hub(Protocol):
+    """The bare repository of a project. Refs: `refs/swarm/work/<task>/<attempt>`, `refs/swarm/pin/<change>`,
+    `refs/swarm/candidate/<change>`, and `refs/heads/swarm/<swarm>` (the integration branch).
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    def import_commit(self, repository: Path, commit: str) -> None:
+        """Bring `commit` and its history in from the user's repository, which is only read."""
+        ...
+
+    def resolve(self, name: str) -> str | None:
+        """The commit a name stands for, None when there is none."""
+        ...
+
+    def tree_of(self, commit: str) -> str: ...
+
+    def read_file(self, commit: str, path: str, *, limit_bytes: int = 1 << 20) -> bytes | None: ...
+
+    def list_files(self, commit: str) -> list[str]: ...
+
+    def changes(self, base: str, head: str) -> list[FileChange]: ...
+
+    def diff(self, base: str, head: str, *, limit_bytes: int = 1 << 20) -> str: ...
+
+    def merge(self, ours: str, theirs: str) -> Merged | Conflicted:
+        """Three-way merge of two commits from their merge base, by merge-ort, without a working copy."""
+        ...
+
+    def commit_tree(  # a commit is exactly these values: the same values give the same id
+        self, tree: str, parents: Sequence[str], message: str, author: Identity, committer: Identity, at: datetime
+    ) -> str: ...
+
+    def update_ref(self, ref: str, new: str, old: str | None) -> bool:
+        """Compare-and-swap, durable when it returns. `old` None: the ref must not exist yet. False when it was not
+        what was expected.
+        """
+        ...
+
+    def delete_ref(self, ref: str) -> None: ...
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool: ...
+
+    def kept_lines(self, base: str, head: str, tree: str) -> tuple[str, ...]:
+        """Paths whose lines added between `base` and `head` do not all survive in `tree`: what a silent revert looks
+        like. Empty when every change is still there.
+        """
+        ...
+
+    def log(self, base: str | None, tip: str) -> list[Mapping[str, str]]:
+        """First-parent history, newest first: keys commit, tree, author, email, subject, body."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingCopy:
+    """A private checkout. `path` is the tree; `commit` what it was made from."""
+
+    path: Path
+    commit: str
+    name: str
+
+
+class WorkingCopies(Protocol):
+    def create(self, name: str, commit: str) -> WorkingCopy:
+        """A working copy of `commit` under `name` (unique: `<task>-<fence>`), writable by the sandbox's uid."""
+        ...
+
+    def snapshot(self, copy: WorkingCopy, ref: str, message: str, author: Identity, at: datetime) -> str:
+        """Commit everything in the copy (what .gitignore names aside) onto `copy.commit` under `ref`, and return the
+        commit; `copy.commit` itself when nothing changed. Devices, sockets, setuid bits and embedded repositories are
+        dropped, symbolic links kept as links. Safe while the agent is running.
+        """
+        ...
+
+    def destroy(self, copy: WorkingCopy) -> None: ...
+
+    def existing(self) -> list[WorkingCopy]:
+        """What an earlier process left behind, to be snapshotted before anything is cleaned."""
+        ...
