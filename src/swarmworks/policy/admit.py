@@ -1,0 +1,77 @@
+"""Which ready task goes to which idle agent. Pure: the store calls it inside the claiming transaction.
+
+Ready tasks come in rank order (see policy.order): what unblocks most comes first. A task is admitted when an idle agent
+takes its kind, none of its files is held by a running, reviewed or queued task, the worker's capacity has room for one
+more session, and the budget has headroom for at least one worst-case call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swarmworks.base.ids import AgentId, TaskId
+    from swarmworks.domain.agent import Agent
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyTask:
+    id: TaskId
+    kind: str
+    role: str
+    owns: tuple[str, ...]
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFacts:
+    """`ready` in rank order, bounded; `held_paths` of all tasks that hold files; `places` how many sessions fit;
+    `affordable` how many sessions the headroom of the budget pays at least one call each for.
+    """
+
+    ready: Sequence[ReadyTask]
+    idle: Sequence[Agent]
+    held_paths: frozenset[str]
+    places: int
+    affordable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    task_id: TaskId
+    agent_id: AgentId
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether two owned paths can mean the same file: equal, or one is a folder (trailing slash) holding the other."""
+    if one == other:
+        return True
+    return (one.endswith("/") and other.startswith(one)) or (other.endswith("/") and one.startswith(other))
+
+
+def choose(facts: ClaimFacts) -> list[Choice]:
+    room = min(facts.places, facts.affordable)
+    held = set(facts.held_paths)
+    idle = list(facts.idle)
+    choices: list[Choice] = []
+    for task in facts.ready:
+        if len(choices) >= room:
+            break
+        if any(overlaps(mine, theirs) for mine in task.owns for theirs in held):
+            continue
+        agent = _best_agent(task, idle)
+        if agent is None:
+            continue
+        idle.remove(agent)
+        held.update(task.owns)
+        choices.append(Choice(task.id, agent.id))
+    return choices
+
+
+def _best_agent(task: ReadyTask, idle: Sequence[Agent]) -> Agent | None:
+    """An agent of the task's own role first; among equals the one with the fewest other kinds, then by name."""
+    able = [agent for agent in idle if task.kind in agent.kinds]
+    return min(able, key=lambda a: (a.role != task.role, len(a.kinds), a.name), default=None)
