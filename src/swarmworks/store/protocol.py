@@ -10,10 +10,8 @@ reality differs. Every implementation passes `tests/store/conformance`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from swarmworks.domain.budget import Amount, Limit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
         WorkId,
     )
     from swarmworks.domain.agent import Agent
-    from swarmworks.domain.budget import Account, AccountKind, Reservation, Usage
+    from swarmworks.domain.budget import Account, AccountKind, Amount, Limit, Reservation, Usage
     from swarmworks.domain.change import Change, ChangeEvent, ChangeState, IntentState
     from swarmworks.domain.event import Event, NewEvent
     from swarmworks.domain.gate import GateResult
@@ -57,7 +55,7 @@ class NewSwarm:
     base: str
     options: str
     limit: Limit
-    task_limit: Limit = Limit()
+    task_limit: Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +331,7 @@ class Tx(Reader, Protocol):
 class Committed:
     """What a commit touched, for those who wait: wake-ups only, never the truth."""
 
-    swarms: frozenset[SwarmId] = field(default_factory=frozenset)
+    swarms: frozenset[SwarmId]
 
 
 class Store(Protocol):
