@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from swarmworks.base.ids import AgentId
+from swarmworks.base.ids import AgentId
 
 
 @dataclass(frozen=True, slots=True)

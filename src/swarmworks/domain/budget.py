@@ -13,12 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from swarmworks.domain.table import TransitionTable
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
     from swarmworks.base.ids import AccountId, ReservationId, SessionId, SwarmId
 

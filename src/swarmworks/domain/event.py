@@ -9,11 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
     from swarmworks.base.ids import SwarmId
 

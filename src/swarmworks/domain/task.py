@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from swarmworks.base.ids import SwarmId, TaskId
+from swarmworks.domain.plan import PlannedTask
 from swarmworks.domain.table import TransitionTable
-
-if TYPE_CHECKING:
-    from swarmworks.base.ids import SwarmId, TaskId
-    from swarmworks.domain.plan import PlannedTask
 
 
 class TaskState(StrEnum):
