@@ -12,12 +12,11 @@ never heard of again is settled in full.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from datetime import datetime
+from enum import StrEnum
 
+from swarmworks.base.ids import AccountId, ReservationId, SessionId, SwarmId
 from swarmworks.domain.table import TransitionTable
-
-    from swarmworks.base.ids import AccountId, ReservationId, SessionId, SwarmId
 
 NANO = 1_000_000_000
 

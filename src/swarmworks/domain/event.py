@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
-    from swarmworks.base.ids import SwarmId
+from swarmworks.base.ids import SwarmId
 
 GENESIS = "0" * 64
 

@@ -7,12 +7,11 @@ the same thing; whoever holds an older one is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from datetime import datetime
+from enum import StrEnum
 
+from swarmworks.base.ids import SwarmId, TaskId, WorkerId, WorkId
 from swarmworks.domain.table import TransitionTable
-
-    from swarmworks.base.ids import SwarmId, TaskId, WorkerId, WorkId
 
 
 class WorkKind(StrEnum):

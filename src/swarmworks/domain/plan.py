@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-    from swarmworks.base.ids import TaskId
+from swarmworks.base.ids import TaskId
 
 # Task kinds the product knows something about. A plan may name others: a kind is a word, not a class.
 SCAFFOLD = "scaffold"

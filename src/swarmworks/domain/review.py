@@ -5,10 +5,10 @@ may advise or reject; where a person is asked for, only a person approves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from datetime import datetime
+from enum import StrEnum
 
-    from swarmworks.base.ids import ChangeId
+from swarmworks.base.ids import ChangeId
 
 
 class ReviewVerdict(StrEnum):

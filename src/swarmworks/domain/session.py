@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from datetime import datetime
+from enum import StrEnum
 
+from swarmworks.base.ids import AccountId, AgentId, SessionId, SwarmId, TaskId, WorkerId
 from swarmworks.domain.table import TransitionTable
-
-    from swarmworks.base.ids import AccountId, AgentId, SessionId, SwarmId, TaskId, WorkerId
 
 
 class SessionState(StrEnum):

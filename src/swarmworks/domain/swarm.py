@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from datetime import datetime
+from enum import StrEnum
 
+from swarmworks.base.ids import AccountId, SwarmId
+from swarmworks.domain.plan import Plan
 from swarmworks.domain.table import TransitionTable
-
-    from swarmworks.base.ids import AccountId, SwarmId
-    from swarmworks.domain.plan import Plan
 
 
 class SwarmState(StrEnum):

@@ -5,14 +5,12 @@ The SQL checks and the diagrams in `docs/states.md` are generated from these tab
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from swarmworks.base.errors import ConflictError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 S = TypeVar("S", bound=StrEnum)
 E = TypeVar("E", bound=StrEnum)
