@@ -23,11 +23,12 @@ class GateStage(StrEnum):
 @dataclass(frozen=True, slots=True)
 class GateDefinition:
     """How one gate is run. Built-in gates (`scope`, `secrets`) have no command and run on the diff outside the sandbox;
-    all others run `command` by `sh -c` in the sandbox, in a copy of the tree, without network.
+    those with a `source` only read that gate's report; all others run `command` by `sh -c` in the sandbox, in a copy of the tree, without network.
 
     `reader` names how the outcome and the findings are read: `exit` (0 passed), `junit` and `coverage` (a report file
     under `$SWARM_REPORTS`), `ruff`, `mypy` (their JSON output) or `lines` (`file:line: message` on stdout).
-    `cache` names a folder (relative to `$SWARM_CACHE`) that survives from one run of the gate to the next.
+    `cache`: the folder `$SWARM_CACHE` survives from one run of the gate to the next. `source` names the gate whose report
+    is read where there is no command; `floor` is the least value in percent.
     """
 
     name: str
@@ -38,6 +39,7 @@ class GateDefinition:
     nothing_exit_codes: tuple[int, ...] = ()
     floor: float | None = None
     cache: bool = False
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

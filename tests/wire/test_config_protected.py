@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from swarmworks.base.errors import InvalidDocumentError
+from swarmworks.wire.config_file import load_config
+from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED, protecting_pattern
+
+BASE = 'gates = "none"\n[project]\nname = "p"\n[files]\n'
+ALL = (*ALWAYS_PROTECTED, *DEFAULT_PROTECTED)
+
+
+def globs(files: str) -> tuple[str, ...]:
+    return load_config(BASE + files, name="swarm.toml", environment={}).files.protected_globs
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "swarm.toml",
+        "SWARM.TOML",
+        ".git/config",
+        "vendor/.Git/hooks/pre-commit",
+        ".g\u200cit/config",
+        ".git./config",
+        "pyproject.toml",
+        "sub/pyproject.toml",
+        "requirements.txt",
+        "requirements-dev.txt",
+        "uv.lock",
+        ".github/workflows/ci.yml",
+        "claude.md",
+        "docs/AGENTS.md",
+        ".claude/settings.json",
+        ".mcp.json",
+        "Makefile",
+        "a/evil.pth",
+    ],
+)
+def test_what_steers_agents_and_gates_is_protected(path):
+    assert protecting_pattern(path, ALL)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "app/main.py",
+        "tests/requirements/test_latency.py",
+        "swarm/toml.py",
+        "docs/makefiles.md",
+        "app/git.py",
+        "x/swarm.toml",
+    ],
+)
+def test_ordinary_files_are_not(path):
+    assert protecting_pattern(path, ALL) is None
+
+
+def test_patterns_of_the_project_are_added_and_built_in_ones_can_be_taken_out():
+    found = globs('protected = ["infra/**/*.tf"]\nunprotected = ["Makefile", "makefile"]\n')
+    assert protecting_pattern("infra/a/b/main.tf", found)
+    assert protecting_pattern("infra/main.tf", found)
+    assert protecting_pattern("CLAUDE.md", found)
+
+
+def test_the_gates_themselves_cannot_be_unprotected():
+    with pytest.raises(InvalidDocumentError, match="always protected"):
+        globs('unprotected = ["/swarm.toml"]\n')
+    with pytest.raises(InvalidDocumentError, match="not a pattern"):
+        globs('unprotected = ["Makefil"]\n')
