@@ -1,0 +1,263 @@
+"""Requests and answers of the control plane's API, version 1."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from swarmworks.base.ids import SessionId, SwarmId, TaskId, WorkerId, WorkId
+from swarmworks.domain.lease import Capacity, WorkKind
+from swarmworks.domain.plan import Plan
+from swarmworks.wire.work import AnyResult, AnyWork
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ErrorBody(Model):
+    """Every error answer: `code` names the class in the error tree."""
+
+    code: str
+    what: str
+    where: str = ""
+    mend: str = ""
+
+
+# --- workers
+
+
+class RegisterWorker(Model):
+    name: str
+    capacity: Capacity
+
+
+class RegisteredWorker(Model):
+    worker_id: WorkerId
+    fence: int
+    ttl_s: float
+    hub: str
+    gateway_port: int
+
+
+class RenewWorker(Model):
+    fence: int
+    holding: tuple[WorkId, ...]
+
+
+class RenewedWorker(Model):
+    """`lost`: end at once, somebody else may have it. `stop`: end gracefully, with the reason."""
+
+    lost: tuple[WorkId, ...] = ()
+    stop: dict[WorkId, str] = {}
+
+
+class LeaseWork(Model):
+    fence: int
+    free: Capacity
+    kinds: tuple[WorkKind, ...]
+    wait_s: float = Field(default=10.0, ge=0, le=30)
+
+
+class LeasedWork(Model):
+    work: tuple[AnyWork, ...]
+
+
+class FinishWork(Model):
+    worker_id: WorkerId
+    worker_fence: int
+    fence: int
+    result: AnyResult
+
+
+class SessionEvents(Model):
+    """Normal-form events of a session, as `wire.session_events` defines them, already bounded."""
+
+    worker_id: WorkerId
+    worker_fence: int
+    events: tuple[dict[str, Any], ...] = Field(max_length=200)
+
+
+class CachedGates(Model):
+    keys: tuple[str, ...] = Field(max_length=64)
+
+
+# --- swarms
+
+
+class CreateSwarm(Model):
+    """`config` is the project's configuration in its wire form; money in nano-dollars. `repository` is only read."""
+
+    project: str
+    repository: str
+    base: str
+    plan: Plan
+    config: dict[str, Any]
+    agents: int = Field(ge=1, le=1000)
+    model: str
+    budget_nano_usd: int | None = Field(default=None, ge=0)
+    budget_tokens: int | None = Field(default=None, ge=0)
+
+
+class ResumeSwarm(Model):
+    budget_nano_usd: int | None = Field(default=None, ge=0)
+    retry_blocked: bool = False
+
+
+class StopSwarm(Model):
+    reason: str = "person"
+
+
+class AgentStatus(Model):
+    """What an agent does now: `task_id` None when idle."""
+
+    name: str
+    role: str
+    task_id: TaskId | None = None
+    session_id: SessionId | None = None
+    since: datetime | None = None
+    doing: str = ""
+
+
+class MoneyStatus(Model):
+    limit_nano_usd: int | None
+    spent_nano_usd: int
+    held_nano_usd: int
+    tokens_limit: int | None
+    tokens_spent: int
+    calls: int
+
+
+class BlockedTask(Model):
+    task_id: TaskId
+    title: str
+    note: str
+
+
+class SwarmStatus(Model):
+    """`version` grows with every event: ask again with it to wait for news."""
+
+    id: SwarmId
+    project: str
+    plan_name: str
+    state: str
+    reason: str | None
+    version: int
+    created_at: datetime
+    ended_at: datetime | None
+    elapsed_s: float
+    tasks: dict[str, int]
+    agents: tuple[AgentStatus, ...]
+    queue: tuple[str, ...]
+    building: str | None
+    blocked: tuple[BlockedTask, ...]
+    money: MoneyStatus
+    tests: int | None
+    coverage_percent: float | None
+    landed_commits: int
+    integration_branch: str
+    head: str
+    remaining_s: float | None
+
+
+class SwarmSummary(Model):
+    id: SwarmId
+    project: str
+    plan_name: str
+    state: str
+    reason: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class EventRow(Model):
+    seq: int
+    at: datetime
+    kind: str
+    actor: str
+    task_id: str | None
+    session_id: str | None
+    data: dict[str, Any]
+
+
+class EventPage(Model):
+    events: tuple[EventRow, ...]
+    state: str
+
+
+class AgentReport(Model):
+    name: str
+    role: str
+    sessions: int
+    landed: int
+    first_pass_landed: int
+    calls: int
+    tokens: int
+    cost_nano_usd: int
+
+
+class TaskReport(Model):
+    id: TaskId
+    kind: str
+    title: str
+    state: str
+    attempts: int
+    sessions: int
+    agent: str | None
+    commit: str | None
+    note: str | None
+
+
+class CodeReport(Model):
+    """Measured on the landed tree with radon. `debt_hours` by the method stated in `debt_method`."""
+
+    files: int
+    lines: int
+    source_lines: int
+    complexity_mean: float
+    complexity_max: int
+    complexity_worst: str
+    maintainability_mean: float
+    maintainability_min: float
+    maintainability_worst: str
+    debt_hours: float
+    debt_method: str
+
+
+class SwarmReport(Model):
+    id: SwarmId
+    project: str
+    plan_id: str
+    plan_name: str
+    state: str
+    reason: str | None
+    model: str
+    created_at: datetime
+    ended_at: datetime | None
+    duration_s: float
+    tasks: tuple[TaskReport, ...]
+    agents: tuple[AgentReport, ...]
+    tests: int | None
+    tests_failed: int | None
+    coverage_percent: float | None
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    spent_nano_usd: int
+    peak_nano_usd: int
+    limit_nano_usd: int | None
+    estimated_calls: int
+    gate_runs: dict[str, dict[str, int]]
+    rejections: int
+    human_interventions: int
+    events: int
+    chain_intact: bool
+    code: CodeReport | None
+    code_note: str
+    integration_branch: str
+    base: str
+    head: str
+    lines_added: int
+    lines_removed: int
