@@ -13,8 +13,9 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """`outcome` is `submitted` or `nothing_to_do`. The rest is at most: done 2,000 characters, 200 files, `what` 300,
-    twenty notes and twenty risks of 500 each; what does not fit is not passed on.
+    """`outcome` is `submitted` or `nothing_to_do`, or `handed_off` when the agent's program wrote it because the context was
+    exhausted. The rest is at most: done 2,000 characters, 200 files, `what` 300, twenty notes and twenty risks of 500
+    each; what does not fit is not passed on.
     """
 
     outcome: str
