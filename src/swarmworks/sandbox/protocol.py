@@ -40,7 +40,9 @@ class Network(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """`source` on the host appears at `target` inside. Writable sources are made writable for the sandbox's uid."""
+    """`source` on the host appears at `target` inside. A writable source must be writable for the sandbox's uid
+    (`Sandbox.own`); start refuses one that is not.
+    """
 
     source: Path
     target: str
@@ -69,7 +71,7 @@ class SandboxSpec:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network: Network = Network.NONE
     listener_port: int = 8181
-    protected: tuple[str, ...] = ()  # paths inside that stay read-only within a writable mount
+    protected: tuple[str, ...] = ()  # paths inside (or below workdir) that stay read-only within a writable mount
     limits: ProcessLimits = ProcessLimits()
     floor: frozenset[Property] = frozenset()
 
@@ -93,7 +95,9 @@ class SandboxedProcess(Protocol):
 
     @property
     def listener(self) -> socket.socket | None:
-        """The listening socket bound inside the sandbox's network namespace, to accept from on the host."""
+        """The listening socket bound inside the sandbox's network namespace, to accept from on the host. Whoever asks for
+        it closes it.
+        """
         ...
 
     async def wait(self) -> int:
@@ -124,5 +128,11 @@ class Sandbox(Protocol):
     async def start(self, spec: SandboxSpec) -> SandboxedProcess:
         """Start `spec`. Raises SandboxUnavailableError when a property of the floor does not hold, naming it and the
         mend, or when the sandbox itself could not be set up (never reported as the program's own failure).
+        """
+        ...
+
+    def own(self, path: Path) -> None:
+        """Hand `path`, with all that lies below it, over to the uid programs run as inside, for a writable mount. Links
+        are not followed. Blocks for as long as the tree is large. Nothing to do where that uid is the caller's own.
         """
         ...

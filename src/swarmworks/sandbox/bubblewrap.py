@@ -1,0 +1,197 @@
+"""The sandbox of Linux machines: bubblewrap in namespaces of our own, with a system-call filter and limits.
+
+Never runs anything as the host's uid 0: started by root, programs run as a dedicated uid. `docs/sandbox.md` says what each
+property stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import resource
+import shutil
+import stat
+import subprocess
+import threading
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.sandbox import launch, seccomp, view
+from swarmworks.sandbox.floor import require
+from swarmworks.sandbox.launcher import FIRST_INHERITED_FD, STAGE
+from swarmworks.sandbox.ownership import hand_over
+from swarmworks.sandbox.probing import diagnose, examine
+from swarmworks.sandbox.process import LaunchedProcess
+from swarmworks.sandbox.protocol import Network, Probe, Property, SandboxSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swarmworks.sandbox.launcher import Order
+    from swarmworks.sandbox.protocol import ProcessLimits
+
+DEFAULT_UID: Final = 60_990  # in the range systemd documents as unused; no user of the machine should have it
+HOME: Final = "/home/agent"
+PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+
+_STDERR_FD: Final = FIRST_INHERITED_FD
+_ARGUMENTS_FD: Final = FIRST_INHERITED_FD + 1
+_FILTER_FD: Final = FIRST_INHERITED_FD + 2
+# bubblewrap's own complaints go to the set-up pipe (stderr), the program's stderr is kept apart until it runs.
+_STAGE_SCRIPT: Final = rf'printf "\000ready\000" >&2; exec 2>&{_STDERR_FD} {_STDERR_FD}>&-; exec "$@"'
+
+
+class BubblewrapSandbox:
+    """Implements Sandbox. `state_dir` holds the few files of /etc shown inside; `uid` is used only when started as root."""
+
+    def __init__(self, state_dir: Path, *, uid: int = DEFAULT_UID, program: str = "bwrap") -> None:
+        self._state_dir = state_dir
+        self._program = program
+        self._is_root = os.geteuid() == 0
+        if uid <= 0:
+            raise SandboxUnavailableError(f"programs cannot run as uid {uid}", mend="choose an unused uid above 0")
+        self._uid, self._gid = (uid, uid) if self._is_root else (os.geteuid(), os.getegid())
+        self._probe: Probe | None = None
+        self._probing = threading.Lock()
+
+    def probe(self) -> Probe:
+        """Starts one sandbox the first time (some 50 ms), on a thread of its own; remembered after that."""
+        with self._probing:
+            if self._probe is None:
+                self._probe = self._examine()
+            return self._probe
+
+    async def start(self, spec: SandboxSpec) -> LaunchedProcess:
+        require(spec, await asyncio.to_thread(self.probe))
+        return await self._start(spec)
+
+    def own(self, path: Path) -> None:
+        if self._is_root:
+            hand_over(path, self._uid, self._gid)
+
+    def _examine(self) -> Probe:
+        if (reason := self._cannot_even_start()) is not None:
+            return Probe("bubblewrap", frozenset(), dict.fromkeys(Property, reason))
+        try:
+            return examine("bubblewrap", self._start, self._state_dir, self.own)
+        except SandboxUnavailableError as error:
+            return Probe("bubblewrap", frozenset(), dict.fromkeys(Property, diagnose(error.what)))
+
+    def _cannot_even_start(self) -> str | None:
+        if platform.system() != "Linux":
+            return "bubblewrap needs Linux; mend: run the worker on Linux or in a Linux virtual machine"
+        if shutil.which(self._program) is None:
+            return (
+                "bubblewrap is not installed; mend: apt-get install bubblewrap (dnf, apk and pacman call it the same)"
+            )
+        if not seccomp.supported(platform.machine()):
+            return f"there is no system-call filter for {platform.machine()}; mend: use an x86_64 or aarch64 machine"
+        return None
+
+    async def _start(self, spec: SandboxSpec) -> LaunchedProcess:
+        for mount in spec.mounts:
+            self._require_usable(mount.source, writable=mount.writable)
+        order, arguments = self._order(spec)
+        channels, started = await launch.start(order, [arguments, self._filter])
+        return await LaunchedProcess.adopt(channels, started, spec.limits.output_bytes)
+
+    def _require_usable(self, source: Path, *, writable: bool) -> None:
+        try:
+            status = source.stat()
+        except OSError as error:
+            raise SandboxUnavailableError(f"the mount source {source} cannot be used: {error.strerror}") from error
+        if not writable or not self._is_root:
+            return
+        if status.st_uid != self._uid and not status.st_mode & stat.S_IWOTH:
+            raise SandboxUnavailableError(
+                f"the writable mount {source} belongs to uid {status.st_uid}, programs inside run as uid {self._uid}",
+                mend="hand it over first, with Sandbox.own",
+            )
+
+    def _order(self, spec: SandboxSpec) -> tuple[Order, bytes]:
+        """What the launcher is told, and the arguments bubblewrap reads from a descriptor: on its command line every user
+        of the machine could read the environment.
+        """
+        sources = list(dict.fromkeys([self._etc, *(mount.source for mount in spec.mounts)]))
+        staged = {source: f"{STAGE}/{index}" for index, source in enumerate(sources)} if self._is_root else {}
+        environment = {"PATH": PATH, "HOME": HOME, **spec.environment}
+        arguments = [
+            *self._isolation(),
+            *self._file_system(spec, environment["HOME"], staged),
+            *("--chdir", spec.workdir, "--clearenv"),
+            *(word for name, value in environment.items() for word in ("--setenv", name, value)),
+        ]
+        stage = ["--", "/bin/sh", "-c", _STAGE_SCRIPT, "sh"]
+        order: Order = {
+            "worker_pid": os.getpid(),
+            "identity": (self._uid, self._gid) if self._is_root else None,
+            "namespaces": True,
+            "sources": [str(source) for source in sources] if self._is_root else [],
+            "own_network": spec.network is not Network.HOST,
+            "listener_port": spec.listener_port if spec.network is Network.LISTENER else None,
+            "limits": resource_limits(spec.limits),
+            "argv": [self._program_path, "--args", str(_ARGUMENTS_FD), *stage, *spec.argv],
+            "environment": {},
+            "workdir": "/",
+            "inherited": [],
+        }
+        return order, b"".join(word.encode() + b"\0" for word in arguments)
+
+    def _isolation(self) -> list[str]:
+        arguments = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        arguments += ["--die-with-parent", "--new-session", "--hostname", "sandbox", "--seccomp", str(_FILTER_FD)]
+        return [*arguments, "--disable-userns"] if "--disable-userns" in self._options else arguments
+
+    def _file_system(self, spec: SandboxSpec, home: str, staged: Mapping[Path, str]) -> list[str]:
+        def on_host(source: Path) -> str:
+            return staged.get(source, str(source))
+
+        protected = [str(PurePosixPath(spec.workdir) / path) for path in spec.protected]
+        shown, protections = view.bindings(spec.mounts, protected, on_host)
+        sized = ["--size", str(spec.limits.file_bytes)] if "--size" in self._options else []
+        arguments = [*view.system_root(), *view.system_etc(spec.network, on_host(self._etc))]
+        arguments += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--remount-ro", "/dev"]
+        arguments += [*sized, "--tmpfs", "/dev/shm", *sized, "--tmpfs", "/tmp"]  # noqa: S108 -- the sandbox's own
+        arguments += ["--symlink", "../tmp", "/var/tmp", "--dir", "/run"]  # noqa: S108 -- the sandbox's own
+        if not any(view.is_within(home, mount.target) for mount in spec.mounts):
+            arguments += [*sized, "--tmpfs", home]
+        for binding in (*shown, *protections):
+            arguments += binding
+        return [*arguments, "--remount-ro", "/"]
+
+    @cached_property
+    def _program_path(self) -> str:
+        return shutil.which(self._program) or self._program
+
+    @cached_property
+    def _options(self) -> frozenset[str]:
+        """The options this bubblewrap knows: --size and --disable-userns are younger than what some systems ship."""
+        text = subprocess.run([self._program_path, "--help"], capture_output=True, text=True, check=False, timeout=10)
+        return frozenset(word for word in text.stdout.split() if word.startswith("--"))
+
+    @cached_property
+    def _filter(self) -> bytes:
+        return seccomp.filter_program(platform.machine())
+
+    @cached_property
+    def _etc(self) -> Path:
+        directory = self._state_dir / f"sandbox-etc-{self._uid}"
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in view.etc_files(self._uid, self._gid, HOME).items():
+            (directory / name).write_text(text, encoding="ascii")
+            (directory / name).chmod(0o644)
+        directory.chmod(0o755)
+        return directory
+
+
+def resource_limits(limits: ProcessLimits) -> list[tuple[int, int]]:
+    return [
+        (resource.RLIMIT_DATA, limits.memory_bytes),
+        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ]

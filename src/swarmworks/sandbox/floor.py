@@ -1,0 +1,30 @@
+"""The refusal of a sandbox that cannot give what a session needs: one rule for every back end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.sandbox.protocol import Network, Property
+
+if TYPE_CHECKING:
+    from swarmworks.sandbox.protocol import Probe, SandboxSpec
+
+
+def require(spec: SandboxSpec, probe: Probe) -> None:
+    """Raises SandboxUnavailableError naming the first property of the floor that does not hold, and its mend."""
+    if Property.NETWORK in spec.floor and spec.network is Network.HOST:
+        raise SandboxUnavailableError(
+            "the floor asks for `network`, but the host's network was asked for as well",
+            mend="only the building of environments uses the host's network, with a floor that leaves `network` out",
+        )
+    for name in sorted(spec.floor - probe.properties):
+        reason, _, mend = probe.missing.get(name, "").partition("; mend: ")
+        raise SandboxUnavailableError(
+            f"the back end {probe.backend} lacks `{name}`, which the floor asks for"
+            + (f": {reason}" if reason else ""),
+            mend=mend or f"take `{name}` out of the floor, or use a machine that has it",
+        )
+    if not probe.properties:
+        reason, _, mend = next(iter(probe.missing.values()), "nothing holds").partition("; mend: ")
+        raise SandboxUnavailableError(f"the back end {probe.backend} does not work here: {reason}", mend=mend)

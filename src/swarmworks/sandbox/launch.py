@@ -1,0 +1,165 @@
+"""The worker's end of a launcher: its pipes and sockets, and how a sandbox is brought to the point where its program runs.
+
+Liveness hangs on file descriptors, never on threads: the launcher ends the sandbox when the worker's process or the control
+socket is gone, so it does not matter from which thread a sandbox was started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import marshal
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.sandbox.launcher import READY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swarmworks.sandbox.launcher import Order
+
+_PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
+_BOOT: Final = (
+    "import sys; sys.path.append(sys.argv[1]); from swarmworks.sandbox.launcher import main; "
+    "main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+START_TIMEOUT_S: Final = 30.0
+_MAX_SET_UP_TEXT_BYTES: Final = 1 << 16
+_MAX_HANDED_FDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Everything the worker holds of a launcher that was spawned. All descriptors are non-blocking and not inheritable."""
+
+    launcher: subprocess.Popen[bytes]
+    control: socket.socket
+    set_up_fd: int
+    stdin_fd: int
+    stdout_fd: int
+    stderr_fd: int
+
+    def abandon(self) -> None:
+        """End a launcher whose sandbox did not come up. What it may have started dies with it."""
+        self.launcher.kill()
+        self.launcher.wait()
+        self.control.close()
+        for fd in (self.set_up_fd, self.stdin_fd, self.stdout_fd, self.stderr_fd):
+            os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """`first_pidfd` refers to the first process inside: signalling it ends the sandbox, and it ends last."""
+
+    first_pidfd: int
+    listener: socket.socket | None
+
+
+def memory_file(content: bytes) -> int:
+    """A descriptor from which `content` can be read once, from the start; the caller closes it."""
+    fd = os.memfd_create("swarmworks", os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def spawn(order: Order, files: Sequence[bytes]) -> Channels:
+    """Start the launcher. `files` become fd 4, 5, ... of the first process inside; fd 3 is the program's stderr there."""
+    stdin_read, stdin_write = os.pipe()
+    stdout_read, stdout_write = os.pipe()
+    stderr_read, stderr_write = os.pipe()
+    set_up_read, set_up_write = os.pipe()
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inherited = [stderr_write, *(memory_file(content) for content in files)]
+    order_fd = memory_file(marshal.dumps({**order, "inherited": inherited}))
+    try:
+        launcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_ROOT, str(theirs.fileno()), str(order_fd)],
+            stdin=stdin_read,
+            stdout=stdout_write,
+            stderr=set_up_write,
+            pass_fds=(theirs.fileno(), order_fd, *inherited),
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        mine.close()
+        for fd in (stdin_write, stdout_read, stderr_read, set_up_read):
+            os.close(fd)
+        raise SandboxUnavailableError(f"the sandbox's launcher cannot be started: {error.strerror}") from error
+    finally:
+        theirs.close()
+        for fd in (stdin_read, stdout_write, set_up_write, order_fd, *inherited):
+            os.close(fd)
+    mine.setblocking(False)
+    for fd in (stdin_write, stdout_read, stderr_read, set_up_read):
+        os.set_blocking(fd, False)
+    return Channels(launcher, mine, set_up_read, stdin_write, stdout_read, stderr_read)
+
+
+async def readable(fd: int) -> None:
+    """Return once `fd` has something to read, or has hung up."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def resolve() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(fd, resolve)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)
+
+
+async def start(order: Order, files: Sequence[bytes]) -> tuple[Channels, Started]:
+    """Spawn and wait until the program itself is about to run. Raises SandboxUnavailableError with the set-up's own words."""
+    channels = spawn(order, files)
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await _program_reached(channels.set_up_fd)
+            started = await _receive_started(channels.control)
+    except TimeoutError as error:
+        channels.abandon()
+        raise SandboxUnavailableError(f"the sandbox was not up after {START_TIMEOUT_S:.0f} s") from error
+    except BaseException:
+        channels.abandon()
+        raise
+    return channels, started
+
+
+async def _program_reached(set_up_fd: int) -> None:
+    text = b""
+    while len(text) < _MAX_SET_UP_TEXT_BYTES:
+        await readable(set_up_fd)
+        chunk = os.read(set_up_fd, 4096)
+        text += chunk
+        if READY in text:
+            return
+        if not chunk:
+            break
+    reason = text.decode(errors="replace").strip() or "the launcher ended without a word"
+    raise SandboxUnavailableError(
+        f"the sandbox could not be set up: {reason}", mend="swarm doctor says what is missing"
+    )
+
+
+async def _receive_started(control: socket.socket) -> Started:
+    await readable(control.fileno())
+    message, fds, _, _ = socket.recv_fds(control, 64, _MAX_HANDED_FDS)
+    if message != b"started" or not fds:
+        raise SandboxUnavailableError("the sandbox's launcher ended during set-up")
+    listener = socket.socket(fileno=fds[1]) if len(fds) > 1 else None
+    if listener is not None:
+        listener.setblocking(False)
+    return Started(fds[0], listener)

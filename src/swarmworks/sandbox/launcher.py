@@ -1,0 +1,299 @@
+"""The small process between the worker and the sandbox: sets up, starts, watches, reports, and outlives nothing.
+
+The worker starts it with `python -I -S`, so that it runs even where the sandbox's uid cannot reach the interpreter: all it
+needs is imported before it gives its privileges up. Only cheap modules are imported here (`_socket` instead of `socket`,
+`marshal` instead of `json`, no `typing`): the interpreter's start is most of what a sandbox costs.
+
+What it does, in order: private mount namespace with the sources bound where the sandbox's uid can reach them (as root only);
+network namespace, loopback, listener; drop to the sandbox's uid; user namespace; pid namespace, whose first process becomes
+bubblewrap. It then waits for that process, the worker's death or a closed control socket, whichever comes first. The first
+process of a pid namespace ends only when everything in it has ended, so nothing can be left over.
+
+Without namespaces (the back end `none`) the program is started plainly, below a child subreaper, and the tree is hunted down.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ctypes
+import fcntl
+import marshal
+import os
+import resource
+import select
+import stat
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn, TypedDict
+
+    class Order(TypedDict):
+        """What the worker asks for. Crosses the process boundary marshalled, so: plain values only."""
+
+        worker_pid: int
+        identity: tuple[int, int] | None  # uid and gid to drop to; None keeps the ones it has
+        namespaces: bool
+        sources: list[str]  # bound to STAGE/0, STAGE/1, ... before the uid is dropped
+        own_network: bool
+        listener_port: int | None
+        limits: list[tuple[int, int]]  # resource number, value
+        argv: list[str]  # argv[0] is a path when `namespaces`, otherwise looked up on PATH
+        environment: dict[str, str]
+        workdir: str
+        inherited: list[int]  # become fd 3, 4, ... of the program; the first one is its true stderr
+
+
+STAGE = "/tmp"  # noqa: S108 -- hidden under a tmpfs in a mount namespace of our own; bubblewrap needs the directory anyway
+READY = b"\0ready\0"  # on stderr, directly before the program itself: all text before it is about setting up
+FIRST_INHERITED_FD = 3
+
+_CLONE_NEWNS = 0x00020000
+_CLONE_NEWUSER = 0x10000000
+_CLONE_NEWPID = 0x20000000
+_CLONE_NEWNET = 0x40000000
+_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+_SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
+_SIGKILL, _IGNORED_BY_PYTHON = 9, (13, 25)  # SIGPIPE, SIGXFSZ
+_SIG_DFL = 0
+_BACKLOG = 128
+_HIGH_FD = 100
+_MAX_ORDER_BYTES = 16 << 20
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(control_fd: int, order_fd: int) -> NoReturn:
+    """Never returns: exits 0 once the exit status was reported, 1 when it could not set up (the reason is on stderr)."""
+    order: Order = marshal.loads(os.pread(order_fd, _MAX_ORDER_BYTES, 0))  # noqa: S302 -- written by our own worker
+    os.close(order_fd)
+    for fd in (control_fd, *order["inherited"]):
+        os.set_inheritable(fd, False)
+    worker_fd = os.pidfd_open(order["worker_pid"])
+    if os.getppid() != order["worker_pid"]:
+        os._exit(1)
+    control = _socket.socket(fileno=control_fd)
+    try:
+        program_fd = os.open(order["argv"][0], os.O_PATH | os.O_CLOEXEC) if order["namespaces"] else -1
+        listener = _isolate(order)
+        child = _fork_program(order, program_fd)
+    except OSError as error:
+        os.write(2, f"{error.strerror}\n".encode())
+        os._exit(1)
+    child_fd = os.pidfd_open(child)
+    _hand_over(control, [child_fd] if listener is None else [child_fd, listener.fileno()])
+    if listener is not None:
+        listener.close()
+    _let_go_of_streams(order)
+    _wait_for_end(control_fd, worker_fd, child_fd, child)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not order["namespaces"]:
+        _end_descendants()
+    try:
+        control.send(b"%d" % (status if status >= 0 else 128 - status))
+    except OSError:  # the worker is gone: nobody is left to be told
+        os._exit(1)
+    os._exit(0)
+
+
+def _isolate(order: Order) -> _socket.socket | None:
+    identity = order["identity"]
+    if not order["namespaces"]:
+        _check("becoming the reaper", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+        return _listen(order["listener_port"])
+    if identity is None:
+        _enter_user_namespace(os.geteuid(), os.getegid())
+    else:
+        _stage(order["sources"])
+    if order["own_network"]:
+        _check("making a network namespace", _libc.unshare(_CLONE_NEWNET))
+        _raise_loopback()
+    listener = _listen(order["listener_port"])
+    if identity is not None:
+        _drop_to(*identity)
+        _enter_user_namespace(*identity)
+    _check("making a process namespace", _libc.unshare(_CLONE_NEWPID))
+    return listener
+
+
+def _check(what: str, result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _stage(sources: Sequence[str]) -> None:
+    """An unprivileged bubblewrap cannot bind what lies below a directory it may not enter; root can, and does it here."""
+    _check("making a mount namespace", _libc.unshare(_CLONE_NEWNS))
+    _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
+    opened: list[int] = []  # within the new namespace: mounts of another one cannot be bound
+    for source in sources:
+        try:
+            opened.append(os.open(source, os.O_PATH | os.O_CLOEXEC))
+        except OSError as error:
+            raise OSError(error.errno, f"opening the mount source {source}: {error.strerror}") from error
+    _mount("stage", STAGE, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=1m")
+    for index, fd in enumerate(opened):
+        place = f"{STAGE}/{index}"
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            os.mkdir(place)  # noqa: PTH102 -- pathlib costs more than this whole function
+        else:
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o644))
+        _mount(f"/proc/self/fd/{fd}", place, None, _MS_BIND | _MS_REC)
+        os.close(fd)
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    result = _libc.mount(
+        source.encode(), target.encode(), kind.encode() if kind else None, ctypes.c_ulong(flags), options.encode()
+    )
+    _check(f"mounting {source} on {target}", result)
+
+
+def _drop_to(uid: int, gid: int) -> None:
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    # Dropping makes the process undumpable, and with that /proc/self/uid_map root's.
+    _check("becoming dumpable", _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
+
+
+def _enter_user_namespace(uid: int, gid: int) -> None:
+    """One of our own around bubblewrap's: RLIMIT_NPROC is checked against each ancestor's count too, and the ancestor
+    that is limited must hold this sandbox alone, not all that share its uid.
+    """
+    _check("making a user namespace", _libc.unshare(_CLONE_NEWUSER))
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        try:
+            fd = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, text.encode())
+        except OSError as error:
+            raise OSError(error.errno, f"writing the {name} of the user namespace: {error.strerror}") from error
+        os.close(fd)
+
+
+def _raise_loopback() -> None:
+    any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    fcntl.ioctl(any_socket.fileno(), _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _IFF_UP_RUNNING))
+    any_socket.close()
+
+
+def _listen(port: int | None) -> _socket.socket | None:
+    if port is None:
+        return None
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise OSError(error.errno, f"listening on 127.0.0.1:{port}: {error.strerror}") from error
+    return listener
+
+
+def _fork_program(order: Order, program_fd: int) -> int:
+    alive, held_while_alive = os.pipe()
+    child = os.fork()
+    if child != 0:
+        os.close(alive)
+        return child
+    try:
+        os.close(held_while_alive)
+        _die_with_parent(alive)
+        _become_program(order, program_fd)
+    except OSError as error:
+        os.write(2, f"starting {order['argv'][0]}: {error.strerror}\n".encode())
+    os._exit(1)
+
+
+def _die_with_parent(alive: int) -> None:
+    """The pipe closes the race: a parent that died before the request leaves it hung up."""
+    _check("tying it to the launcher", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
+    poll = select.poll()
+    poll.register(alive, 0)
+    if poll.poll(0):
+        os._exit(1)
+
+
+def _become_program(order: Order, program_fd: int) -> None:
+    for number in _IGNORED_BY_PYTHON:
+        _libc.signal(number, _SIG_DFL)
+    if order["namespaces"]:
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in order["inherited"]]
+        program_fd = fcntl.fcntl(program_fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+        for index, fd in enumerate(moved):
+            os.dup2(fd, FIRST_INHERITED_FD + index, inheritable=True)
+    for which, value in order["limits"]:
+        _limit(which, value)
+    if order["namespaces"]:
+        os.execve(program_fd, order["argv"], order["environment"])  # noqa: S606 -- no shell is the point
+    os.setsid()
+    os.chdir(order["workdir"])
+    os.write(2, READY)
+    os.dup2(order["inherited"][0], 2)
+    try:
+        os.execvpe(order["argv"][0], order["argv"], order["environment"])  # noqa: S606
+    except OSError as error:
+        os.write(2, f"{order['argv'][0]}: {error.strerror}\n".encode())
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def _limit(which: int, value: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def _hand_over(control: _socket.socket, fds: list[int]) -> None:
+    control.sendmsg([b"started"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
+
+
+def _let_go_of_streams(order: Order) -> None:
+    """Otherwise the worker would never see the end of the program's output."""
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nothing, fd)
+    for fd in order["inherited"]:
+        os.close(fd)
+
+
+def _wait_for_end(control_fd: int, worker_fd: int, child_fd: int, child: int) -> None:
+    poll = select.poll()
+    for fd in (control_fd, worker_fd, child_fd):
+        poll.register(fd, select.POLLIN)
+    ready = {fd for fd, _ in poll.poll()}
+    if child_fd not in ready:
+        os.kill(child, _SIGKILL)
+
+
+def _end_descendants() -> None:
+    """Kills until no child is left: as their subreaper, this process inherits whatever tries to slip away."""
+    while True:
+        for pid in _descendants(os.getpid()):
+            try:
+                os.kill(pid, _SIGKILL)
+            except ProcessLookupError:
+                continue
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        current = pending.pop()
+        try:
+            for task in os.listdir(f"/proc/{current}/task"):  # noqa: PTH208 -- as above
+                with open(f"/proc/{current}/task/{task}/children", encoding="ascii") as file:  # noqa: PTH123
+                    children = [int(word) for word in file.read().split()]
+                found += children
+                pending += children
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found

@@ -1,0 +1,157 @@
+"""A running sandbox as the worker sees it: bounded streams, one exit status, one way to end it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from swarmworks.sandbox.launch import Channels, Started, readable
+from swarmworks.sandbox.memory import tree_memory_bytes
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+_READ_BYTES = 1 << 16
+_STATUS_OF_KILLED = 128 + signal.SIGKILL
+
+
+class _Output:
+    """Moves one pipe into a StreamReader. Reads ahead of the consumer, so that the limit holds whether or not anybody
+    reads; memory is bounded by that limit.
+    """
+
+    def __init__(self, fd: int, limit_bytes: int, exceeded: Callable[[], None]) -> None:
+        self.reader = asyncio.StreamReader()
+        self._fd = fd
+        self._left = limit_bytes
+        self._exceeded = exceeded
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(fd, self._move)
+        self._open = True
+
+    def _move(self) -> bool:
+        """Whether there may be more to read at once."""
+        try:
+            chunk = os.read(self._fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if chunk and len(chunk) <= self._left:
+            self._left -= len(chunk)
+            self.reader.feed_data(chunk)
+            return True
+        if chunk:
+            self.reader.feed_data(chunk[: self._left])
+            self._exceeded()
+        self.close()
+        return False
+
+    def finish(self) -> None:
+        """Take what is left in the pipe, after the last writer has gone."""
+        while self._open and self._move():
+            pass
+        self.close()
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self.reader.feed_eof()
+
+
+class LaunchedProcess:
+    """Implements SandboxedProcess over a launcher. The listener belongs to whoever asks for it; closed here otherwise."""
+
+    def __init__(self, channels: Channels, started: Started, stdin: asyncio.StreamWriter, output_bytes: int) -> None:
+        self._launcher = channels.launcher
+        self._control = channels.control
+        self._started = started
+        self._listener_taken = False
+        self._stdin = stdin
+        self._stdout = _Output(channels.stdout_fd, output_bytes, self._end_for_output)
+        self._stderr = _Output(channels.stderr_fd, output_bytes, self._end_for_output)
+        self._ended = False
+        self.output_exceeded = False
+        self._completion = asyncio.get_running_loop().create_task(self._complete())
+
+    @classmethod
+    async def adopt(cls, channels: Channels, started: Started, output_bytes: int) -> LaunchedProcess:
+        loop = asyncio.get_running_loop()
+        os.close(channels.set_up_fd)
+        pipe = os.fdopen(channels.stdin_fd, "wb", buffering=0)
+        transport, protocol = await loop.connect_write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), pipe
+        )
+        return cls(channels, started, asyncio.StreamWriter(transport, protocol, None, loop), output_bytes)
+
+    @property
+    def pid(self) -> int:
+        return self._launcher.pid
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        return self._stdin
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        return self._stdout.reader
+
+    @property
+    def stderr(self) -> asyncio.StreamReader:
+        return self._stderr.reader
+
+    @property
+    def listener(self) -> socket.socket | None:
+        self._listener_taken = True
+        return self._started.listener
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._completion)
+
+    def kill(self) -> None:
+        if self._ended:
+            return
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._started.first_pidfd, signal.SIGKILL)
+        with suppress(OSError):  # the launcher is gone already
+            self._control.shutdown(1)
+
+    def memory_bytes(self) -> int:
+        return 0 if self._ended else tree_memory_bytes(self._launcher.pid)
+
+    def _end_for_output(self) -> None:
+        self.output_exceeded = True
+        self.kill()
+
+    async def _complete(self) -> int:
+        await readable(self._started.first_pidfd)
+        launcher_fd = os.pidfd_open(self._launcher.pid)
+        try:
+            await readable(launcher_fd)
+        finally:
+            os.close(launcher_fd)
+        self._launcher.wait()
+        status = self._reported_status()
+        self._ended = True
+        self._stdout.finish()
+        self._stderr.finish()
+        self._control.close()
+        os.close(self._started.first_pidfd)
+        if self._started.listener is not None and not self._listener_taken:
+            self._started.listener.close()
+        if not self._stdin.is_closing():
+            self._stdin.transport.abort()
+        with suppress(OSError):  # unsent input is nobody's concern any more
+            await self._stdin.wait_closed()
+        return status
+
+    def _reported_status(self) -> int:
+        """The launcher reports unless it was killed itself, and then the sandbox was killed with it."""
+        try:
+            return int(self._control.recv(64) or _STATUS_OF_KILLED)
+        except OSError:
+            return _STATUS_OF_KILLED

@@ -1,0 +1,126 @@
+"""The system-call filter, assembled here as classic BPF so that nothing compiled is needed.
+
+It takes away what no build, test or agent needs and what kernel escapes are made of: new namespaces, mounts, foreign
+sockets, io_uring, bpf, keyrings, tracing. What is refused answers EPERM; what programs have a fallback for answers ENOSYS
+(clone3, whose flags lie in memory a filter cannot read; the x32 and 32-bit tables, which would need lists of their own).
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import Final
+
+from swarmworks.sandbox.syscalls import AARCH64, X86_64
+
+_LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_AND: Final = 0x54  # BPF_ALU | BPF_AND | BPF_K
+_IF_EQUAL: Final = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+_IF_AT_LEAST: Final = 0x35  # BPF_JMP | BPF_JGE | BPF_K
+_IF_ANY_BIT: Final = 0x45  # BPF_JMP | BPF_JSET | BPF_K
+_RETURN: Final = 0x06  # BPF_RET | BPF_K
+_ALLOW: Final = 0x7FFF0000
+_ERRNO: Final = 0x00050000
+
+_NUMBER_OFFSET: Final = 0  # of struct seccomp_data
+_ARCHITECTURE_OFFSET: Final = 4
+_ARGUMENTS_OFFSET: Final = 16
+
+_X32_BIT: Final = 0x40000000
+_NAMESPACE_FLAGS: Final = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+_CLONE_NEWTIME: Final = 0x80  # in unshare only: clone reads these bits as a signal number
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+_SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
+_NETLINK_ROUTE: Final = 0  # getifaddrs, which Node's dev servers call; needs no capability to read
+_PROTOCOLS: Final = (0, 6, 17)  # chosen by the type, TCP, UDP
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # push input into a terminal
+
+_MACHINES: Final = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
+_SPECIAL: Final = frozenset({"clone3", "clone", "unshare", "socket", "socketpair", "ioctl"})
+
+_Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
+
+
+def supported(machine: str) -> bool:
+    """Whether there is a filter for this machine (`platform.machine()`)."""
+    return machine in _MACHINES
+
+
+def filter_program(machine: str) -> bytes:
+    """The filter as an array of `struct sock_filter`, the form `bwrap --seccomp` reads. Raises KeyError when not `supported`."""
+    audit_architecture, numbers = _MACHINES[machine]
+    program = [
+        (_LOAD, 0, 0, _ARCHITECTURE_OFFSET),
+        (_IF_EQUAL, 1, 0, audit_architecture),
+        _refuse(errno.ENOSYS),
+        (_LOAD, 0, 0, _NUMBER_OFFSET),
+        (_IF_AT_LEAST, 0, 1, _X32_BIT),
+        _refuse(errno.ENOSYS),
+        *_when(numbers["clone3"], [_refuse(errno.ENOSYS)]),
+        *_when(numbers["clone"], _refuse_flags(_NAMESPACE_FLAGS)),
+        *_when(numbers["unshare"], _refuse_flags(_NAMESPACE_FLAGS | _CLONE_NEWTIME)),
+        *_when(numbers["socket"], _sockets()),
+        *_when(numbers["socketpair"], [_argument(0), *_allow_if(_AF_UNIX), _refuse(errno.EAFNOSUPPORT)]),
+        *_when(numbers["ioctl"], _terminal_ioctls()),
+    ]
+    for name, number in sorted(numbers.items(), key=lambda entry: entry[1]):
+        if name not in _SPECIAL:
+            program += _when(number, [_refuse(errno.EPERM)])
+    program.append((_RETURN, 0, 0, _ALLOW))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def _when(number: int, body: list[_Instruction]) -> list[_Instruction]:
+    """`body` must return on every path; it may overwrite the accumulator, which holds the call's number otherwise."""
+    return [(_IF_EQUAL, 0, len(body), number), *body]
+
+
+def _refuse(error: int) -> _Instruction:
+    return (_RETURN, 0, 0, _ERRNO | error)
+
+
+def _argument(index: int) -> _Instruction:
+    """The low half of an argument: all the kernel looks at for an int, and where every namespace flag lies."""
+    return (_LOAD, 0, 0, _ARGUMENTS_OFFSET + 8 * index)
+
+
+def _allow_if(value: int) -> list[_Instruction]:
+    return [(_IF_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
+
+
+def _refuse_flags(flags: int) -> list[_Instruction]:
+    return [_argument(0), (_IF_ANY_BIT, 0, 1, flags), _refuse(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
+
+
+def _sockets() -> list[_Instruction]:
+    internet = [
+        _argument(1),
+        (_AND, 0, 0, _SOCK_TYPE_MASK),
+        (_IF_EQUAL, 2, 0, _SOCK_STREAM),
+        (_IF_EQUAL, 1, 0, _SOCK_DGRAM),
+        _refuse(errno.EPERM),
+        _argument(2),
+        *(instruction for protocol in _PROTOCOLS for instruction in _allow_if(protocol)),
+        _refuse(errno.EPROTONOSUPPORT),
+    ]
+    netlink = [_argument(2), *_allow_if(_NETLINK_ROUTE), _refuse(errno.EPROTONOSUPPORT)]
+    return [
+        _argument(0),
+        *_allow_if(_AF_UNIX),
+        (_IF_EQUAL, 0, len(netlink), _AF_NETLINK),
+        *netlink,
+        (_IF_EQUAL, 2, 0, _AF_INET),
+        (_IF_EQUAL, 1, 0, _AF_INET6),
+        _refuse(errno.EAFNOSUPPORT),
+        *internet,
+    ]
+
+
+def _terminal_ioctls() -> list[_Instruction]:
+    return [
+        _argument(1),
+        (_IF_EQUAL, 1, 0, _TIOCSTI),
+        (_IF_EQUAL, 0, 1, _TIOCLINUX),
+        _refuse(errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
