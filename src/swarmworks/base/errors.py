@@ -3,6 +3,7 @@
     SwarmworksError
     ├── RejectedError               the caller: says what was wrong, where, and the mend
     │   ├── UsageError              a command, option or argument that makes no sense
+    │   │   └── NotARepositoryError a path that should be a git repository with a commit and is not
     │   ├── InvalidDocumentError    a specification, plan or configuration with problems, each with its line
     │   ├── NotFoundError           no such swarm, task, session, ...
     │   ├── ConflictError           somebody else got there first, or the state does not allow it
@@ -64,6 +65,10 @@ class RejectedError(SwarmworksError):
 
 class UsageError(RejectedError):
     code = "usage"
+
+
+class NotARepositoryError(UsageError):
+    code = "not_a_repository"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,180 @@
+"""`SharedClones`: private working copies that borrow the hub's objects. Works everywhere git does, needs no privileges.
+
+    <root>/<name>            the tree, with a `.git` of its own (detached, no remote, objects borrowed from the hub)
+    <root>/.state/<name>/    ours alone: what the copy was made from, and the index its snapshots use
+
+The agent may do to its `.git` what it likes: nothing here ever looks at it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+from swarmworks.base.errors import ConflictError, NotFoundError, RejectedError
+from swarmworks.git.checkout import give_to, write_tree
+from swarmworks.git.hub import BareHub
+from swarmworks.git.layout import lay_out
+from swarmworks.git.locking import held, held_if_free
+from swarmworks.git.protocol import Identity, WorkingCopy
+from swarmworks.git.refs import set_ref
+from swarmworks.git.snapshot import Snapshot, remove_tree
+from swarmworks.git.untrusted import Tree
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from swarmworks.git.command import Git
+
+COMMITTER = Identity("Swarmworks", "swarm@swarmworks.invalid")
+FILE_LIMIT_BYTES = 100 << 20
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_COPY_CONFIG = """\
+[core]
+	repositoryformatversion = 0
+	filemode = true
+	bare = false
+	logAllRefUpdates = true
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+[commit]
+	gpgSign = false
+[user]
+	name = Swarmworks agent
+	email = agent@swarmworks.invalid
+"""
+
+
+class SharedClones:
+    """Implements `protocol.WorkingCopies`. With `owner_uid` the trees belong to that uid (this process must be root)."""
+
+    def __init__(
+        self,
+        hub_path: Path,
+        root: Path,
+        owner_uid: int | None,
+        *,
+        git: Git | None = None,
+        file_limit_bytes: int = FILE_LIMIT_BYTES,
+    ) -> None:
+        self._hub = BareHub.open_or_create(hub_path, git)
+        self._git = self._hub.git
+        self._root = root.absolute()
+        self._owner_uid = owner_uid
+        self._file_limit_bytes = file_limit_bytes
+        self._states = self._root / ".state"
+        self._states.mkdir(parents=True, exist_ok=True)
+        self._states.chmod(0o700)
+
+    def create(self, name: str, commit: str) -> WorkingCopy:
+        """See the protocol. A name in use is a `ConflictError`; what a crash left of an unfinished copy is replaced."""
+        if not _NAME.fullmatch(name):
+            raise RejectedError(
+                f"{name[:200]!r} cannot name a working copy", mend="use letters, digits, `.`, `_` and `-`"
+            )
+        found = self._hub.resolve(commit)
+        if found is None:
+            raise NotFoundError(f"no commit {commit[:100]}", where=str(self._hub.path), mend="import it first")
+        copy = WorkingCopy(self._root / name, found, name)
+        with held(self._lock(name)):
+            if self._record(name).exists():
+                raise ConflictError(
+                    f"working copy {name} exists already", where=str(copy.path), mend="destroy it first"
+                )
+            self._discard(copy)
+            try:
+                self._make(copy)
+            except BaseException:
+                self._discard(copy)
+                raise
+        return copy
+
+    def snapshot(self, copy: WorkingCopy, ref: str, message: str, author: Identity, at: datetime) -> str:
+        """See the protocol; the committer is Swarmworks, and `ref` is moved whatever it was. Files inside an embedded
+        repository are taken as plain files, its `.git` is dropped, and its commits are not kept; a submodule that the commit
+        already has stays what it was. Fifos, sockets and devices are passed over. A file that cannot be read, is larger
+        than the limit (100 MiB), or has a name git refuses keeps its old version, and a `Left-Out:` line of the message
+        says so.
+        """
+        self._check(copy)
+        with held(self._lock(copy.name), timeout_s=600):
+            state = self._states / copy.name
+            self._sweep_stages(state)
+            tree = Tree(copy.path, self._owner_uid, self._file_limit_bytes)
+            snapshot = Snapshot(self._git.patient(600), self._hub.path, tree, state / "index", copy.commit)
+            written = snapshot.write_tree()
+            result = copy.commit
+            if snapshot.left_out or written != self._hub.tree_of(copy.commit):
+                text = snapshot.message(message)
+                result = self._hub.commit_tree(written, [copy.commit], text, author, COMMITTER, at)
+            set_ref(self._git, self._hub.path, ref, result)
+        return result
+
+    def destroy(self, copy: WorkingCopy) -> None:
+        """Delete the copy, whoever owns its files. The record goes first: half a copy must never be taken for a whole one,
+        or its missing files would be the agent's deletions.
+        """
+        with held(self._lock(copy.name)):
+            self._discard(copy)
+            self._lock(copy.name).unlink(missing_ok=True)
+
+    def existing(self) -> list[WorkingCopy]:
+        """See the protocol. What a crash left half made or half destroyed is cleared away, never listed."""
+        found: list[WorkingCopy] = []
+        for state in sorted(path for path in self._states.iterdir() if path.is_dir()):
+            copy = self._recorded(state.name)
+            if copy is not None:
+                found.append(copy)
+                continue
+            with held_if_free(self._lock(state.name)) as got:
+                if got and self._recorded(state.name) is None:
+                    self._discard(WorkingCopy(self._root / state.name, "", state.name))
+        return found
+
+    def _make(self, copy: WorkingCopy) -> None:
+        state = self._states / copy.name
+        state.mkdir()
+        copy.path.mkdir(mode=0o755)
+        write_tree(self._git, self._hub.path, copy.commit, copy.path, state / "index")
+        own = copy.path / ".git"
+        lay_out(own, head=f"{copy.commit}\n", config=_COPY_CONFIG, alternate=self._hub.path / "objects")
+        shutil.copyfile(state / "index", own / "index")
+        if (self._hub.path / "shallow").exists():
+            shutil.copyfile(self._hub.path / "shallow", own / "shallow")
+        if self._owner_uid is not None:
+            give_to(copy.path, self._owner_uid)
+        unfinished = state / "copy.json.new"
+        unfinished.write_text(json.dumps({"name": copy.name, "commit": copy.commit}), encoding="utf-8")
+        unfinished.rename(self._record(copy.name))
+
+    def _discard(self, copy: WorkingCopy) -> None:
+        self._record(copy.name).unlink(missing_ok=True)
+        remove_tree(self._root / copy.name)
+        remove_tree(self._states / copy.name)
+
+    def _recorded(self, name: str) -> WorkingCopy | None:
+        try:
+            record = json.loads(self._record(name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return WorkingCopy(self._root / name, str(record["commit"]), name)
+
+    def _check(self, copy: WorkingCopy) -> None:
+        if self._recorded(copy.name) != copy:
+            raise NotFoundError(f"no working copy {copy.name}", where=str(copy.path), mend="create it first")
+
+    def _record(self, name: str) -> Path:
+        return self._states / name / "copy.json"
+
+    def _lock(self, name: str) -> Path:
+        return self._states / f"{name}.lock"
+
+    @staticmethod
+    def _sweep_stages(state: Path) -> None:
+        for left in state.glob("stage-*"):
+            remove_tree(left)

@@ -1,0 +1,239 @@
+"""`BareHub`: the bare repository of a project, on the git command line. Called by the control plane and by workers, from
+several threads and processes at once: it keeps nothing in memory, git's own locks and the hub's (see `refs`) do the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swarmworks.base.errors import GitError, LimitReachedError, RejectedError
+from swarmworks.git.command import Git, fail, path_text, records, revision
+from swarmworks.git.importing import import_history
+from swarmworks.git.layout import HUB_CONFIG, HUB_HEAD, lay_out, sync_directory
+from swarmworks.git.protocol import Conflicted, FileChange, Identity, Merged
+from swarmworks.git.refs import drop_ref, swap_ref
+from swarmworks.git.survival import lost_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+DETAIL_LIMIT_BYTES = 4096
+LOG_FIELDS = ("commit", "tree", "author", "email", "subject", "body")
+LOG_FORMAT = "%H%x00%T%x00%an%x00%ae%x00%s%x00%b"
+SLOW_TIMEOUT_S = 1800.0
+
+
+class BareHub:
+    r"""Implements `protocol.Hub`. Paths in answers are text; bytes that are not UTF-8 show as `\xNN`."""
+
+    def __init__(self, path: Path, git: Git) -> None:
+        self._path = path
+        self._git = git
+
+    @classmethod
+    def open_or_create(cls, path: Path, git: Git | None = None) -> BareHub:
+        """The hub at `path`, made when it is not there yet. Two processes that make it at once get the same one."""
+        git = git or Git()
+        git.version()
+        path = path.absolute()
+        if not (path / "HEAD").exists():
+            _create(path)
+        git.run(path, ["rev-parse", "--is-bare-repository"])
+        return cls(path, git)
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def git(self) -> Git:
+        return self._git
+
+    def import_commit(self, repository: Path, commit: str) -> None:
+        import_history(self._git.patient(SLOW_TIMEOUT_S), self._path, repository, commit)
+
+    def resolve(self, name: str) -> str | None:
+        finished = self._git.run(
+            self._path,
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision(name)}^{{commit}}"],
+            ok=(0, 1, 128),
+        )
+        return finished.out.decode().strip() if finished.code == 0 else None
+
+    def tree_of(self, commit: str) -> str:
+        arguments = ["rev-parse", "--verify", "--end-of-options", f"{revision(commit)}^{{tree}}"]
+        return self._git.run(self._path, arguments).out.decode().strip()
+
+    def read_file(self, commit: str, path: str, *, limit_bytes: int = 1 << 20) -> bytes | None:
+        """The file's bytes, of a symbolic link its target; None for a directory and for what is not there. A file over
+        `limit_bytes` is a `LimitReachedError`.
+        """
+        if {".", ".."} & set(path.split("/")) or "\0" in path:
+            return None
+        name = os.fsencode(f"{revision(commit)}:{path}")
+        header_limit = 200 + len(name)
+        finished = self._git.run(
+            self._path,
+            ["cat-file", "--batch", "-z"],
+            given=name + b"\0",
+            limit_bytes=limit_bytes + header_limit,
+            cut=True,
+        )
+        header, _, content = finished.out.partition(b"\n")
+        words = header.split(b" ")
+        if len(words) < 3 or words[-2] != b"blob":
+            return None
+        size = int(words[-1])
+        if size > limit_bytes:
+            raise LimitReachedError(f"the file has {size} bytes, over the limit of {limit_bytes}", where=path)
+        return content[:size]
+
+    def list_files(self, commit: str) -> list[str]:
+        arguments = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", revision(commit)]
+        return [path_text(raw) for raw in records(self._git.run(self._path, arguments).out)]
+
+    def changes(self, base: str, head: str) -> list[FileChange]:
+        arguments = ["diff-tree", "-r", "-z", "--no-renames", "--raw", "--numstat", *_PLAIN_DIFF]
+        out = self._git.run(self._path, [*arguments, revision(base), revision(head)]).out
+        return _parse_changes(records(out))
+
+    def diff(self, base: str, head: str, *, limit_bytes: int = 1 << 20) -> str:
+        """A unified diff for people and models. Cut at `limit_bytes`, which its last line then says."""
+        arguments = [
+            "diff-tree",
+            "-r",
+            "-p",
+            "--no-renames",
+            "--no-color",
+            *_PLAIN_DIFF,
+            revision(base),
+            revision(head),
+        ]
+        finished = self._git.run(self._path, arguments, limit_bytes=limit_bytes, cut=True)
+        text = finished.out.decode("utf-8", "replace")
+        return f"{text}\n[cut: the diff has more than {limit_bytes} bytes]\n" if finished.cut else text
+
+    def merge(self, ours: str, theirs: str) -> Merged | Conflicted:
+        arguments = ["merge-tree", "--write-tree", "-z", "--name-only", "--messages", revision(ours), revision(theirs)]
+        finished = self._git.run(self._path, arguments, ok=(0, 1))
+        tree, _, rest = finished.out.partition(b"\0")
+        if not tree:
+            fail(self._path, arguments, finished)
+        if finished.code == 0:
+            return Merged(tree.decode())
+        names, _, messages = rest.partition(b"\0\0")
+        paths = sorted({path_text(raw) for raw in names.split(b"\0") if raw})
+        return Conflicted(tuple(paths), _conflict_messages(messages))
+
+    def commit_tree(
+        self, tree: str, parents: Sequence[str], message: str, author: Identity, committer: Identity, at: datetime
+    ) -> str:
+        if at.tzinfo is None:
+            raise RejectedError("a commit's time needs a time zone", mend="pass an aware datetime")
+        if "\0" in message:
+            raise RejectedError("a commit message cannot hold a NUL character", mend="remove it")
+        links = [option for parent in parents for option in ("-p", revision(parent))]
+        arguments = ["commit-tree", "--no-gpg-sign", *links, revision(tree)]
+        environment = _signed("AUTHOR", author, at) | _signed("COMMITTER", committer, at)
+        text = message.encode("utf-8", "backslashreplace")
+        return self._git.run(self._path, arguments, given=text or b"\n", environment=environment).out.decode().strip()
+
+    def update_ref(self, ref: str, new: str, old: str | None) -> bool:
+        return swap_ref(self._git, self._path, ref, new, old)
+
+    def delete_ref(self, ref: str) -> None:
+        drop_ref(self._git, self._path, ref)
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        arguments = ["merge-base", "--is-ancestor", revision(ancestor), revision(descendant)]
+        return self._git.run(self._path, arguments, ok=(0, 1)).code == 0
+
+    def kept_lines(self, base: str, head: str, tree: str) -> tuple[str, ...]:
+        return lost_paths(self._git, self._path, revision(base), revision(head), revision(tree))
+
+    def log(self, base: str | None, tip: str) -> list[Mapping[str, str]]:
+        span = [f"^{revision(base)}"] if base else []
+        arguments = ["log", "-z", "--first-parent", "--encoding=UTF-8", "--no-show-signature", f"--format={LOG_FORMAT}"]
+        fields = [raw.decode("utf-8", "replace") for raw in self._fields([*arguments, revision(tip), *span, "--"])]
+        width = len(LOG_FIELDS)
+        return [
+            dict(zip(LOG_FIELDS, fields[start : start + width], strict=True)) for start in range(0, len(fields), width)
+        ]
+
+    def maintain(self) -> None:
+        """Pack loose objects. Deletes only what the new pack holds as well, so working copies and writers go on."""
+        self._git.patient(SLOW_TIMEOUT_S).run(self._path, ["repack", "-d", "-q"])
+
+    def _fields(self, arguments: Sequence[str]) -> list[bytes]:
+        finished = self._git.run(self._path, arguments)
+        return finished.out.removesuffix(b"\0").split(b"\0") if finished.out else []
+
+
+_PLAIN_DIFF = ("--no-ext-diff", "--no-textconv", "--full-index", "--no-commit-id")
+
+
+def _create(path: Path) -> None:
+    if path.exists() and any(path.iterdir()):
+        raise GitError("the directory is not empty and no repository", where=str(path), mend="name another directory")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        lay_out(made, head=HUB_HEAD, config=HUB_CONFIG)
+        made.chmod(0o755)
+        try:
+            made.rename(path)
+        except OSError:
+            if not (path / "HEAD").exists():
+                raise
+        sync_directory(path.parent)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _parse_changes(fields: list[bytes]) -> list[FileChange]:
+    """Raw records (`:mode mode id id status`, path), then one numstat record per path in any order."""
+    raw: dict[bytes, tuple[str, str]] = {}
+    counts: dict[bytes, tuple[int | None, int | None]] = {}
+    rest = iter(fields)
+    for field in rest:
+        if field.startswith(b":"):
+            _, mode, _, _, status = field.decode().split(" ")
+            raw[next(rest)] = (status, mode)
+        else:
+            added, removed, path = field.split(b"\t", 2)
+            counts[path] = (None, None) if added == b"-" else (int(added), int(removed))
+    return [
+        FileChange(path_text(path), status, *counts.get(path, (0, 0)), mode=mode)
+        for path, (status, mode) in raw.items()
+    ]
+
+
+def _conflict_messages(messages: bytes) -> str:
+    """The text of `merge-tree -z --messages`: per message a count, that many paths, the kind, and the text."""
+    fields = messages.split(b"\0")
+    texts: list[bytes] = []
+    position = 0
+    while position < len(fields) and fields[position].isdigit():
+        position += int(fields[position]) + 2
+        texts.extend(fields[position : position + 1])
+        position += 1
+    return b"".join(texts)[:DETAIL_LIMIT_BYTES].decode("utf-8", "ignore").strip()
+
+
+def _signed(role: str, identity: Identity, at: datetime) -> dict[str, str]:
+    """Git's environment for a name and a time. Its own rule for names: no angle brackets, no control characters."""
+    name, email = (
+        "".join(character for character in text if character.isprintable() and character not in "<>").strip(" .,:;\"'")
+        for text in (identity.name, identity.email)
+    )
+    return {
+        f"GIT_{role}_NAME": name or "unknown",
+        f"GIT_{role}_EMAIL": email,
+        f"GIT_{role}_DATE": f"@{int(at.astimezone(UTC).timestamp())} +0000",
+    }

@@ -1,0 +1,126 @@
+"""Whether a change is still there in a later tree: what a silent revert looks like, found before the target moves.
+
+Compared per file as multisets of lines, which any clean merge satisfies, whichever diff algorithm made it: a line that
+was only moved, or that the change repeats, must be there as often as the change added it. Line endings do not count.
+Files renamed by the change or since are followed as merge-ort does. Beyond the lines: what is binary, a link, or too long
+to compare must be identical, and a file that is byte for byte what it was before the change has lost it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from swarmworks.base.errors import LimitReachedError
+from swarmworks.git.command import path_text, records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from swarmworks.git.command import Git
+
+LINE_FILE_LIMIT_BYTES = 16 << 20
+TOTAL_LIMIT_BYTES = 512 << 20
+BINARY_PROBE_BYTES = 8000  # git's own rule: a NUL among the first 8,000 bytes
+REGULAR_MODES = frozenset({"100644", "100755"})
+GONE_MODE = "000000"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One file of `diff-tree`: where and what it was, where and what it is."""
+
+    source: bytes
+    target: bytes
+    status: str
+    old_mode: str
+    old_blob: str
+    new_mode: str
+    new_blob: str
+
+
+def lost_paths(git: Git, hub: Path, base: str, head: str, tree: str) -> tuple[str, ...]:
+    """Paths (as `head` names them) whose change between `base` and `head` is not in `tree`, sorted."""
+    changed = [entry for entry in _differences(git, hub, base, head) if entry.status != "D"]
+    later = {entry.source: entry for entry in _differences(git, hub, head, tree) if entry.status != "A"}
+    touched = [(entry, later[entry.target]) for entry in changed if entry.target in later]
+    blobs = _contents(git, hub, {blob for pair in touched for blob in _blobs(*pair)})
+    return tuple(sorted(path_text(change.target) for change, after in touched if not _survives(change, after, blobs)))
+
+
+def _blobs(change: _Entry, after: _Entry) -> tuple[str, ...]:
+    modes = ((change.old_mode, change.old_blob), (change.new_mode, change.new_blob), (after.new_mode, after.new_blob))
+    return tuple(blob for mode, blob in modes if mode in REGULAR_MODES)
+
+
+def _survives(change: _Entry, after: _Entry, blobs: dict[str, bytes | None]) -> bool:
+    if (after.new_blob, after.new_mode) == (change.old_blob, change.old_mode):
+        return False
+    if change.new_mode not in {change.old_mode, after.new_mode} and after.new_mode != GONE_MODE:
+        return False
+    if after.new_blob == change.new_blob:
+        return True
+    if change.old_blob == change.new_blob:
+        return after.new_mode in REGULAR_MODES
+    return _lines_survive(change, after, blobs)
+
+
+def _lines_survive(change: _Entry, after: _Entry, blobs: dict[str, bytes | None]) -> bool:
+    if change.new_mode not in REGULAR_MODES or after.new_mode not in {*REGULAR_MODES, GONE_MODE}:
+        return False
+    before = blobs[change.old_blob] if change.old_mode in REGULAR_MODES else b""
+    written = blobs[change.new_blob]
+    kept = blobs[after.new_blob] if after.new_mode in REGULAR_MODES else b""
+    if before is None or written is None or kept is None:
+        return False
+    return not (_lines(written) - _lines(before)) - _lines(kept)
+
+
+def _lines(content: bytes) -> Counter[bytes]:
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return Counter(line.removesuffix(b"\r") for line in lines)
+
+
+def _differences(git: Git, hub: Path, old: str, new: str) -> list[_Entry]:
+    arguments = ["diff-tree", "-r", "-z", "-M", "--raw", "--full-index", "--no-abbrev", "--no-commit-id", old, new]
+    rest = iter(records(git.run(hub, arguments).out))
+    found: list[_Entry] = []
+    for header in rest:
+        old_mode, new_mode, old_blob, new_blob, status = header.decode().removeprefix(":").split(" ")
+        source = next(rest)
+        target = next(rest) if status.startswith("R") else source
+        found.append(_Entry(source, target, status[0], old_mode, old_blob, new_mode, new_blob))
+    return found
+
+
+def _contents(git: Git, hub: Path, blobs: set[str]) -> dict[str, bytes | None]:
+    """Each blob's bytes, None for one that is binary or too long to be compared by lines."""
+    names = sorted(blobs)
+    if not names:
+        return {}
+    sizes = _sizes(git, hub, names)
+    found: dict[str, bytes | None] = dict.fromkeys(names)
+    readable = [name for name in names if sizes[name] <= LINE_FILE_LIMIT_BYTES]
+    total = sum(sizes[name] for name in readable)
+    if total > TOTAL_LIMIT_BYTES:
+        raise LimitReachedError(
+            f"the change touches {total} bytes of files, over the limit of {TOTAL_LIMIT_BYTES}", mend="land it in parts"
+        )
+    request = "".join(f"{name}\n" for name in readable).encode()
+    out = git.run(hub, ["cat-file", "--batch"], given=request, limit_bytes=total + 100 * len(names)).out
+    position = 0
+    for name in readable:
+        start = out.index(b"\n", position) + 1
+        content = out[start : start + sizes[name]]
+        found[name] = None if b"\0" in content[:BINARY_PROBE_BYTES] else content
+        position = start + sizes[name] + 1
+    return found
+
+
+def _sizes(git: Git, hub: Path, names: list[str]) -> dict[str, int]:
+    request = "".join(f"{name}\n" for name in names).encode()
+    out = git.run(hub, ["cat-file", "--batch-check=%(objectname) %(objectsize)"], given=request).out.decode()
+    return {name: int(size) for name, size in (line.split(" ") for line in out.splitlines())}
