@@ -1,0 +1,109 @@
+"""Writes the files `swarm init` makes: a `swarm.toml` for what is there, or the starter of a new application."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import jinja2
+
+from swarmworks.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.resources.abc import Traversable
+
+    from swarmworks.cli.starters.detection import Detected
+
+STARTERS = ("fastapi",)
+CONFIG_NAME = "swarm.toml"
+_SUFFIX = ".template"  # so that tools working on this repository do not take the starter's configuration for their own
+_TARGET_NAMES = {"gitignore": ".gitignore"}
+_NO_SOURCE = {".git", ".gitignore", ".gitattributes", "LICENSE", "README.md", "README", "README.rst", CONFIG_NAME}
+
+
+def _data() -> Traversable:
+    return resources.files("swarmworks.cli") / "starters"
+
+
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701 - TOML, not HTML
+    filters = cast("dict[str, Callable[[str], str]]", environment.filters)  # pyright: ignore[reportUnknownMemberType]
+    filters["toml"] = toml_text
+    return environment
+
+
+def toml_text(value: str) -> str:
+    """`value` as a TOML string: literal where it can be, so that shell commands stay readable."""
+    if re.fullmatch(r"[^'\x00-\x1f\x7f]*", value) and ('"' in value or "\\" in value):
+        return f"'{value}'"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\u{ord(match.group()):04x}", escaped) + '"'
+
+
+def project_name(wanted: str) -> str:
+    """`wanted` with only the letters a project's name may have."""
+    name = re.sub(r"[^A-Za-z0-9._ -]+", "-", wanted).strip("-. _")[:100]
+    return name or "project"
+
+
+def config_text(detected: Detected, *, name: str, branch: str) -> str:
+    template = _templates().from_string((_data() / "swarm.toml.jinja").read_text("utf-8"))
+    return template.render(detected=detected, evidence=detected.evidence, name=project_name(name), branch=branch) + "\n"
+
+
+def starter_files(framework: str, *, name: str, branch: str) -> dict[str, str]:
+    """File name to content for a new application.
+
+    Raises UsageError when there is no starter for `framework`.
+    """
+    wanted = framework.strip().lower()
+    if wanted not in STARTERS:
+        raise UsageError(
+            f"there is no starter for the framework {framework!r}",
+            mend=f"known: {', '.join(STARTERS)}; for any other, set up the project yourself and run swarm init in it",
+        )
+    files: dict[str, str] = {}
+    for entry in sorted((_data() / wanted).iterdir(), key=lambda item: item.name):
+        if entry.name.endswith(_SUFFIX):
+            target = entry.name.removesuffix(_SUFFIX)
+            files[_TARGET_NAMES.get(target, target)] = entry.read_text("utf-8")
+    template = _templates().from_string(files[CONFIG_NAME])
+    files[CONFIG_NAME] = template.render(name=project_name(name), branch=branch)
+    return files
+
+
+def has_sources(root: Path, spec: Path) -> bool:
+    """Whether `root` holds anything beside the specification and what a forge puts into a new repository."""
+    return any(entry.name not in _NO_SOURCE and entry.resolve() != spec.resolve() for entry in root.iterdir())
+
+
+def write_files(root: Path, files: dict[str, str], *, force: bool) -> list[Path]:
+    """Write all files or none. Raises UsageError when one of them exists and `force` is not given."""
+    existing = [name for name in files if os.path.lexists(root / name)]
+    if existing and not force:
+        raise UsageError(
+            f"{', '.join(existing)} exists already",
+            where=str(root),
+            mend="use --force to overwrite, or remove it first",
+        )
+    written: list[Path] = []
+    for name, content in files.items():
+        target = root / name
+        if target.is_symlink():
+            target.unlink()
+        target.write_text(content, "utf-8")
+        written.append(target)
+    return written
+
+
+def current_branch(root: Path) -> str:
+    """The branch `root` is on, from its `.git/HEAD`; `main` where there is none."""
+    try:
+        head = (root / ".git" / "HEAD").read_text("utf-8").strip()
+    except OSError:
+        return "main"
+    return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else "main"

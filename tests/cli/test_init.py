@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from swarmworks.base.errors import InvalidDocumentError, UsageError
+from swarmworks.cli.commands.init import command
+from swarmworks.cli.starters.writing import starter_files
+from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.config_file import load_config
+
+SPEC = "name: Book Shop\narchitecture:\n  framework: FastAPI\n  language: Python\n"
+
+
+def run_init(*arguments: str) -> str:
+    result = CliRunner().invoke(command, list(arguments), catch_exceptions=False, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def load(root: Path) -> SwarmConfig:
+    return load_config((root / "swarm.toml").read_text(), name="swarm.toml", environment={})
+
+
+def write(root: Path, **files: str) -> None:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def test_a_python_project_gets_gates_for_the_tools_it_uses(tmp_path):
+    write(
+        tmp_path,
+        **{
+            "pyproject.toml": '[project]\nname="x"\nversion="1"\n[tool.ruff]\n[tool.mypy]\nfiles=["x"]\n[tool.coverage.report]\nfail_under = 85\n',
+            "requirements.txt": "pytest==9\ncoverage==7\nruff==1\nmypy==2\n",
+            "tests/test_a.py": "",
+            ".git/HEAD": "ref: refs/heads/trunk\n",
+        },
+    )
+    output = run_init("--path", str(tmp_path))
+    config = load(tmp_path)
+    assert config.project.default_branch == "trunk"
+    assert list(config.gates.commands) == ["syntax", "lint", "types", "tests", "coverage"]
+    assert config.gates.commands["coverage"].floor == 85
+    assert config.environment.lock_files == ("requirements.txt",)
+    assert "--require-hashes" not in config.environment.setup[1]
+    assert config.required_gates("refactor") >= {"scope", "secrets", "tests", "coverage"}
+    assert "git add swarm.toml" in output
+
+
+@pytest.mark.parametrize(
+    ("files", "language", "gates", "setup"),
+    [
+        (
+            {"uv.lock": "", "pyproject.toml": "[project]\nname='x'\n", "tests/a.py": ""},
+            "python",
+            ["syntax", "tests"],
+            "uv",
+        ),
+        ({"poetry.lock": "", "pyproject.toml": "[tool.pytest]\n"}, "python", ["syntax", "tests"], "poetry"),
+        ({"tox.ini": "[testenv]\ndeps=pytest\n", "setup.py": ""}, "python", ["syntax", "tests"], "pip"),
+        (
+            {"package.json": '{"scripts": {"lint": "eslint .", "test": "vitest run"}}', "tsconfig.json": "{}"},
+            "typescript",
+            ["lint", "types", "tests"],
+            "npm install",
+        ),
+        ({"go.mod": "module x\n"}, "go", ["lint", "tests"], "go mod download"),
+        ({"Cargo.toml": "[package]\n"}, "rust", ["lint", "tests"], "cargo fetch"),
+    ],
+)
+def test_each_language_gets_a_file_that_loads(tmp_path, files, language, gates, setup):
+    write(tmp_path, **files)
+    run_init("--path", str(tmp_path))
+    config = load(tmp_path)
+    assert config.project.language == language
+    assert list(config.gates.commands) == gates
+    assert setup in " ".join(config.environment.setup)
+
+
+def test_a_repository_without_anything_to_check_never_gets_gates_none_by_itself(tmp_path):
+    write(tmp_path, **{"README.md": "hello"})
+    assert "add gates" in run_init("--path", str(tmp_path))
+    with pytest.raises(InvalidDocumentError, match="no gates are configured"):
+        load(tmp_path)
+
+
+def test_a_broken_manifest_is_not_a_crash(tmp_path):
+    write(tmp_path, **{"package.json": "{", "tsconfig.json": "{}"})
+    run_init("--path", str(tmp_path))
+    assert load(tmp_path).project.language == "typescript"
+
+
+def test_it_refuses_to_overwrite_and_says_how(tmp_path):
+    write(tmp_path, **{"swarm.toml": "mine", "go.mod": ""})
+    with pytest.raises(UsageError) as caught:
+        run_init("--path", str(tmp_path))
+    assert "--force" in caught.value.mend
+    assert (tmp_path / "swarm.toml").read_text() == "mine"
+    run_init("--path", str(tmp_path), "--force")
+    assert load(tmp_path).project.language == "go"
+
+
+def test_a_specification_starts_a_new_application(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(SPEC)
+    run_init("--path", str(tmp_path), "--from", str(spec))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "spec.yaml",
+        "swarm.toml",
+        "pyproject.toml",
+        "requirements.txt",
+        ".gitignore",
+    }
+    config = load(tmp_path)
+    assert config.project.name == "Book Shop"
+    assert config.environment.registries is True
+    tests = config.required_gates("write_tests")
+    assert tests == {"scope", "secrets", "syntax", "lint", "types", "tests", "coverage"}
+    assert config.required_gates("implement_database") >= {"smoke", "tests"}
+    assert tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]["mypy"]["strict"] is True
+
+
+def test_a_new_application_does_not_land_on_existing_sources(tmp_path):
+    write(tmp_path, **{"main.py": "", "spec.yaml": SPEC})
+    with pytest.raises(UsageError, match="not empty"):
+        run_init("--path", str(tmp_path), "--from", str(tmp_path / "spec.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("name: [", "not valid YAML"),
+        ("name: x\n", "architecture.framework is missing"),
+        ("name: x\narchitecture: {framework: django}\n", "no starter"),
+    ],
+)
+def test_a_specification_it_cannot_use_is_refused_with_the_reason(tmp_path, text, error):
+    write(tmp_path, **{"spec.yaml": text})
+    with pytest.raises((UsageError, InvalidDocumentError), match=error) as caught:
+        run_init("--path", str(tmp_path), "--from", str(tmp_path / "spec.yaml"))
+    assert not isinstance(caught.value, click.ClickException)
+
+
+def test_every_pinned_package_has_hashes_and_no_index_address_is_named():
+    requirements = starter_files("fastapi", name="x", branch="main")["requirements.txt"]
+    pins = [line for line in requirements.splitlines() if "==" in line]
+    assert {pin.split("==")[0] for pin in pins} >= {
+        "fastapi",
+        "uvicorn",
+        "pydantic",
+        "httpx",
+        "pytest",
+        "coverage",
+        "ruff",
+        "mypy",
+    }
+    assert requirements.count("--hash=sha256:") >= len(pins)
+    assert "://" not in requirements
+
+
+def test_a_name_with_odd_letters_still_makes_a_file_that_loads(tmp_path):
+    files = starter_files("fastapi", name='a "b" \\ c\n', branch="main")
+    assert load_config(files["swarm.toml"], name="swarm.toml", environment={}).project.name == "a -b- - c"
