@@ -41,7 +41,7 @@ def _named(what: str, paths: set[str]) -> list[str]:
         return []
     shown = ", ".join(sorted(paths)[:MAX_NAMED])
     more = len(paths) - MAX_NAMED
-    return [f"{what}: {shown}" + (f" and {_files(more)} more" if more > 0 else "")]
+    return [f"{what}: {shown}" + (f" and {more} more" if more > 0 else "")]
 
 
 def _files(count: int) -> str:
