@@ -1,0 +1,217 @@
+"""Anthropic Messages: `/v1/messages`."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from swarmworks.domain.budget import Usage
+from swarmworks.policy.bound import Billed, Shape, text_bytes
+from swarmworks.provider import jsonbody, sse
+from swarmworks.provider.format import (
+    Demand,
+    Fault,
+    check_fields,
+    check_value,
+    count,
+    flag,
+    items,
+    mapping,
+    refuse,
+    whole_number,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_OUTPUT_TOKENS = 10_000_000
+
+_FIELDS = words(
+    "model messages system max_tokens metadata stop_sequences stream temperature top_k top_p tools tool_choice thinking "
+    "service_tier output_config output_format cache_control context_management speed inference_geo"
+)
+_TEXT_BLOCKS = frozenset({"text", "tool_use", "thinking", "redacted_thinking"})
+_CLIENT_TOOLS = re.compile(r"(bash|text_editor|memory)_\d{8}")
+_MEDIA_MEND = "send text only: images, documents and files cannot be bounded yet"
+_STATUS = {
+    Fault.REJECTED: (400, "invalid_request_error"),
+    Fault.UNAUTHENTICATED: (401, "authentication_error"),
+    Fault.FORBIDDEN: (403, "permission_error"),
+    Fault.NOT_FOUND: (404, "not_found_error"),
+    Fault.TOO_LARGE: (413, "request_too_large"),
+    Fault.BUSY: (429, "rate_limit_error"),
+    Fault.UNAVAILABLE: (529, "overloaded_error"),
+}
+_WORTH_READING = re.compile(rb'"type"\s*:\s*"(message_start|message_delta|message_stop|error)"')
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+class Messages:
+    name = "anthropic.messages"
+
+    def read(self, raw: bytes, *, headers: Mapping[str, str], allowed_fields: frozenset[str]) -> Demand:
+        body = jsonbody.parse(raw)
+        values = body.values
+        check_fields(values, _FIELDS, allowed_fields)
+        check_value(values, "service_tier", ("auto", "standard_only"))
+        check_value(values, "speed", ("standard",))
+        check_value(values, "inference_geo", ("global",))
+        _check_edits(values)
+        _check_blocks(values.get("system"), "system")
+        for at, message in enumerate(items(values.get("messages"), "messages")):
+            _check_blocks(message.get("content"), f"messages[{at}].content")
+        return Demand(
+            body=body,
+            stream=flag(values, "stream"),
+            wants_usage=True,
+            asked_output=whole_number(values, "max_tokens", most=MOST_OUTPUT_TOKENS),
+            shape=Shape(
+                text_bytes=text_bytes(raw, body.text, values),
+                output_cap=0,
+                tools=bool(values.get("tools")),
+                vendor_tools=_count_vendor_tools(values),
+                one_hour_cache=_asks_one_hour(body),
+                any_window="context-1m" in headers.get("anthropic-beta", ""),
+            ),
+        )
+
+    def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes:
+        values = demand.body.values
+        changes: dict[str, object] = {} if values.get("model") == model else {"model": model}
+        if values.get("max_tokens") != output_cap:
+            changes["max_tokens"] = output_cap
+            thinking = mapping(values.get("thinking"))
+            if (count(thinking, "budget_tokens") or 0) >= output_cap:
+                changes["thinking"] = {**thinking, "budget_tokens": output_cap - output_cap // 4}
+        return demand.body.spliced(changes)
+
+    def billed(self, answer: bytes) -> Billed | None:
+        try:
+            parsed = mapping(json.loads(answer))
+        except (ValueError, RecursionError):
+            return None
+        return _billed(mapping(parsed.get("usage"))) if parsed.get("type") == "message" else None
+
+    def meter(self) -> _Meter:
+        return _Meter()
+
+    def error(self, fault: Fault, message: str, code: str) -> tuple[int, bytes]:
+        status, kind = _STATUS[fault]
+        return status, _error_body(kind, message, code)
+
+    def error_event(self, message: str) -> bytes:
+        return b"event: error\ndata: " + _error_body("api_error", message, "stream_cut") + b"\n\n"
+
+    def models(self, model: str) -> bytes:
+        entry = {"type": "model", "id": model, "display_name": model, "created_at": "1970-01-01T00:00:00Z"}
+        return json.dumps({"data": [entry], "has_more": False, "first_id": model, "last_id": model}).encode()
+
+
+class _Meter:
+    """`message_start` holds the input's usage and a placeholder for the output; `message_delta` the running totals.
+    The last value of a field that is not null counts. The usage is final once a delta says why the message stopped.
+    """
+
+    def __init__(self) -> None:
+        self.finished = False
+        self._failed = False
+        self._stopped = False
+        self._usage: dict[str, Any] = {}
+
+    def feed(self, event: bytes) -> bool:
+        data = sse.data_of(event)
+        if not _WORTH_READING.search(data):
+            return False
+        try:
+            message = mapping(json.loads(data))
+        except (ValueError, RecursionError):
+            self._failed = True
+            return False
+        self._take(message)
+        return False
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "error":
+            self._failed = True
+        elif kind == "message_start":
+            started = mapping(mapping(message.get("message")).get("usage"))
+            self._merge({key: value for key, value in started.items() if key != "output_tokens"})
+        elif kind == "message_delta":
+            self._merge(mapping(message.get("usage")))
+            self._stopped = self._stopped or bool(mapping(message.get("delta")).get("stop_reason"))
+        elif kind == "message_stop":
+            self.finished = True
+
+    def _merge(self, usage: Mapping[str, Any]) -> None:
+        self._usage |= {key: value for key, value in usage.items() if value is not None}
+
+    def billed(self) -> Billed | None:
+        return _billed(self._usage) if self._stopped and not self._failed else None
+
+
+def _billed(usage: Mapping[str, Any]) -> Billed | None:
+    """The vendor counts fresh, read and written input apart; our input is their sum."""
+    if usage.get("service_tier") not in (None, "standard", "priority", "batch"):
+        return None
+    if usage.get("speed") not in (None, "standard") or mapping(usage.get("server_tool_use")).get("web_search_requests"):
+        return None
+    fresh, output, read, written = (count(usage, field) for field in _COUNTS)
+    if fresh is None or output is None:
+        return None
+    read, written = read or 0, written or 0
+    hour = count(mapping(usage.get("cache_creation")), "ephemeral_1h_input_tokens") or 0
+    written = max(written, hour)
+    return Billed(Usage(fresh + read + written, output, read, written), cache_write_1h_tokens=hour)
+
+
+def _check_blocks(content: object, where: str) -> None:
+    if content is None or isinstance(content, str):
+        return
+    for at, block in enumerate(items(content, where)):
+        kind = block.get("type")
+        place = f"{where}[{at}]"
+        if kind == "tool_result":
+            _check_blocks(block.get("content"), f"{place}.content")
+        elif kind == "document" and mapping(block.get("source")).get("type") == "text":
+            continue
+        elif kind not in _TEXT_BLOCKS:
+            raise refuse(place, f"a block of type {str(kind)[:40]!r} has no bound", _MEDIA_MEND)
+
+
+def _count_vendor_tools(values: Mapping[str, Any]) -> int:
+    """Tools whose schema the provider holds and the client runs. Those the provider runs are refused."""
+    found = 0
+    for at, tool in enumerate(items(values.get("tools"), "tools")):
+        kind = tool.get("type")
+        if kind in (None, "custom"):
+            continue
+        if not isinstance(kind, str) or not _CLIENT_TOOLS.fullmatch(kind):
+            raise refuse(
+                f"tools[{at}].type",
+                f"{str(kind)[:40]!r} runs at the provider, at a price of its own",
+                "offer tools that the client runs",
+            )
+        found += 1
+    return found
+
+
+def _check_edits(values: Mapping[str, Any]) -> None:
+    """Clearing old blocks makes a request shorter; compaction is a second call that reports its usage elsewhere."""
+    for at, edit in enumerate(
+        items(mapping(values.get("context_management")).get("edits"), "context_management.edits")
+    ):
+        if not str(edit.get("type")).startswith("clear_"):
+            raise refuse(f"context_management.edits[{at}]", "only edits that clear blocks have a bound", "remove it")
+
+
+def _asks_one_hour(body: jsonbody.JsonBody) -> bool:
+    if '"1h"' in body.text:
+        return True
+    return "\\u" in body.text and '"1h"' in json.dumps(body.values, ensure_ascii=False)
+
+
+def _error_body(kind: str, message: str, code: str) -> bytes:
+    return json.dumps({"type": "error", "error": {"type": kind, "message": message, "code": code}}).encode()

@@ -1,0 +1,110 @@
+"""A JSON request body that can be changed in a few top-level members and is forwarded otherwise byte for byte.
+
+A body two readers could understand differently is refused: duplicate keys, NaN, bytes that are not UTF-8. What we bound
+must be what the provider reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from swarmworks.base.errors import RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for key, _value in pairs if [name for name, _ in pairs].count(key) > 1)
+        raise RejectedError(f"the key {twice[:80]!r} appears twice in one object", mend="send each key once")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise RejectedError(f"{name} is not JSON", mend="send numbers only")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonBody:
+    """`spans` gives, for each top-level key, where its value stands in `text`; `inside` is just after the brace."""
+
+    raw: bytes
+    text: str
+    values: Mapping[str, Any]
+    spans: Mapping[str, tuple[int, int]]
+    inside: int
+
+    def spliced(self, changes: Mapping[str, object]) -> bytes:
+        """The body with these top-level members set: values replaced in place, new members put first."""
+        if not changes:
+            return self.raw
+        text = self.text
+        for key in sorted((key for key in changes if key in self.spans), key=lambda key: -self.spans[key][0]):
+            start, end = self.spans[key]
+            text = f"{text[:start]}{json.dumps(changes[key])}{text[end:]}"
+        fresh = [f"{json.dumps(key)}:{json.dumps(value)}" for key, value in changes.items() if key not in self.spans]
+        if fresh:
+            comma = "," if self.spans else ""
+            text = f"{text[: self.inside]}{','.join(fresh)}{comma}{text[self.inside :]}"
+        return text.encode()
+
+
+def parse(raw: bytes) -> JsonBody:
+    """RejectedError when `raw` is not one JSON object in UTF-8."""
+    try:
+        return _parse(raw)
+    except UnicodeDecodeError as error:
+        raise _rejected("it is not UTF-8") from error
+    except RecursionError as error:
+        raise _rejected("it is nested too deeply") from error
+    except ValueError as error:
+        raise _rejected(str(error)[:200]) from error
+
+
+def _rejected(why: str) -> RejectedError:
+    return RejectedError(f"the request body is not a JSON object: {why}", mend="send one JSON object, UTF-8")
+
+
+def _parse(raw: bytes) -> JsonBody:
+    text = raw.decode("utf-8")
+    at = _skip(text, 0)
+    if text[at : at + 1] != "{":
+        raise _rejected("it does not begin with a brace")
+    inside = at + 1
+    values: dict[str, Any] = {}
+    spans: dict[str, tuple[int, int]] = {}
+    at = _skip(text, inside)
+    while text[at : at + 1] != "}":
+        if values:
+            at = _skip(text, _expect(text, at, ","))
+        key, at = _DECODER.raw_decode(text, at)
+        if not isinstance(key, str) or key in values:
+            raise _rejected(f"a key that is no string, or twice the same: {str(key)[:80]!r}")
+        start = _skip(text, _expect(text, _skip(text, at), ":"))
+        values[key], at = _DECODER.raw_decode(text, start)
+        spans[key] = (start, at)
+        at = _skip(text, at)
+    if _skip(text, at + 1) != len(text):
+        raise _rejected("something follows the object")
+    return JsonBody(raw, text, values, spans, inside)
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _expect(text: str, at: int, sign: str) -> int:
+    if text[at : at + 1] != sign:
+        raise _rejected(f"expected {sign!r} at character {at}")
+    return at + 1

@@ -1,0 +1,213 @@
+"""OpenAI Chat Completions: `/v1/chat/completions`, as many servers speak it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from swarmworks.domain.budget import Usage
+from swarmworks.policy.bound import Billed, Shape, text_bytes
+from swarmworks.provider import jsonbody, sse
+from swarmworks.provider.format import (
+    Demand,
+    Fault,
+    check_fields,
+    check_value,
+    count,
+    flag,
+    items,
+    mapping,
+    refuse,
+    whole_number,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_OUTPUT_TOKENS = 10_000_000
+MOST_CHOICES = 128
+
+_FIELDS = words(
+    "model messages stream stream_options max_tokens max_completion_tokens n temperature top_p top_k min_p stop seed user "
+    "presence_penalty frequency_penalty repetition_penalty logit_bias logprobs top_logprobs tools tool_choice "
+    "parallel_tool_calls functions function_call response_format reasoning_effort verbosity metadata store service_tier "
+    "safety_identifier prompt_cache_key prompt_cache_retention modalities chat_template_kwargs"
+)
+_MESSAGE_FIELDS = words(
+    "role content name tool_calls tool_call_id tool_name function_call refusal annotations reasoning reasoning_content "
+    "reasoning_details thinking thinking_blocks prefix cache_control"
+)
+_PARTS = ("text", "refusal")
+_MEDIA_MEND = "send text only: images, sound and files cannot be bounded yet"
+_STATUS = {
+    Fault.REJECTED: (400, "invalid_request_error"),
+    Fault.UNAUTHENTICATED: (401, "authentication_error"),
+    Fault.FORBIDDEN: (403, "permission_error"),
+    Fault.NOT_FOUND: (404, "invalid_request_error"),
+    Fault.TOO_LARGE: (413, "invalid_request_error"),
+    Fault.BUSY: (429, "rate_limit_error"),
+    Fault.UNAVAILABLE: (503, "server_error"),
+}
+_WORTH_READING = re.compile(rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|"error"\s*:')
+_TIERS = frozenset({"default", "flex"})
+
+
+class ChatCompletions:
+    name = "openai.chat"
+
+    def read(self, raw: bytes, *, headers: Mapping[str, str], allowed_fields: frozenset[str]) -> Demand:
+        del headers  # none of this format's changes a price
+        body = jsonbody.parse(raw)
+        values = body.values
+        check_fields(values, _FIELDS, allowed_fields)
+        check_value(values, "service_tier", ("auto", *_TIERS))
+        check_value(values, "prompt_cache_retention", ("in_memory", "in-memory"))
+        if any(kind != "text" for kind in values.get("modalities") or ()):
+            raise refuse("modalities", "only text has a bound", "leave it out")
+        _check_messages(values)
+        _check_tools(values)
+        options = mapping(values.get("stream_options"))
+        asked = [whole_number(values, key, most=MOST_OUTPUT_TOKENS) for key in ("max_tokens", "max_completion_tokens")]
+        return Demand(
+            body=body,
+            stream=flag(values, "stream"),
+            wants_usage=flag(options, "include_usage"),
+            asked_output=max((number for number in asked if number is not None), default=None),
+            shape=Shape(
+                text_bytes=text_bytes(raw, body.text, values),
+                output_cap=0,
+                choices=whole_number(values, "n", most=MOST_CHOICES) or 1,
+                tools=bool(values.get("tools") or values.get("functions")),
+            ),
+        )
+
+    def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes:
+        values = demand.body.values
+        changes: dict[str, object] = {} if values.get("model") == model else {"model": model}
+        caps = [key for key in ("max_tokens", "max_completion_tokens") if values.get(key) is not None]
+        changes |= {
+            key: output_cap for key in caps or ["max_tokens"] if values.get(key) is None or values[key] > output_cap
+        }
+        if not caps and _wants_completion_cap(model):
+            changes["max_completion_tokens"] = changes.pop("max_tokens")
+        if demand.stream and not demand.wants_usage:
+            changes["stream_options"] = {**mapping(values.get("stream_options")), "include_usage": True}
+        return demand.body.spliced(changes)
+
+    def billed(self, answer: bytes) -> Billed | None:
+        try:
+            parsed = mapping(json.loads(answer))
+        except (ValueError, RecursionError):
+            return None
+        return None if parsed.get("error") else _billed(parsed)
+
+    def meter(self) -> _Meter:
+        return _Meter()
+
+    def error(self, fault: Fault, message: str, code: str) -> tuple[int, bytes]:
+        status, kind = _STATUS[fault]
+        return status, _error_body(message, kind, code)
+
+    def error_event(self, message: str) -> bytes:
+        return b"data: " + _error_body(message, "server_error", "stream_cut") + b"\n\n"
+
+    def models(self, model: str) -> bytes:
+        entry = {"id": model, "object": "model", "created": 0, "owned_by": "swarmworks"}
+        return json.dumps({"object": "list", "data": [entry]}).encode()
+
+
+class _Meter:
+    """A stream ends with `[DONE]`. The usage stands in the last chunk, which has no choices; servers that repeat a
+    running total in every chunk are believed only once every choice has a reason to have finished.
+    """
+
+    def __init__(self) -> None:
+        self.finished = False
+        self._failed = False
+        self._ended_choices = False
+        self._last: Billed | None = None
+        self._final: Billed | None = None
+
+    def feed(self, event: bytes) -> bool:
+        data = sse.data_of(event)
+        if data == b"[DONE]":
+            self.finished = True
+            self._final = self._final or self._last
+            return False
+        if not _WORTH_READING.search(data):
+            return False
+        try:
+            chunk = mapping(json.loads(data))
+        except (ValueError, RecursionError):
+            self._failed = True
+            return False
+        return self._take(chunk)
+
+    def _take(self, chunk: Mapping[str, Any]) -> bool:
+        if chunk.get("error"):
+            self._failed = True
+        choices: list[Any] = chunk.get("choices") or []
+        if any(mapping(choice).get("finish_reason") for choice in choices):
+            self._ended_choices = True
+        if chunk.get("usage"):
+            self._last = _billed(chunk)
+            self._failed = self._failed or self._last is None
+            if not choices and self._ended_choices:
+                self._final = self._last
+        return bool(chunk.get("usage")) and not choices
+
+    def billed(self) -> Billed | None:
+        return None if self._failed else self._final
+
+
+def _billed(answer: Mapping[str, Any]) -> Billed | None:
+    """Some servers leave reasoning out of `completion_tokens` but not out of the total: the larger counts."""
+    if answer.get("service_tier") not in (None, "auto", "standard", *_TIERS):
+        return None
+    usage = mapping(answer.get("usage"))
+    prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    if prompt is None or completion is None:
+        return None
+    details = mapping(usage.get("prompt_tokens_details"))
+    read, written = count(details, "cached_tokens") or 0, count(details, "cache_write_tokens") or 0
+    output = max(completion, (count(usage, "total_tokens") or 0) - prompt)
+    return Billed(Usage(max(prompt, read + written), output, read, written))
+
+
+def _check_messages(values: Mapping[str, Any]) -> None:
+    for at, message in enumerate(items(values.get("messages"), "messages")):
+        where = f"messages[{at}]"
+        check_fields(
+            {f"{where}.{key}": value for key, value in message.items() if key not in _MESSAGE_FIELDS},
+            frozenset(),
+            frozenset(),
+        )
+        content = message.get("content")
+        if content is None or isinstance(content, str):
+            continue
+        for part in items(content, f"{where}.content"):
+            if part.get("type") not in _PARTS:
+                raise refuse(
+                    f"{where}.content", f"a part of type {str(part.get('type'))[:40]!r} has no bound", _MEDIA_MEND
+                )
+
+
+def _check_tools(values: Mapping[str, Any]) -> None:
+    for at, tool in enumerate(items(values.get("tools"), "tools")):
+        if tool.get("type") not in ("function", "custom"):
+            raise refuse(
+                f"tools[{at}].type",
+                f"{str(tool.get('type'))[:40]!r} runs at the provider, at a price of its own",
+                "offer function tools only",
+            )
+
+
+def _wants_completion_cap(model: str) -> bool:
+    """OpenAI's reasoning models refuse `max_tokens`; most other servers know nothing else."""
+    return re.match(r"(o\d|gpt-[5-9])", model) is not None
+
+
+def _error_body(message: str, kind: str, code: str) -> bytes:
+    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).encode()
