@@ -76,6 +76,7 @@ class PriceTable:
 def user_price(name: str, fields: Mapping[str, object]) -> Price:
     """A price from US dollars for a million tokens, as people write it: numbers or decimal strings, never negative."""
     document = f'prices."{name}"'
+    fields = {key: value for key, value in fields.items() if value is not None}
     problems = [
         Problem(0, f"{key} is not a price", f"use {', '.join(_USD_FIELDS)}") for key in fields if key not in _USD_FIELDS
     ]

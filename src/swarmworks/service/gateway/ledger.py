@@ -99,17 +99,16 @@ class Ledger:
     async def _later_or_never(
         self, refusal: BudgetExceededError, caller: Caller, amount: Amount
     ) -> BudgetExceededError | BusyError:
+        """Never, when what is spent leaves no room even with nothing held; later in all other cases."""
         totals = await self._store.read(lambda reader: [(a, reader.totals(a)) for a in caller.accounts])
-        for account_id, now in totals:
-            if not _fits(now.spent.plus(amount), now.limit):
-                return refusal
-            if not _fits(now.spent.plus(now.held).plus(amount), now.limit):
-                return BusyError(
-                    f"{refusal.what}; calls under way hold the rest",
-                    account_id=account_id,
-                    mend="try again when they are done, or raise the budget",
-                )
-        return refusal
+        if not all(_fits(now.spent.plus(amount), now.limit) for _account_id, now in totals):
+            return refusal
+        full = (account_id for account_id, now in totals if not _fits(now.spent.plus(now.held).plus(amount), now.limit))
+        return BusyError(
+            f"{refusal.what}; calls under way hold the rest",
+            account_id=next(full, caller.accounts[-1]),
+            mend="try again when they are done, or raise the budget",
+        )
 
     async def settle(
         self,

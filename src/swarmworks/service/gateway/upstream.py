@@ -6,6 +6,7 @@ Whether a request that failed may have been billed is all the ledger wants to kn
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from swarmworks.service.gateway.record import GatewaySettings, Upstream
 
 KEEPALIVE_S = 4.0  # shorter than common servers' five: a connection they just closed would cost a whole reservation
+AT_ONCE_BYTES = 500_000  # larger bodies are written in pieces, so that other calls are served meanwhile
 UNBILLED = frozenset({400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 424, 429})
 """Statuses with which a provider refuses before it generates anything."""
 
@@ -59,7 +61,7 @@ class UpstreamClient:
         """The answer once its headers are here. NotSentError, CutError."""
         request = self._client().post(
             address(upstream, path),
-            data=body,
+            data=BytesIO(body) if len(body) > AT_ONCE_BYTES else body,
             headers=request_headers(upstream, headers),
             allow_redirects=False,
         )

@@ -1,0 +1,226 @@
+"""What a client gets, what the provider sees, and what is booked."""
+
+import gzip
+import json
+import zlib
+
+import pytest
+
+from swarmworks.domain.budget import Limit
+from swarmworks.domain.session import SessionLimits
+from swarmworks.policy.bound import Shape, text_bytes, worst_case
+from tests.service.gateway.plant import HELLO, KEY, PATHS, PRICE, RATE_IN, RATE_OUT, plant, quick
+from tests.service.gateway.upstream import Answer
+
+KINDS = ["openai", "anthropic"]
+EXACT = 10 * RATE_IN + 5 * RATE_OUT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_is_relayed_and_booked_to_the_nano_dollar(kind, stream):
+    async with plant(kind) as p:
+        status, body, headers = await p.ask(kind, {"stream": stream})
+        assert status == 200
+        assert b"hel" in body
+        assert headers["request-id"] == "req_1"
+        assert "secret-header" not in headers
+        [call] = await p.recorded(1)
+        assert (call.settled.nano_usd, call.settled.tokens) == (EXACT, 15)
+        assert (call.status, call.estimated, call.refusal, call.stop) == (200, False, None, False)
+        assert (call.usage.input_tokens, call.usage.output_tokens) == (10, 5)
+        assert p.spent.nano_usd == EXACT
+        assert next(iter(p.store.reservations.values())).provider_request_id == "req_1"
+        assert await p.gateway.last_call_at("ses_0") is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_worst_case_of_the_bytes_is_what_was_reserved(kind):
+    async with plant(kind) as p:
+        raw = json.dumps({"model": "x", "max_tokens": 50, **HELLO}).encode()
+        await p.ask(kind, data=raw)
+        [call] = await p.recorded(1)
+        shape = Shape(text_bytes=text_bytes(raw, raw.decode(), {}), output_cap=50)
+        assert call.reserved == worst_case(shape, PRICE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_provider_sees_its_own_key_the_sessions_model_and_no_other_header(kind):
+    async with plant(kind) as p:
+        await p.ask(kind, headers={"x-client-secret": "1", "cookie": "a=b", "anthropic-beta": "some-beta"})
+        [received] = p.upstream.received
+        assert received.json["model"] == "real-model"
+        assert received.headers.get("x-api-key" if kind == "anthropic" else "authorization").endswith(KEY)
+        assert p.tokens[0] not in str(received.headers)
+        assert "x-client-secret" not in received.headers
+        assert "cookie" not in received.headers
+        assert received.headers["accept-encoding"] == "identity"
+        assert received.headers["anthropic-beta"] == "some-beta"
+
+
+async def test_usage_is_asked_for_and_hidden_from_a_client_that_did_not():
+    async with plant() as p:
+        _status, hidden, _headers = await p.ask("openai", {"stream": True})
+        _status, shown, _headers = await p.ask("openai", {"stream": True, "stream_options": {"include_usage": True}})
+        assert b"prompt_tokens" not in hidden
+        assert hidden.endswith(b"data: [DONE]\n\n")
+        assert b"prompt_tokens" in shown
+        assert all(received.json["stream_options"] == {"include_usage": True} for received in p.upstream.received)
+        await p.recorded(2)
+        assert p.spent.nano_usd == 2 * EXACT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_missing_output_cap_is_injected_and_told(kind):
+    async with plant(kind) as p:
+        _status, _body, headers = await p.ask(kind, {"max_tokens": None})
+        assert p.upstream.received[0].json["max_tokens"] == 8_192
+        assert headers["x-swarmworks-output-cap"] == "8192"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda data: zlib.compress(data, wbits=-15))],
+)
+async def test_a_packed_body_is_bounded_by_what_it_unpacks_to(encoding, pack):
+    async with plant() as p:
+        raw = json.dumps({"max_tokens": 5, "messages": [{"role": "user", "content": "a" * 50_000}]}).encode()
+        status, _body, _headers = await p.ask("openai", data=pack(raw), headers={"content-encoding": encoding})
+        assert status == 200
+        [call] = await p.recorded(1)
+        assert call.reserved.tokens > len(raw)
+        assert "a" * 50_000 in p.upstream.received[0].json["messages"][0]["content"]
+
+
+async def test_ten_megabytes_pass_and_one_more_does_not():
+    async with plant(limit=10**15, settings=quick(body_bytes=10_000_000)) as p:
+        frame = len(json.dumps({"max_tokens": 5, "messages": [{"role": "user", "content": ""}]}))
+        for size, expected in ((10_000_000 - frame, 200), (10_000_001 - frame, 413)):
+            body = {"max_tokens": 5, "messages": [{"role": "user", "content": "a" * size}]}
+            status, _body, _headers = await p.ask("openai", data=json.dumps(body).encode())
+            assert status == expected
+        bomb = gzip.compress(b" " * 10_000_001)
+        status, _body, _headers = await p.ask("openai", data=bomb, headers={"content-encoding": "gzip"})
+        assert status == 413
+        assert len(p.upstream.received) == 1
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "gzip"])
+async def test_a_body_that_cannot_be_unpacked_is_refused(encoding):
+    async with plant() as p:
+        status, _body, _headers = await p.ask("openai", data=b"not packed", headers={"content-encoding": encoding})
+        assert status == 400
+        assert p.upstream.received == []
+
+
+async def test_models_lists_the_sessions_model_in_both_shapes():
+    async with plant() as p:
+        for headers in ({}, {"anthropic-version": "2023-06-01"}):
+            token = {"x-api-key": p.tokens[0], **headers}
+            async with p.client.get(f"{p.url}/v1/models", headers=token) as response:
+                listed = await response.json()
+            assert [entry["id"] for entry in listed["data"]] == ["real-model"]
+
+
+async def test_counting_tokens_is_forwarded_free_and_bounded():
+    async with plant("anthropic", settings=quick(counts_per_session=1)) as p:
+        headers = {"x-api-key": p.tokens[0]}
+        url = f"{p.url}/v1/messages/count_tokens"
+        async with p.client.post(url, json={"model": "x", **HELLO}, headers=headers) as response:
+            assert await response.json() == {"input_tokens": 42}
+        async with p.client.post(url, json={"model": "x", **HELLO}, headers=headers) as response:
+            assert response.status == 400
+        assert [received.json["model"] for received in p.upstream.received] == ["real-model"]
+        p.upstream.received.clear()
+        assert p.store.reservations == {}
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer nonsense"}, {"x-api-key": "other"}])
+async def test_without_a_valid_token_nothing_happens(headers):
+    async with plant() as p:
+        async with p.client.post(p.url + PATHS["openai"], json=HELLO, headers=headers) as response:
+            assert response.status == 401
+            assert (await response.json())["error"]["type"] == "authentication_error"
+        assert p.upstream.received == []
+
+
+async def test_a_revoked_token_is_refused_at_once():
+    async with plant() as p:
+        assert (await p.ask("openai"))[0] == 200
+        p.store.tokens.clear()
+        assert (await p.ask("openai"))[0] == 401
+        assert len(p.upstream.received) == 1
+
+
+@pytest.mark.parametrize(("kind", "other"), [("openai", "anthropic"), ("anthropic", "openai")])
+async def test_a_session_cannot_use_another_format_than_its_provider(kind, other):
+    async with plant(kind) as p:
+        assert (await p.ask(other))[0] == 400
+        assert p.upstream.received == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_rehearsal_model_speaks_both_and_costs_nothing(kind):
+    async with plant(kind, provider_kind="rehearsal", prices={}, limit=0) as p:
+        assert (await p.ask(kind, {"stream": True}))[0] == 200
+        [call] = await p.recorded(1)
+        assert (call.settled.nano_usd, call.settled.tokens) == (0, 15)
+        p.upstream.received.clear()
+
+
+async def test_an_unpriced_model_is_refused_under_a_money_budget_only():
+    async with plant(prices={}) as p:
+        status, body, headers = await p.ask("openai")
+        assert status == 400
+        assert '[prices."real-model"]' in json.loads(body)["error"]["message"]
+        assert headers["x-should-retry"] == "false"
+        [call] = await p.recorded(1)
+        assert (call.refusal, call.stop) == ("unpriced", True)
+        assert p.upstream.received == []
+    async with plant(prices={}, limit=None) as p:
+        assert (await p.ask("openai"))[0] == 200
+        [call] = await p.recorded(1)
+        assert call.settled.tokens == 15
+        p.upstream.received.clear()
+
+
+async def test_a_request_without_a_bound_is_refused_in_the_vendors_shape():
+    async with plant("anthropic") as p:
+        status, body, _headers = await p.ask("anthropic", {"mcp_servers": [{"url": "https://x"}]})
+        assert status == 400
+        error = json.loads(body)
+        assert (error["type"], error["error"]["type"]) == ("error", "invalid_request_error")
+        assert "mcp_servers" in error["error"]["message"]
+        assert p.upstream.received == []
+
+
+async def test_a_session_has_its_own_limits_of_calls_and_tokens():
+    async with plant(limits=SessionLimits(calls=2)) as p:
+        assert [(await p.ask("openai"))[0] for _ in range(3)] == [200, 200, 400]
+        calls = await p.recorded(3)
+        assert (calls[-1].refusal, calls[-1].stop) == ("calls", True)
+        assert len(p.upstream.received) == 2
+    async with plant(limits=SessionLimits(tokens=1_000)) as p:
+        assert (await p.ask("openai"))[0] == 400
+        assert (await p.recorded(1))[0].refusal == "budget"
+    async with plant(limits=SessionLimits(output_tokens_per_call=20)) as p:
+        assert (await p.ask("openai"))[0] == 200
+        assert p.upstream.received[0].json["max_tokens"] == 20
+
+
+async def test_tokens_are_a_budget_like_money():
+    async with plant(session_limit=Limit(tokens=1_200)) as p:
+        assert (await p.ask("openai"))[0] == 200
+        assert (await p.ask("openai", {"max_tokens": 500}))[0] == 400
+        assert len(p.upstream.received) == 1
+
+
+async def test_keys_show_nowhere():
+    async with plant() as p:
+        p.upstream.script = lambda number, body: Answer(
+            status=404, body=json.dumps({"error": {"message": f"bad key {KEY}"}}).encode()
+        )
+        _status, body, _headers = await p.ask("openai")
+        assert KEY.encode() not in body
+        assert b"[key]" in body
+        assert KEY not in repr(p.gateway._upstreams)
