@@ -41,6 +41,12 @@ class AccountClosedError(ConflictError):
     """The session's account takes no more reservations: closed with the session, or frozen."""
 
 
+class SessionCapError(BudgetExceededError):
+    """The session's own cap, which nothing can free."""
+
+    code = "session_cap"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A session that showed its token. `accounts` from its own up to the root."""
@@ -88,6 +94,8 @@ class Ledger:
             # The commit may still happen; nothing was sent, so it costs nothing.
             reservation = await commit
             await self.settle(reservation, Amount())
+            raise
+        except SessionCapError:
             raise
         except BudgetExceededError as refusal:
             raise await self._later_or_never(refusal, caller, amount) from refusal
@@ -162,7 +170,7 @@ def _check_caps(now: Totals, caller: Caller, amount: Amount) -> None:
     """The session's own caps, where they are tighter than its account."""
     caps = Limit(caller.limits.cost_nano_usd, caller.limits.tokens)
     if not _fits(now.spent.plus(amount), caps):
-        raise BudgetExceededError(
+        raise SessionCapError(
             f"the session's own limit does not hold this call: spent {now.spent.nano_usd} nano-dollars and "
             f"{now.spent.tokens} tokens, this call needs up to {amount.nano_usd} and {amount.tokens}",
             where=str(caller.session.id),
