@@ -73,12 +73,12 @@ class Conversation:
     system: str
     turns: list[Turn] = field(default_factory=list[Turn])
 
-    def shorten_oldest(self) -> bool:
-        """Shorten the oldest tool results that can still be shortened, then the oldest arguments; the last two turns
-        (what the model has just asked and just been told) stay whole. False when nothing is left to shorten.
+    def shorten_oldest(self, *, newest_too: bool = False) -> bool:
+        """Shorten the oldest tool results that can still be shortened, then the oldest arguments. The last two turns
+        (what the model has just asked and just been told) stay whole unless `newest_too`. False when nothing is left.
         """
         for kind in (Results, Answered):
-            for index, turn in enumerate(self.turns[1:-2], start=1):
+            for index, turn in enumerate(self.turns[1 : None if newest_too else -2], start=1):
                 if isinstance(turn, kind):
                     shorter = _shorter(turn)
                     if shorter != turn:

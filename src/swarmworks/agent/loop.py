@@ -75,6 +75,8 @@ class AgentLoop:
             return body
         while len(body) > limit * SHORTEN_TO and self._conversation.shorten_oldest():
             body = self._client.body(self._conversation)
+        while len(body) > limit and self._conversation.shorten_oldest(newest_too=True):
+            body = self._client.body(self._conversation)
         return body if len(body) <= limit else None
 
     def _hear(self, answer: ModelAnswer) -> None:

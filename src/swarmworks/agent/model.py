@@ -59,16 +59,10 @@ class ModelClient:
         self._dialect = dialect
         self._settings = settings
         self._remaining_s = remaining_s
-        url = urlsplit(base_url)
-        if url.scheme != "http" or not url.hostname:
-            raise UsageError(
-                f"{base_url!r} is not a plain http address",
-                where="base_url",
-                mend="give the sandbox's listener, such as http://127.0.0.1:8181/v1",
-            )
-        self._path = url.path.rstrip("/") + dialect.path
+        host, port, path = _address(base_url)
+        self._path = path.rstrip("/") + dialect.path
         self._headers = {"Content-Type": "application/json", **dialect.headers(token)}
-        self._connection = http.client.HTTPConnection(url.hostname, url.port, timeout=CONNECT_TIMEOUT_S)
+        self._connection = http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT_S)
 
     def body(self, conversation: Conversation) -> bytes:
         return json.dumps(self._dialect.body(conversation, self._settings), ensure_ascii=False).encode()
@@ -114,6 +108,21 @@ class ModelClient:
             cast("socket.socket", self._connection.sock).settimeout(None)
         self._connection.request("POST", self._path, body, self._headers)
         return self._connection.getresponse()
+
+
+def _address(base_url: str) -> tuple[str, int | None, str]:
+    try:
+        url = urlsplit(base_url)
+        host, port = url.hostname, url.port
+    except ValueError:
+        url, host, port = None, None, None
+    if url is None or url.scheme != "http" or not host:
+        raise UsageError(
+            f"{base_url!r} is not a plain http address",
+            where="base_url",
+            mend="give the sandbox's listener, such as http://127.0.0.1:8181/v1",
+        )
+    return host, port, url.path
 
 
 def _wait_s(number: int, again: _TryAgain, *, reused: bool) -> float:

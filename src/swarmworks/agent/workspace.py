@@ -68,9 +68,10 @@ class Workspace:
         except OSError as error:
             what = "leads through a link" if error.errno == errno.ELOOP else f"cannot be opened: {error.strerror}"
             raise ToolError(f"{path!r} {what}") from error
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             os.close(descriptor)
-            raise ToolError(f"{path!r} is not a regular file")
+            raise ToolError(f"{path!r} is {'a folder, not a file' if stat.S_ISDIR(mode) else 'not a regular file'}")
         return descriptor
 
     def _open_beneath(self, relative: str, flags: int, *, make_folders: bool) -> int:
