@@ -86,9 +86,9 @@ def test_whatever_can_be_opened_is_inside(root, path):
 def test_a_link_that_appears_after_the_check_is_refused(root, monkeypatch):
     workspace = Workspace(str(root), ("inside/",))
     monkeypatch.setattr(workspace, "locate", lambda _path: "inside/x.py")
-    with pytest.raises(ToolError, match="leads through a link|Not a directory"):
+    with pytest.raises(ToolError, match=r"leads through a link|Not a directory"):
         workspace.open_read("inside/x.py")
-    with pytest.raises(ToolError, match="leads through a link|Not a directory"):
+    with pytest.raises(ToolError, match=r"leads through a link|Not a directory"):
         workspace.open_write("inside/x.py")
 
 
