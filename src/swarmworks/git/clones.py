@@ -109,7 +109,7 @@ class SharedClones:
             snapshot = Snapshot(self._git.patient(600), self._hub.path, tree, state / "index", copy.commit)
             written = snapshot.write_tree()
             result = copy.commit
-            if snapshot.left_out or written != self._hub.tree_of(copy.commit):
+            if snapshot.left_out or written != (state / "tree").read_text(encoding="ascii"):
                 text = snapshot.message(message)
                 result = self._hub.commit_tree(written, [copy.commit], text, author, COMMITTER, at)
             set_ref(self._git, self._hub.path, ref, result)
@@ -148,6 +148,7 @@ class SharedClones:
             shutil.copyfile(self._hub.path / "shallow", own / "shallow")
         if self._owner_uid is not None:
             give_to(copy.path, self._owner_uid)
+        (state / "tree").write_text(self._hub.tree_of(copy.commit), encoding="ascii")
         unfinished = state / "copy.json.new"
         unfinished.write_text(json.dumps({"name": copy.name, "commit": copy.commit}), encoding="utf-8")
         unfinished.rename(self._record(copy.name))

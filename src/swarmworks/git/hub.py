@@ -185,6 +185,7 @@ def _create(path: Path) -> None:
     made = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         lay_out(made, head=HUB_HEAD, config=HUB_CONFIG)
+        (made / "objects/pack").mkdir()
         made.chmod(0o755)
         try:
             made.rename(path)

@@ -46,8 +46,10 @@ HUB_CONFIG = """\
 
 
 def lay_out(directory: Path, *, head: str, config: str, alternate: Path | None = None) -> None:
-    """Write an empty repository into the new directory `directory`; `alternate` is another one's object directory."""
-    for part in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "info"):
+    """Write an empty repository into the new directory `directory`; `alternate` is another one's object directory. git
+    makes the other directories when it needs them; on a disk each costs as much as a small file.
+    """
+    for part in ("objects/info", "refs"):
         (directory / part).mkdir(parents=True)
     if alternate is not None:
         (directory / "objects/info/alternates").write_bytes(os.fsencode(alternate) + b"\n")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swarmworks.base.errors import GitError, RejectedError
+from swarmworks.base.errors import RejectedError
 from swarmworks.git.command import fail
 from swarmworks.git.layout import sync_directory
 from swarmworks.git.locking import held
@@ -51,14 +51,23 @@ def swap_ref(git: Git, hub: Path, ref: str, new: str, old: str | None) -> bool:
     return True
 
 
+def set_ref(git: Git, hub: Path, ref: str, new: str) -> None:
+    """Point `ref` at `new` whatever it was, as durably."""
+    _write(git, hub, ref, ["update-ref", "--no-deref", _checked(ref), new])
+    sync_directory((hub / ref).parent)
+
+
 def drop_ref(git: Git, hub: Path, ref: str) -> None:
     """Delete a ref; one that is not there is no error."""
-    arguments = ["update-ref", "--no-deref", "-d", _checked(ref)]
+    _write(git, hub, ref, ["update-ref", "--no-deref", "-d", _checked(ref)])
+    sync_directory(hub / "refs")
+
+
+def _write(git: Git, hub: Path, ref: str, arguments: Sequence[str]) -> None:
     with held(hub / LOCK_NAME):
         finished = _past_stale_lock(git, hub, ref, arguments)
-        if finished.code != 0:
-            fail(hub, arguments, finished)
-        sync_directory(hub / "refs")
+    if finished.code != 0:
+        fail(hub, arguments, finished)
 
 
 def _past_stale_lock(git: Git, hub: Path, ref: str, arguments: Sequence[str]) -> Finished:
@@ -87,11 +96,3 @@ def _checked(ref: str) -> str:
     if odd or parts[0] != "refs" or len(parts) < 3 or any(character in ref for character in "\0\n *?[\\^:~"):
         raise RejectedError(f"{ref[:200]!r} is not the full name of a ref", mend="it has to look like refs/heads/name")
     return ref
-
-
-def set_ref(git: Git, hub: Path, ref: str, new: str, *, attempts: int = 5) -> None:
-    """Point `ref` at `new` whatever it was."""
-    for _ in range(attempts):
-        if swap_ref(git, hub, ref, new, read_ref(git, hub, ref)):
-            return
-    raise GitError(f"{ref} keeps being moved by somebody else", where=str(hub), mend="see who writes to this ref")

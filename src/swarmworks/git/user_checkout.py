@@ -101,6 +101,7 @@ def _mirror(git: Git, git_dir: Path, ours: Path, head: str) -> None:
             shutil.copyfile(source, ours / source.name)
     exclude = common / "info" / "exclude"
     if exclude.is_file():
+        (ours / "info").mkdir()
         shutil.copyfile(exclude, ours / "info" / "exclude")
     if not (git_dir / "index").is_file():
         git.run(ours, ["read-tree", head])
