@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -358,3 +359,26 @@ class TestLeftovers:
         assert (outside / "keep").read_text() == "keep"
         assert copies.existing() == []
         assert BareHub.open_or_create(tmp_path / "hub.git").resolve(copy.commit) == copy.commit
+
+
+@pytest.fixture
+def abyss(copy):
+    """Directories nested deeper than any path may be long, with a file at the bottom, as an agent could make them."""
+    here = os.open(copy.path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("dd", dir_fd=here)
+        deeper = os.open("dd", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+
+
+def test_nesting_without_end_stops_neither_snapshot_nor_destroy(copies, copy, abyss, hub):
+    (copy.path / "a.txt").write_text("changed\n")
+    (copy.path / Path(*["dd"] * 1200) / "halfway").write_text("x")
+    commit = copies.snapshot(copy, REF, "m", AGENT, AT)
+    assert hub.read_file(commit, "a.txt") == b"changed\n"
+    assert "halfway' (nested too deep)" in git(hub.path, "log", "-1", "--format=%B", commit)
+    copies.destroy(copy)
+    assert not copy.path.exists()

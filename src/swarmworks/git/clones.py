@@ -20,7 +20,8 @@ from swarmworks.git.layout import lay_out
 from swarmworks.git.locking import held, held_if_free
 from swarmworks.git.protocol import Identity, WorkingCopy
 from swarmworks.git.refs import set_ref
-from swarmworks.git.snapshot import Snapshot, remove_tree
+from swarmworks.git.removal import remove_tree
+from swarmworks.git.snapshot import Snapshot
 from swarmworks.git.untrusted import Tree
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 CHANGED_PATHS_LIMIT = 200_000
 TOTAL_LIMIT_BYTES = 2 << 30
 NESTING_LIMIT = 16
+DEPTH_LIMIT = 200
 LEFT_OUT_SHOWN = 50
 _LISTING = ("ls-files", "-z", "-t", "-o", "--exclude-standard")
 
@@ -119,6 +119,8 @@ class Snapshot:
         return paths - deeper
 
     def _take(self, stage: Path, path: bytes) -> Taken:
+        if path.count(b"/") > DEPTH_LIMIT:
+            return Taken.TOO_DEEP
         target = os.fsencode(stage) + b"/" + path
         try:
             os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
@@ -185,27 +187,3 @@ class Snapshot:
 
 def _joined(paths: Sequence[bytes]) -> bytes:
     return b"".join(path + b"\0" for path in paths)
-
-
-def remove_tree(root: Path) -> None:
-    """Delete `root` and all in it, read-only directories included; links are removed, not followed."""
-    try:
-        if os.geteuid() != 0:
-            _open_up(root)
-        shutil.rmtree(root)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise GitError(
-            f"could not be deleted: {error.strerror}",
-            where=str(error.filename or root),
-            mend="see whether a process still writes there, and who owns the files",
-        ) from error
-
-
-def _open_up(root: Path) -> None:
-    for directory, names, _ in os.walk(root):
-        for name in [".", *names]:
-            inner = Path(directory, name)
-            if not inner.is_symlink():
-                inner.chmod(0o700)

@@ -33,6 +33,7 @@ class Taken(Enum):
     SPECIAL = "special"
     UNREADABLE = "unreadable"
     TOO_LARGE = "too large"
+    TOO_DEEP = "nested too deep"
     FOREIGN = "a hard link to another user's file"
 
 
