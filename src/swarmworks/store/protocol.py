@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from swarmworks.domain.event import Event, NewEvent
     from swarmworks.domain.gate import GateResult
     from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
-    from swarmworks.domain.plan import Plan
+    from swarmworks.domain.plan import Plan, PlannedTask
     from swarmworks.domain.session import Session, SessionOutcome, SessionState
     from swarmworks.domain.swarm import Swarm, SwarmEvent
     from swarmworks.domain.task import Task, TaskEvent, TaskState
@@ -177,8 +177,9 @@ class Reader(Protocol):
     def swarms(self, project: str | None = None) -> list[Swarm]: ...  # newest first
     def task(self, swarm_id: SwarmId, task_id: TaskId) -> Task: ...
     def tasks(self, swarm_id: SwarmId) -> list[Task]: ...  # in plan order
-    def task_counts(self, swarm_id: SwarmId) -> dict[TaskState, int]: ...
-    def agents(self, project: str) -> list[Agent]: ...
+    def task_counts(self, swarm_id: SwarmId) -> dict[TaskState, int]: ...  # every state, 0 where there is none
+    def file_claims(self, swarm_id: SwarmId) -> dict[str, TaskId]: ...  # path to the task that holds it
+    def agents(self, project: str) -> list[Agent]: ...  # all in the record, by name
     def session(self, session_id: SessionId) -> Session: ...
     def sessions(
         self, swarm_id: SwarmId, *, task_id: TaskId | None = None, states: Sequence[SessionState] = ()
@@ -215,6 +216,12 @@ class Tx(Reader, Protocol):
     # Swarms and tasks
     def insert_swarm(self, new: NewSwarm) -> Swarm:
         """The swarm RUNNING, its tasks WAITING or READY, its account under the project's (made when missing)."""
+        ...
+
+    def insert_task(self, swarm_id: SwarmId, planned: PlannedTask, rank: int) -> Task:
+        """One more task, last in plan order (a `fix_bug` task, say): WAITING or READY by what it depends on. The swarm's
+        plan stays as it was started. ConflictError when the id is taken or the swarm has landed.
+        """
         ...
 
     def move_swarm(self, swarm_id: SwarmId, event: SwarmEvent, *, reason: str | None = None) -> Swarm: ...

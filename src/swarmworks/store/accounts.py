@@ -1,0 +1,240 @@
+"""The account tree while a transaction works on it: limits carved out of parents, reclaimed, given back, overrun.
+
+Accounts of projects and swarms with a limit of their own have it whole from the start; all others get theirs carved out
+of their parent as they need it, never above their cap. Whoever cannot be helped is refused only after everything that lies
+unused below the full account was reclaimed, so that a reservation fails exactly when
+
+    spent + held of the subtree + asked > limit
+
+for one of the accounts above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from swarmworks.domain.budget import NANO, AccountKind, AccountState
+from swarmworks.policy import ledger as policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swarmworks.base.ids import AccountId
+    from swarmworks.domain.budget import Amount, Limit
+    from swarmworks.store.connection import Row
+
+UNITS = ("nano_usd", "tokens")
+
+
+class FullError(Exception):
+    """Inside this package only: the account at this place of the chain has no room for what was asked."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+@dataclass(slots=True)
+class Purse:
+    """One dimension of an account. `fixed`: it has its whole limit from the start."""
+
+    limit: int | None
+    cap: int | None
+    spent: int
+    held: int
+    allocated: int
+    overrun: int
+    fixed: bool
+
+    @property
+    def used(self) -> int:
+        return self.spent + self.held + self.allocated
+
+    @property
+    def room(self) -> int | None:
+        return policy.room(self.limit, self.spent, self.held, self.allocated)
+
+    @property
+    def unused(self) -> int:
+        """What it could hand back."""
+        return 0 if self.fixed else max(0, self.room or 0)
+
+
+@dataclass(slots=True)
+class Node:
+    id: AccountId
+    parent_id: AccountId | None
+    kind: AccountKind
+    subject: str
+    state: AccountState
+    closing: bool
+    calls: int
+    purses: dict[str, Purse]
+
+    def values(self) -> dict[str, object]:
+        """The row, for the UPDATE. An overrun only ever shrinks on its own."""
+        values: dict[str, object] = {
+            "id": self.id,
+            "state": self.state,
+            "closing": self.closing,
+            "calls": self.calls,
+        }
+        for unit, purse in self.purses.items():
+            excess = 0 if purse.limit is None else max(0, purse.used - purse.limit)
+            values |= {
+                f"limit_{unit}": purse.limit,
+                f"cap_{unit}": purse.cap,
+                f"spent_{unit}": purse.spent,
+                f"held_{unit}": purse.held,
+                f"allocated_{unit}": purse.allocated,
+                f"overrun_{unit}": min(purse.overrun, excess),
+            }
+        return values
+
+    def freeze(self) -> None:
+        self.state = AccountState.FROZEN
+
+
+def node(row: Row) -> Node:
+    kind = AccountKind(row["kind"])
+    whole = kind in {AccountKind.PROJECT, AccountKind.SWARM}
+    purses = {
+        unit: Purse(
+            limit=row[f"limit_{unit}"],
+            cap=row[f"cap_{unit}"],
+            spent=row[f"spent_{unit}"],
+            held=row[f"held_{unit}"],
+            allocated=row[f"allocated_{unit}"],
+            overrun=row[f"overrun_{unit}"],
+            fixed=whole and row[f"cap_{unit}"] is not None,
+        )
+        for unit in UNITS
+    }
+    return Node(
+        id=row["id"],
+        parent_id=row["parent_id"],
+        kind=kind,
+        subject=row["subject"],
+        state=AccountState(row["state"]),
+        closing=bool(row["closing"]),
+        calls=row["calls"],
+        purses=purses,
+    )
+
+
+def by_unit(amount: Amount) -> dict[str, int]:
+    return {"nano_usd": amount.nano_usd, "tokens": amount.tokens}
+
+
+def bounds(limit: Limit) -> dict[str, int | None]:
+    return {"nano_usd": limit.nano_usd, "tokens": limit.tokens}
+
+
+def carve(chain: Sequence[Purse], need: int, at: int = 0) -> None:
+    """Raise the limit of `chain[at]` by at least `need`, out of the purses after it. FullError, and nothing changed,
+    when it cannot be had.
+    """
+    purse = chain[at]
+    if purse.limit is None:
+        return
+    if purse.fixed or at + 1 == len(chain):
+        raise FullError(at)
+    cap_room = None if purse.cap is None else purse.cap - purse.limit
+    if cap_room is not None and need > cap_room:
+        raise FullError(at)
+    parent = chain[at + 1]
+    if parent.room is not None and parent.room < need:
+        carve(chain, need - parent.room, at + 1)
+    chunk = policy.top_up(need, parent.room, cap_room)
+    parent.allocated += chunk
+    purse.limit += chunk
+
+
+def force(chain: Sequence[Node], unit: str, need: int) -> None:
+    """Give `chain[0]` `need` more although somebody above is full: money that was spent is spent. Who ends up above its
+    bound is frozen.
+    """
+    for child, parent in pairwise(chain):
+        purse, above = child.purses[unit], parent.purses[unit]
+        if purse.limit is None or purse.fixed:
+            break
+        purse.limit += need
+        if purse.cap is not None and purse.limit > purse.cap:
+            child.freeze()
+        spare = above.room
+        above.allocated += need
+        if spare is None or spare >= need:
+            return
+        need -= max(0, spare)
+    last = next(
+        each for each in chain if each.purses[unit].fixed or each.purses[unit].limit is None or each is chain[-1]
+    )
+    if last.purses[unit].limit is not None:
+        last.purses[unit].overrun += need
+        last.freeze()
+
+
+def reclaim(subtree: Sequence[Node], unit: str) -> list[Node]:
+    """What lies unused below the last of `subtree` (deepest first) goes back up. The nodes that changed."""
+    nodes = {each.id: each for each in subtree}
+    changed: dict[AccountId, Node] = {}
+    for child in subtree[:-1]:
+        unused = child.purses[unit].unused
+        parent = nodes.get(child.parent_id) if child.parent_id else None
+        if unused and parent:
+            child.purses[unit].limit = child.purses[unit].used
+            parent.purses[unit].allocated -= unused
+            changed |= {child.id: child, parent.id: parent}
+    return list(changed.values())
+
+
+def give_back(chain: Sequence[Node]) -> None:
+    """What the first no longer needs flows up, as far as each parent wants it."""
+    for child, parent in pairwise(chain):
+        for unit in UNITS:
+            purse, above = child.purses[unit], parent.purses[unit]
+            back = policy.give_back(purse.unused, above.room)
+            if back and purse.limit is not None:
+                purse.limit -= back
+                above.allocated -= back
+
+
+def fold(chain: Sequence[Node]) -> None:
+    """Close `chain[0]` into its parent: what it spent is now the parent's own, the rest of its limit is free again."""
+    child, parent = chain[0], chain[1]
+    for unit in UNITS:
+        purse, above = child.purses[unit], parent.purses[unit]
+        carved = purse.limit or 0
+        extra = purse.spent - carved
+        if extra > 0 and above.room is not None and extra > above.room:
+            force(chain[1:], unit, extra - max(0, above.room))
+        above.allocated -= carved
+        above.spent += purse.spent
+        if purse.limit is not None:
+            purse.limit = purse.spent
+    parent.calls += child.calls
+    child.state, child.closing = AccountState.CLOSED, False
+
+
+def bind(subtree: Sequence[Node], unit: str) -> None:
+    """An unbounded account becomes bounded: everything below it (deepest first, it comes last) gets the limit it uses."""
+    nodes = {each.id: each for each in subtree}
+    for child in subtree[:-1]:
+        purse = child.purses[unit]
+        parent = nodes.get(child.parent_id) if child.parent_id else None
+        if purse.limit is None and parent:
+            purse.limit = purse.used
+            parent.purses[unit].allocated += purse.limit
+
+
+def worded(unit: str, value: int | None) -> str:
+    """An amount for a person: `$1.50`, `1,200 tokens`, `no limit`."""
+    if value is None:
+        return "no limit"
+    if unit == "tokens":
+        return f"{value:,} tokens"
+    dollars, nano = divmod(abs(value), NANO)
+    cents = f"{nano:09d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if value < 0 else ''}${dollars:,}.{cents}"

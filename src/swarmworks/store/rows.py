@@ -1,0 +1,302 @@
+"""Rows to domain values and back. The only place in the store where untyped values are allowed."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from swarmworks.domain.agent import Agent
+from swarmworks.domain.budget import (
+    Account,
+    AccountKind,
+    AccountState,
+    Amount,
+    Limit,
+    Reservation,
+    ReservationState,
+    Usage,
+)
+from swarmworks.domain.change import Change, ChangeState, IntentState
+from swarmworks.domain.event import Event
+from swarmworks.domain.gate import Finding, GateOutcome, GateResult
+from swarmworks.domain.lease import Capacity, Work, WorkKind, WorkState
+from swarmworks.domain.plan import Acceptance, Estimate, Plan, PlannedTask, Source, Stack
+from swarmworks.domain.session import Session, SessionOutcome, SessionState
+from swarmworks.domain.swarm import Swarm, SwarmState
+from swarmworks.domain.task import Task, TaskState
+from swarmworks.store.protocol import GateRun, Intent, WorkerRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from swarmworks.store.connection import Row
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def _time(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+# Documents
+
+
+def planned_text(task: PlannedTask) -> str:
+    return _text(asdict(task))
+
+
+@functools.lru_cache(maxsize=4096)
+def planned(text: str) -> PlannedTask:
+    return _planned(json.loads(text))
+
+
+def _planned(data: dict[str, Any]) -> PlannedTask:
+    parts: dict[str, Any] = {
+        name: tuple(data[name]) for name in ("depends_on", "owns", "reads", "contracts", "gates", "covers")
+    }
+    parts["acceptance"] = tuple(Acceptance(**each) for each in data["acceptance"])
+    parts["estimate"] = Estimate(**data["estimate"])
+    return PlannedTask(**{**data, **parts})
+
+
+def plan_text(plan: Plan) -> str:
+    return _text(asdict(plan))
+
+
+@functools.lru_cache(maxsize=32)
+def plan(text: str) -> Plan:
+    data = json.loads(text)
+    parts: dict[str, Any] = {
+        "stack": Stack(**data["stack"]),
+        "source": Source(**data["source"]),
+        "tasks": tuple(_planned(each) for each in data["tasks"]),
+    }
+    return Plan(**{**data, **parts})
+
+
+def capacity_text(capacity: Capacity) -> str:
+    return _text(asdict(capacity))
+
+
+def capacity(text: str) -> Capacity:
+    return Capacity(**json.loads(text))
+
+
+def limit_text(limit: Limit) -> str:
+    return _text(asdict(limit))
+
+
+def limit(text: str) -> Limit:
+    return Limit(**json.loads(text))
+
+
+def names_text(names: Iterable[str]) -> str:
+    return _text(list(names))
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+def gate_text(result: GateResult) -> str:
+    return _text(asdict(result))
+
+
+def cached(text: str) -> GateResult:
+    return _gate({**json.loads(text), "cached": True})
+
+
+def _gate(data: dict[str, Any]) -> GateResult:
+    parts: dict[str, Any] = {
+        "outcome": GateOutcome(data["outcome"]),
+        "findings": tuple(Finding(**each) for each in data["findings"]),
+    }
+    return GateResult(**{**data, **parts})
+
+
+def gates_text(results: Iterable[GateResult]) -> str:
+    return _text([asdict(result) for result in results])
+
+
+# Rows
+
+
+def swarm(row: Row) -> Swarm:
+    return Swarm(
+        id=row["id"],
+        project=row["project"],
+        plan=plan(row["plan"]),
+        state=SwarmState(row["state"]),
+        account_id=row["account_id"],
+        integration_ref=row["integration_ref"],
+        base=row["base"],
+        options=row["options"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        ended_at=_time(row["ended_at"]),
+        reason=row["reason"],
+    )
+
+
+def task(row: Row) -> Task:
+    return Task(
+        swarm_id=row["swarm_id"],
+        id=row["id"],
+        planned=planned(row["planned"]),
+        state=TaskState(row["state"]),
+        rank=row["rank"],
+        attempts=row["attempts"],
+        fence=row["fence"],
+        rejection=row["rejection"],
+        note=row["note"],
+        commit=row["landed_commit"],
+    )
+
+
+def agent(row: Row) -> Agent:
+    return Agent(id=row["id"], name=row["name"], role=row["role"], kinds=frozenset(names(row["kinds"])))
+
+
+def session(row: Row) -> Session:
+    return Session(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        task_id=row["task_id"],
+        fence=row["fence"],
+        attempt=row["attempt"],
+        agent_id=row["agent_id"],
+        worker_id=row["worker_id"],
+        account_id=row["account_id"],
+        model=row["model"],
+        state=SessionState(row["state"]),
+        base_commit=row["base_commit"],
+        claimed_at=datetime.fromisoformat(row["claimed_at"]),
+        started_at=_time(row["started_at"]),
+        ended_at=_time(row["ended_at"]),
+        outcome=None if row["outcome"] is None else SessionOutcome(row["outcome"]),
+        reason=row["reason"],
+    )
+
+
+def worker(row: Row) -> WorkerRow:
+    return WorkerRow(
+        id=row["id"],
+        name=row["name"],
+        fence=row["fence"],
+        ttl_s=row["ttl_s"],
+        renewals=row["renewals"],
+        capacity=capacity(row["capacity"]),
+    )
+
+
+def work(row: Row) -> Work:
+    return Work(
+        id=row["id"],
+        kind=WorkKind(row["kind"]),
+        swarm_id=row["swarm_id"],
+        task_id=row["task_id"],
+        subject=row["subject"],
+        state=WorkState(row["state"]),
+        fence=row["fence"],
+        need=capacity(row["need"]),
+        payload=row["payload"],
+        worker_id=row["worker_id"],
+        leased_at=_time(row["leased_at"]),
+        result=row["result"],
+    )
+
+
+def change(row: Row) -> Change:
+    return Change(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        task_id=row["task_id"],
+        session_id=row["session_id"],
+        agent_id=row["agent_id"],
+        state=ChangeState(row["state"]),
+        base=row["base"],
+        head=row["head"],
+        handoff=row["handoff"],
+        submitted_at=datetime.fromisoformat(row["submitted_at"]),
+        candidate=row["candidate"],
+        landed=row["landed"],
+    )
+
+
+def gate_run(row: Row) -> GateRun:
+    return GateRun(
+        change_id=row["change_id"],
+        stage=row["stage"],
+        tree=row["tree"],
+        results=tuple(_gate(each) for each in json.loads(row["results"])),
+        at=datetime.fromisoformat(row["at"]),
+    )
+
+
+def intent(row: Row) -> Intent:
+    return Intent(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        change_id=row["change_id"],
+        ref=row["ref"],
+        old=row["old"],
+        new=row["new"],
+        state=IntentState(row["state"]),
+    )
+
+
+def event(row: Row) -> Event:
+    return Event(
+        swarm_id=row["swarm_id"],
+        seq=row["seq"],
+        at=datetime.fromisoformat(row["at"]),
+        kind=row["kind"],
+        actor=row["actor"],
+        task_id=row["task_id"],
+        session_id=row["session_id"],
+        data=row["data"],
+        previous_hash=row["previous_hash"],
+        hash=row["hash"],
+    )
+
+
+def account(row: Row) -> Account:
+    return Account(
+        id=row["id"],
+        parent_id=row["parent_id"],
+        kind=AccountKind(row["kind"]),
+        subject=row["subject"],
+        state=AccountState(row["state"]),
+        limit=Limit(row["limit_nano_usd"], row["limit_tokens"]),
+        spent=Amount(row["spent_nano_usd"], row["spent_tokens"]),
+        held=Amount(row["held_nano_usd"], row["held_tokens"]),
+        allocated=Amount(row["allocated_nano_usd"], row["allocated_tokens"]),
+    )
+
+
+def reservation(row: Row) -> Reservation:
+    settled = None
+    if row["settled_nano_usd"] is not None:
+        settled = Amount(row["settled_nano_usd"], row["settled_tokens"])
+    usage = None
+    if row["input_tokens"] is not None:
+        usage = Usage(row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], row["cache_write_tokens"])
+    return Reservation(
+        id=row["id"],
+        account_id=row["account_id"],
+        session_id=row["session_id"],
+        swarm_id=row["swarm_id"],
+        state=ReservationState(row["state"]),
+        model=row["model"],
+        reserved=Amount(row["reserved_nano_usd"], row["reserved_tokens"]),
+        settled=settled,
+        usage=usage,
+        estimated=bool(row["estimated"]),
+        opened_at=datetime.fromisoformat(row["opened_at"]),
+        ended_at=_time(row["ended_at"]),
+        provider_request_id=row["provider_request_id"],
+    )

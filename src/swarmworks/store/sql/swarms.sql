@@ -1,0 +1,78 @@
+-- name: swarm
+SELECT * FROM swarm WHERE id = :id;
+
+-- name: swarms
+SELECT * FROM swarm ORDER BY number DESC;
+
+-- name: swarms_of_project
+SELECT * FROM swarm WHERE project = :project ORDER BY number DESC;
+
+-- name: insert_swarm
+INSERT INTO swarm (id, project, plan, state, account_id, integration_ref, base, options, task_limit, created_at)
+VALUES (:id, :project, :plan, :state, :account_id, :integration_ref, :base, :options, :task_limit, :created_at);
+
+-- name: move_swarm
+UPDATE swarm SET state = :state, reason = :reason, ended_at = :ended_at WHERE id = :id AND state = :expected;
+
+-- name: task
+SELECT * FROM task WHERE swarm_id = :swarm_id AND id = :id;
+
+-- name: tasks
+SELECT * FROM task WHERE swarm_id = :swarm_id ORDER BY position;
+
+-- name: task_counts
+SELECT state, count(*) AS tasks FROM task WHERE swarm_id = :swarm_id GROUP BY state;
+
+-- name: last_position
+SELECT coalesce(max(position), -1) AS position FROM task WHERE swarm_id = :swarm_id;
+
+-- name: insert_task
+INSERT INTO task (swarm_id, id, position, planned, kind, role, owns, state, rank, waiting_on)
+VALUES (:swarm_id, :id, :position, :planned, :kind, :role, :owns, :state, :rank, :waiting_on);
+
+-- name: insert_edge
+INSERT INTO task_edge (swarm_id, task_id, needs) VALUES (:swarm_id, :task_id, :needs);
+
+-- name: satisfied
+SELECT id FROM task WHERE swarm_id = :swarm_id AND id IN :ids AND state IN :states;
+
+-- name: move_task
+UPDATE task
+SET state = :state, rejection = :rejection, note = :note, landed_commit = :landed_commit, attempts = :attempts
+WHERE swarm_id = :swarm_id AND id = :id AND state = :expected;
+
+-- name: count_down_dependents
+UPDATE task SET waiting_on = waiting_on - 1
+WHERE swarm_id = :swarm_id AND id IN (SELECT task_id FROM task_edge WHERE swarm_id = :swarm_id AND needs = :id);
+
+-- name: unblock_dependents
+UPDATE task SET state = :ready
+WHERE swarm_id = :swarm_id AND state = :waiting AND waiting_on = 0
+  AND id IN (SELECT task_id FROM task_edge WHERE swarm_id = :swarm_id AND needs = :id);
+
+-- name: file_claims
+SELECT path, task_id FROM file_claim WHERE swarm_id = :swarm_id;
+
+-- name: claim_file
+INSERT INTO file_claim (swarm_id, path, task_id) VALUES (:swarm_id, :path, :task_id);
+
+-- name: release_files
+DELETE FROM file_claim WHERE swarm_id = :swarm_id AND task_id = :task_id;
+
+-- name: agents
+SELECT * FROM agent WHERE project = :project ORDER BY name;
+
+-- name: idle_agents
+SELECT * FROM agent
+WHERE project = :project AND active
+  AND NOT EXISTS (SELECT 1 FROM session WHERE session.agent_id = agent.id AND session.state <> 'ended')
+ORDER BY name;
+
+-- name: retire_agents
+UPDATE agent SET active = :active WHERE project = :project;
+
+-- name: put_agent
+INSERT INTO agent (id, project, name, role, kinds, active) VALUES (:id, :project, :name, :role, :kinds, :active)
+ON CONFLICT (id) DO UPDATE
+SET name = excluded.name, role = excluded.role, kinds = excluded.kinds, active = excluded.active
+WHERE agent.project = excluded.project;

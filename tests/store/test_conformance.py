@@ -1,0 +1,1 @@
+from tests.store.conformance import *  # noqa: F403

@@ -1,0 +1,79 @@
+import sqlite3
+
+from sqlalchemy import create_engine
+
+from swarmworks.base.clock import SystemClock
+from swarmworks.base.ids import RandomIds
+from swarmworks.domain.budget import AccountState
+from swarmworks.domain.change import IntentState
+from swarmworks.domain.diagrams import TABLES
+from swarmworks.store.connection import load
+from swarmworks.store.sqlite import open_store
+from swarmworks.store.tables import metadata
+
+
+def definitions(connection):
+    """Each table's and index's SQL as a set of its parts: their order says nothing."""
+    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {
+        name: sorted(part.strip().rstrip(",") for part in sql.splitlines())
+        for name, sql in found
+        if name != "alembic_version"
+    }
+
+
+async def migrated(path):
+    store = await open_store(path, SystemClock(), RandomIds())
+    await store.close()
+    return sqlite3.connect(path)
+
+
+async def test_the_migrations_make_what_the_tables_say(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'wanted.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+    wanted, made = sqlite3.connect(tmp_path / "wanted.db"), await migrated(tmp_path / "made.db")
+    assert definitions(made) == definitions(wanted)
+    wanted.close()
+    made.close()
+
+
+async def test_every_state_column_allows_what_its_transition_table_names_and_nothing_else(tmp_path):
+    made = await migrated(tmp_path / "made.db")
+    states = {table.name: table.states for table in TABLES} | {
+        "account": tuple(AccountState),
+        "intent": tuple(IntentState),
+    }
+    for table, wanted in states.items():
+        [(sql,)] = made.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", [table])
+        listed = ", ".join(f"'{state}'" for state in wanted)
+        assert f"CONSTRAINT ck_{table}_state CHECK (state IN ({listed}))" in sql
+    with_state = [name for name, table in metadata.tables.items() if "state" in table.columns]
+    assert set(with_state) == set(states)
+    made.close()
+
+
+async def test_every_statement_is_understood_by_the_database(tmp_path):
+    made = await migrated(tmp_path / "made.db")
+    for name in ("swarms", "work", "changes", "events", "ledger"):
+        for sql in load(name).values():
+            text = sql
+            for sequence in ("ids", "states", "kinds"):
+                text = text.replace(f"IN :{sequence}", "IN (NULL)")
+            made.execute(f"EXPLAIN {text}", _Anything())
+    made.close()
+
+
+class _Anything(dict):
+    def __missing__(self, key):
+        return None
+
+
+async def test_a_claim_reads_the_index_of_ready_tasks_and_sorts_nothing(tmp_path):
+    made = await migrated(tmp_path / "made.db")
+    for name, index in (("ready", "ix_task_ready"), ("leased_to", "ix_work_worker")):
+        plan = made.execute(f"EXPLAIN QUERY PLAN {load('work')[name]}", _Anything()).fetchall()
+        assert index in plan[0][3]
+    plan = made.execute(f"EXPLAIN QUERY PLAN {load('work')['ready']}", _Anything()).fetchall()
+    assert not any("TEMP B-TREE" in row[3] for row in plan)
+    made.close()
