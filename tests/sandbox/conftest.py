@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import shutil
 import socket
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -35,17 +32,6 @@ def playground(bubblewrap, tmp_path):
 def any_playground(request, tmp_path):
     name = {"bubblewrap": "bubblewrap", "none": "unsandboxed"}[request.param]
     return Playground(request.getfixturevalue(name), tmp_path)
-
-
-@pytest.fixture(scope="session")
-def interpreter():
-    return Path(sys.executable)
-
-
-@pytest.fixture
-def compiler():
-    if shutil.which("gcc") is None:
-        pytest.skip("needs gcc")
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
-from swarmworks.sandbox.protocol import Mount, Network, ProcessLimits, SandboxSpec
+from swarmworks.sandbox.interpreter import python_mounts
+from swarmworks.sandbox.protocol import Mount, SandboxSpec
 
-PYTHON = "/usr/bin/python3"
+PYTHON = sys.executable
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,11 @@ class Playground:
         return await self.run("/bin/sh", "-c", script, **changes)
 
     async def python(self, script: str, **changes) -> Outcome:
-        """With the system's interpreter, which needs no mounts."""
-        return await self.run(PYTHON, "-I", "-S", "-c", script, **changes)
+        return await self.run(*python_argv(script), more_mounts=python_mounts(Path(PYTHON)), **changes)
+
+
+def python_argv(script: str) -> tuple[str, ...]:
+    return (PYTHON, "-I", "-S", "-c", script)
 
 
 def host_processes_with(mark: str) -> list[int]:
@@ -72,6 +77,3 @@ def host_processes_with(mark: str) -> list[int]:
             if process.info["cmdline"] and mark in process.info["cmdline"] and process.status() != "zombie":
                 found.append(process.pid)
     return found
-
-
-__all__ = ["PYTHON", "Network", "Outcome", "Playground", "ProcessLimits", "host_processes_with"]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.sandbox.protocol import Network, ProcessLimits, Property
-from tests.sandbox.playground import host_processes_with
+from tests.sandbox.playground import PYTHON, host_processes_with, python_argv
 
 pytestmark = pytest.mark.sandbox
 
@@ -107,7 +108,10 @@ async def test_the_listener_inside_arrives_at_the_worker(any_playground, unused_
         "print(s.recv(4).decode(), end='')"
     )
     process = await any_playground.start(
-        "/usr/bin/python3", "-I", "-S", "-c", script, network=Network.LISTENER, listener_port=unused_port
+        *python_argv(script),
+        more_mounts=python_mounts(Path(PYTHON)),
+        network=Network.LISTENER,
+        listener_port=unused_port,
     )
 
     async def answer(reader, writer):
@@ -141,7 +145,7 @@ async def test_memory_of_many_processes_is_summed(any_playground):
         "import os, time\nchildren = [os.fork() for _ in range(2)]\nheld = bytearray(os.urandom(40 << 20))\n"
         "os.write(1, b'x')\ntime.sleep(60)"
     )
-    async with any_playground.running("/usr/bin/python3", "-I", "-S", "-c", script) as process:
+    async with any_playground.running(*python_argv(script), more_mounts=python_mounts(Path(PYTHON))) as process:
         await process.stdout.readexactly(4)
         assert 160 << 20 < process.memory_bytes() < 240 << 20
 

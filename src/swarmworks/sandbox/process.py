@@ -80,6 +80,18 @@ class LaunchedProcess:
 
     @classmethod
     async def adopt(cls, channels: Channels, started: Started, output_bytes: int) -> LaunchedProcess:
+        """A caller that is cancelled meanwhile leaves nothing running."""
+        adoption = asyncio.create_task(cls._adopt(channels, started, output_bytes))
+        try:
+            return await asyncio.shield(adoption)
+        except asyncio.CancelledError:
+            process = await adoption
+            process.kill()
+            await process.wait()
+            raise
+
+    @classmethod
+    async def _adopt(cls, channels: Channels, started: Started, output_bytes: int) -> LaunchedProcess:
         loop = asyncio.get_running_loop()
         os.close(channels.set_up_fd)
         pipe = os.fdopen(channels.stdin_fd, "wb", buffering=0)

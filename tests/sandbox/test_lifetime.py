@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
+from swarmworks.sandbox.protocol import Mount, SandboxSpec
+
+pytestmark = pytest.mark.sandbox
+
+
+def test_a_sandbox_outlives_the_thread_that_started_it(bubblewrap):
+    loop = asyncio.new_event_loop()
+    started = []
+
+    def start():
+        spec = SandboxSpec(argv=("/bin/sh", "-c", "read line; echo $line; exit 4"), workdir="/")
+        started.append(loop.run_until_complete(bubblewrap.start(spec)))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+
+    async def finish():
+        started[0].stdin.write(b"still here\n")
+        return await asyncio.wait_for(started[0].wait(), 20), await started[0].stdout.read()
+
+    assert loop.run_until_complete(finish()) == (4, b"still here\n")
+    loop.close()
+
+
+async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(playground):
+    await playground.shell("true")
+    before = _descriptors()
+    for milliseconds in range(0, 30, 2):
+        try:
+            async with asyncio.timeout(milliseconds / 1000):
+                process = await playground.start("sleep", "600")
+        except TimeoutError:
+            continue
+        process.kill()
+        await process.wait()
+    gc.collect()
+    assert _descriptors() == before
+    assert psutil.Process().children() == []
+
+
+async def test_a_launcher_that_is_killed_takes_the_sandbox_along(playground):
+    process = await playground.start("sleep", "600")
+    inside = psutil.Process(process.pid).children(recursive=True)
+    psutil.Process(process.pid).kill()
+    assert await process.wait() == 137
+    assert psutil.wait_procs(inside, timeout=10)[1] == []
+
+
+async def test_mounts_are_reached_below_directories_closed_to_others(bubblewrap, tmp_path):
+    closed = tmp_path / "closed"
+    (closed / "copy").mkdir(parents=True)
+    (closed / "file").write_text("shown")
+    closed.chmod(0o700)
+    sandbox = BubblewrapSandbox(closed / "state")
+    sandbox.own(closed / "copy")
+    spec = SandboxSpec(
+        argv=("/bin/sh", "-c", "cat /file > made; id -u"),
+        workdir="/copy",
+        mounts=(Mount(closed / "copy", "/copy", writable=True), Mount(closed / "file", "/file")),
+    )
+    process = await sandbox.start(spec)
+    assert await process.wait() == 0
+    assert (closed / "copy" / "made").read_text() == "shown"
+    assert int(await process.stdout.read()) == (closed / "copy" / "made").stat().st_uid != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: an ordinary user owns what it mounts")
+class TestOwn:
+    def test_hands_over_the_tree_without_following_links(self, bubblewrap, tmp_path):
+        (tmp_path / "tree" / "deep").mkdir(parents=True)
+        (tmp_path / "tree" / "deep" / "file").touch()
+        (tmp_path / "outside").touch()
+        (tmp_path / "tree" / "link").symlink_to(tmp_path / "outside")
+        bubblewrap.own(tmp_path / "tree")
+        for path in (tmp_path / "tree", *(tmp_path / "tree").rglob("*")):
+            assert path.lstat().st_uid == bubblewrap._uid
+        assert (tmp_path / "outside").stat().st_uid == 0
+
+    async def test_a_writable_mount_that_was_not_handed_over_is_refused(self, playground):
+        with pytest.raises(SandboxUnavailableError, match=r"belongs to uid 0(?s:.)*Sandbox\.own"):
+            await playground.sandbox.start(playground.spec("true"))
+
+
+def _descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
