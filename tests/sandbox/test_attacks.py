@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC220, ASYNC221, ASYNC240 -- these tests look at the host between awaits, one at a time
+# ruff: noqa: ASYNC220, ASYNC240 -- these tests look at the host between awaits, one at a time
 """What a hostile program tries, inside; whether it worked is judged outside. Listed by the property that stops it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC220, ASYNC221, ASYNC240 -- these tests look at the host between awaits, one at a time
+# ruff: noqa: ASYNC221 -- these tests look at the host between awaits, one at a time
 from __future__ import annotations
 
 import subprocess
