@@ -52,7 +52,7 @@ def words_for(family: str, task: str, **facts: Any) -> Words:
     acceptance = [(render(each["statement"]), each["gate"]) for each in template["acceptance"]]
     return Words(
         title=render(template["title"]),
-        instructions=render(template["instructions"]) + "\n",
+        instructions=render(template["instructions"] + known["common"]) + "\n",
         output=render(template["output"]),
         contracts=tuple(each for each in contracts if each),
         acceptance=tuple(Acceptance(statement, gate) for statement, gate in acceptance if statement),
