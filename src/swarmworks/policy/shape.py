@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from swarmworks.policy.graph import ancestors, dependencies, dependents, topological
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swarmworks.base.ids import TaskId
     from swarmworks.domain.plan import Plan
     from swarmworks.policy.graph import Graph
@@ -34,7 +36,7 @@ class Forecast:
 class Shape:
     """`width` is the greatest number of tasks no two of which wait for each other (`width_is_exact`), else, for plans of more
     than 1000 tasks, the most the simulation ran at once, which is never more. `keeps_busy` is the greatest number of agents
-    that work at least 60 % of the time.
+    that work at least 60 % of the time, `fastest_with` the least that reach the shortest time.
     """
 
     tasks: int
@@ -45,6 +47,7 @@ class Shape:
     critical_path: tuple[TaskId, ...]
     critical_minutes: float
     keeps_busy: int
+    fastest_with: int
 
 
 def shape_of(plan: Plan) -> Shape:
@@ -53,15 +56,17 @@ def shape_of(plan: Plan) -> Shape:
     path = critical_path(plan)
     by_id = {task.id: task for task in plan.tasks}
     exact = len(graph) <= EXACT_WIDTH_LIMIT
+    width = _widest(graph) if exact else _simulate(plan, len(plan.tasks))[1]
     return Shape(
         tasks=len(plan.tasks),
         minutes=sum(task.estimate.minutes for task in plan.tasks),
         tokens=sum(task.estimate.tokens for task in plan.tasks),
-        width=_widest(graph) if exact else _simulate(plan, len(plan.tasks))[1],
+        width=width,
         width_is_exact=exact,
         critical_path=path,
         critical_minutes=sum(by_id[each].estimate.minutes for each in path),
         keeps_busy=_keeps_busy(plan),
+        fastest_with=_fastest_with(plan, width),
     )
 
 
@@ -125,10 +130,22 @@ def _keeps_busy(plan: Plan) -> int:
     work = sum(task.estimate.minutes for task in plan.tasks)
     if not work:
         return min(1, len(plan.tasks))
-    chain = max(remaining_minutes(plan).values())
-    # No schedule is shorter than the longest chain, so beyond this number the share must be lower.
-    most = min(MAX_AGENTS, int(work / (chain * BUSY_SHARE)) + 1)
-    return next((agents for agents in range(most, 1, -1) if forecast(plan, agents).busy >= BUSY_SHARE), 1)
+    return _greatest(min(MAX_AGENTS, len(plan.tasks)), lambda agents: forecast(plan, agents).busy >= BUSY_SHARE)
+
+
+def _fastest_with(plan: Plan, width: int) -> int:
+    least, _ = _simulate(plan, max(1, width))
+    slower = _greatest(min(MAX_AGENTS, width), lambda agents: _simulate(plan, agents)[0] > least * 1.001)
+    return min(slower + 1, max(1, width)) if forecast(plan, 1).minutes > least * 1.001 else 1
+
+
+def _greatest(most: int, holds: Callable[[int], bool]) -> int:
+    """The greatest number from 1 to `most` for which it holds, by halving: both questions asked here hold up to a point."""
+    low, high = 1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low
 
 
 def _widest(graph: Graph) -> int:
