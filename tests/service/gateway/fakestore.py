@@ -24,6 +24,7 @@ class FakeStore:
     def __init__(self):
         self.accounts, self.sessions, self.tokens, self.reservations = {}, {}, {}, {}
         self.calls = {}
+        self.peaks = {}
         self.fail_next = []
 
     async def transact(self, step):
@@ -56,6 +57,9 @@ class FakeStore:
         account = self.accounts[account_id]
         return Totals(account.limit, account.spent, account.held, self.calls.get(account_id, 0))
 
+    def peak(self, account_id):
+        return self.peaks.get(account_id, 0)
+
     def token_session(self, digest):
         return self.tokens.get(digest)
 
@@ -75,6 +79,8 @@ class FakeStore:
                 raise BudgetExceededError(f"account {account.id} is full", where=account.id, mend="raise it")
         for account in list(self.chain(leaf)):
             self.accounts[account.id] = replace(account, held=account.held.plus(amount))
+            now = account.spent.nano_usd + account.held.nano_usd + amount.nano_usd
+            self.peaks[account.id] = max(now, self.peaks.get(account.id, 0))
         state = ReservationState.SENT if sent else ReservationState.HELD
         found = Reservation(
             reservation_id, leaf, session_id, "sw", state, model, amount, None, None, False, NOW, None, None

@@ -9,8 +9,8 @@ from aiohttp import web
 
 @dataclass
 class Answer:
-    """`cut_after` events the connection is aborted; `error_after` an error event is sent; `gate` is waited for before the
-    last event. `billed` False: nothing was generated.
+    """`cut_after` events the connection is closed; `error_after` an error event is sent; `gate` is waited for before the
+    event `gate_at`. `billed` False: nothing was generated.
     """
 
     prompt: int = 10
@@ -27,6 +27,7 @@ class Answer:
     hang: bool = False
     cut_json: bool = False
     gate: asyncio.Event | None = None
+    gate_at: int = -1
     stream_anyway: bool = False
 
     @property
@@ -125,14 +126,14 @@ class Upstream:
         await response.prepare(request)
         for number, event in enumerate(events):
             if answer.cut_after == number:
-                request.transport.abort()
+                request.transport.close()  # what was written arrives, the end does not
                 return response
             if answer.error_after == number:
                 await response.write(
                     b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n'
                 )
                 break
-            if answer.gate and number == len(events) - 1:
+            if answer.gate and number == answer.gate_at % len(events):
                 self.streaming.set()
                 await answer.gate.wait()
             await response.write(event)

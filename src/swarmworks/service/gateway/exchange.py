@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from swarmworks.base.clock import Clock
     from swarmworks.domain.budget import Reservation
     from swarmworks.policy.bound import Billed, Price
-    from swarmworks.provider.format import WireFormat
+    from swarmworks.provider.format import StreamMeter, WireFormat
     from swarmworks.service.gateway.client import Client
     from swarmworks.service.gateway.ledger import Ledger
     from swarmworks.service.gateway.record import GatewaySettings, Upstream
@@ -152,6 +152,17 @@ class Exchange:
         stream is over is passed on after the settlement: who has read it may call again at once.
         """
         splitter, meter = EventSplitter(self._settings.answer_bytes), self._wire.meter()
+        try:
+            await self._relay_events(response, splitter, meter, strip_usage=strip_usage)
+        finally:
+            # Final usage that was seen is believed even if the stream broke off behind it.
+            if self._settlement is None:
+                await self._settle_by(meter.billed())
+        await self._client.push(splitter.rest(), last=True)
+
+    async def _relay_events(
+        self, response: aiohttp.ClientResponse, splitter: EventSplitter, meter: StreamMeter, *, strip_usage: bool
+    ) -> None:
         ready = bytearray()
         async for chunk in self._upstreams.chunks(response, self._settings.stream_bytes):
             for event in splitter.feed(chunk):
@@ -163,11 +174,7 @@ class Exchange:
             if ready:
                 await self._client.push(bytes(ready))
                 ready.clear()
-        rest = splitter.rest()
-        meter.feed(rest)
-        if self._settlement is None:
-            await self._settle_by(meter.billed())
-        await self._client.push(rest, last=True)
+        meter.feed(splitter.rest())
 
     async def _relay_refusal(self, response: aiohttp.ClientResponse) -> None:
         status = response.status

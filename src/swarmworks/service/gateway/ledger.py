@@ -40,6 +40,8 @@ SETTLE_TRIES = 3
 class AccountClosedError(ConflictError):
     """The session's account takes no more reservations: closed with the session, or frozen."""
 
+    code = "account_closed"
+
 
 class SessionCapError(BudgetExceededError):
     """The session's own cap, which nothing can free."""

@@ -35,9 +35,13 @@ _HEADER_LENGTH = 2_000
 class NotSentError(ProviderUnavailableError):
     """No connection was made, so nothing can have been billed."""
 
+    code = "provider_not_reached"
+
 
 class CutError(ProviderUnavailableError):
     """The connection ended, or fell silent, after the request went out."""
+
+    code = "provider_cut"
 
 
 class UpstreamClient:

@@ -1,0 +1,128 @@
+"""The budget holds: refused when it is spent, waiting when it is held, never exceeded."""
+
+import asyncio
+import json
+import random
+
+import pytest
+
+from swarmworks.base.clock import ManualClock
+from swarmworks.policy.bound import Shape, worst_case
+from tests.service.gateway.plant import HELLO, PRICE, plant, quick
+from tests.service.gateway.upstream import Answer
+
+KINDS = ["openai", "anthropic"]
+BODY = json.dumps({"model": "whatever", "max_tokens": 50, **HELLO}).encode()
+WORST = worst_case(Shape(text_bytes=len(BODY), output_cap=50), PRICE).nano_usd
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_that_cannot_fit_is_refused_before_a_byte_is_sent(kind):
+    async with plant(kind, limit=WORST - 1) as p:
+        status, body, headers = await p.ask(kind)
+        assert status == 400
+        assert json.loads(body)["error"]["type"] == "invalid_request_error"
+        assert headers["x-should-retry"] == "false"
+        [call] = await p.recorded(1)
+        assert (call.refusal, call.stop, call.reserved) == ("budget", True, None)
+        assert p.upstream.received == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_that_fits_exactly_is_sent(kind):
+    async with plant(kind, limit=WORST) as p:
+        assert (await p.ask(kind))[0] == 200
+
+
+async def test_a_call_waits_while_another_holds_the_money_and_then_goes_first_come_first_served():
+    gate = asyncio.Event()
+    async with plant(limit=2 * WORST - 1, sessions=4) as p:
+        p.upstream.script = lambda number, body: Answer(gate=gate)
+        first = asyncio.create_task(p.ask("openai"))
+        await p.upstream.streaming.wait()
+        waiting = []
+        for number in (1, 2, 3):
+            waiting.append(asyncio.create_task(p.ask("openai", token=p.tokens[number])))
+            await until(lambda number=number: p.gateway._queue.waiting == number)
+        assert len(p.upstream.received) == 1
+        gate.set()
+        answers = await asyncio.gather(first, *waiting)
+        assert [status for status, _body, _headers in answers] == [200] * 4
+        calls = await p.recorded(4)
+        assert [call.session_id for call in calls] == ["ses_0", "ses_1", "ses_2", "ses_3"]
+
+
+async def test_waiting_ends_with_a_429_that_says_when_to_come_back():
+    clock, gate = ManualClock(), asyncio.Event()
+    async with plant(limit=2 * WORST - 1, sessions=2, clock=clock) as p:
+        p.upstream.script = lambda number, body: Answer(gate=gate)
+        first = asyncio.create_task(p.ask("openai"))
+        await p.upstream.streaming.wait()
+        second = asyncio.create_task(p.ask("openai", token=p.tokens[1]))
+        await until(lambda: p.gateway._queue.waiting == 1)
+        clock.advance(59)
+        assert not second.done()
+        clock.advance(1)
+        status, body, headers = await second
+        assert status == 429
+        assert int(headers["retry-after"]) > 0
+        assert json.loads(body)["error"]["type"] == "rate_limit_error"
+        [call] = await p.recorded(1)
+        assert (call.refusal, call.stop) == ("busy", False)
+        gate.set()
+        assert (await first)[0] == 200
+        assert len(p.upstream.received) == 1
+
+
+async def test_a_line_has_an_end_and_a_client_may_leave_it():
+    gate = asyncio.Event()
+    async with plant(limit=2 * WORST - 1, sessions=3, settings=quick(queue_length=1)) as p:
+        p.upstream.script = lambda number, body: Answer(gate=gate)
+        first = asyncio.create_task(p.ask("openai"))
+        await p.upstream.streaming.wait()
+        second = asyncio.create_task(p.ask("openai", token=p.tokens[1]))
+        await until(lambda: p.gateway._queue.waiting == 1)
+        assert (await p.ask("openai", token=p.tokens[2]))[0] == 429
+        second.cancel()
+        await until(lambda: p.gateway._queue.waiting == 0)
+        gate.set()
+        assert (await first)[0] == 200
+        assert len(p.upstream.received) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_many_clients_on_a_small_budget_never_exceed_it(seed):
+    rng = random.Random(seed)
+    kind = rng.choice(KINDS)
+
+    def script(number, body):
+        return rng.choice(
+            [
+                Answer(completion=rng.randint(0, 50)),
+                Answer(completion=50, cut_after=rng.randint(0, 4)),
+                Answer(omit_usage=True),
+                Answer(error_after=2),
+                Answer(status=rng.choice([400, 429, 500])),
+            ]
+        )
+
+    async with plant(kind, limit=rng.randint(1, 12) * WORST, sessions=6, settings=quick(queue_s=0.3)) as p:
+        p.upstream.script = script
+
+        async def client(token):
+            for _ in range(6):
+                status, _body, _headers = await p.ask(kind, {"stream": rng.random() < 0.5}, token)
+                if status == 400 and p.spent.nano_usd + WORST > p.store.totals("acc_swarm").limit.nano_usd:
+                    return
+
+        async with asyncio.TaskGroup() as group:
+            for token in p.tokens:
+                group.create_task(client(token))
+        assert p.store.peak("acc_swarm") <= p.store.totals("acc_swarm").limit.nano_usd
+        assert p.upstream.received
+
+
+async def until(true):
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - the queue has no event for tests
+            await asyncio.sleep(0)  # a turn of the loop, not a wait

@@ -1,0 +1,227 @@
+"""Providers that break and clients that leave: what is booked, and what the client is told."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from swarmworks.base.errors import StoreUnavailableError
+from tests.service.gateway.plant import RATE_IN, RATE_OUT, plant, quick
+from tests.service.gateway.upstream import Answer, chat_events, message_events
+
+KINDS = ["openai", "anthropic"]
+EXACT = 10 * RATE_IN + 5 * RATE_OUT
+
+
+def always(answer):
+    return lambda number, body: answer
+
+
+def events_of(kind):
+    make = chat_events if kind == "openai" else message_events
+    return make({"stream_options": {"include_usage": True}}, Answer())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stream_cut_at_any_event_is_charged_in_full_unless_its_usage_was_final(kind):
+    final = {"openai": b'"usage"', "anthropic": b"message_delta"}[kind]
+    events = events_of(kind)
+    async with plant(kind, settings=quick(idle_s=5)) as p:
+        p.upstream.script = lambda number, body: Answer(cut_after=number)
+        for cut in range(len(events)):
+            status, body, _headers = await p.ask(kind, {"stream": True})
+            call = (await p.recorded(cut + 1))[-1]
+            assert (call.settled == call.reserved) == call.estimated
+            assert call.estimated == (final not in b"".join(events[:cut]))
+            if status == 200:
+                assert b"error" in body.split(b"\n\n")[-2]
+                assert json.loads(body.rsplit(b"data: ", 1)[1])["error"]["message"]
+            assert call.refusal in ("cut", "unavailable")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_error_in_the_middle_is_passed_on_and_charged_in_full(kind):
+    async with plant(kind) as p:
+        p.upstream.script = always(Answer(error_after=2))
+        status, body, _headers = await p.ask(kind, {"stream": True})
+        assert status == 200
+        assert b"overloaded_error" in body
+        [call] = await p.recorded(1)
+        assert call.estimated
+        assert call.settled == call.reserved
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_without_usage_the_whole_reservation_is_charged(kind, stream):
+    async with plant(kind) as p:
+        p.upstream.script = always(Answer(omit_usage=True))
+        assert (await p.ask(kind, {"stream": stream}))[0] == 200
+        [call] = await p.recorded(1)
+        assert call.estimated
+        assert call.settled == call.reserved
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_repeated_usage_is_charged_once(kind):
+    async with plant(kind) as p:
+        p.upstream.script = always(Answer(repeat_usage=True))
+        _status, body, _headers = await p.ask(kind, {"stream": True})
+        assert kind == "anthropic" or b"prompt_tokens" not in body
+        [call] = await p.recorded(1)
+        assert (call.settled.nano_usd, call.estimated) == (EXACT, False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("answer", [Answer(hang=True), Answer(cut_json=True)])
+async def test_an_answer_that_never_comes_is_retryable_and_charged_in_full(kind, answer):
+    async with plant(kind, settings=quick(first_byte_s=0.2)) as p:
+        p.upstream.script = always(answer)
+        status, body, headers = await p.ask(kind)
+        assert status == {"openai": 503, "anthropic": 529}[kind]
+        assert json.loads(body)["error"]["type"] in ("server_error", "overloaded_error")
+        assert int(headers["retry-after"]) > 0
+        [call] = await p.recorded(1)
+        assert call.estimated
+        assert call.settled == call.reserved
+        assert not call.stop
+
+
+async def test_a_stream_that_falls_silent_is_ended_and_charged_in_full():
+    async with plant(settings=quick(idle_s=0.2)) as p:
+        p.upstream.script = always(Answer(gate=asyncio.Event(), gate_at=2))
+        _status, body, _headers = await p.ask("openai", {"stream": True})
+        assert b"stream_cut" in body
+        [call] = await p.recorded(1)
+        assert call.settled == call.reserved
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("status", "charged", "stop"),
+    [
+        (400, False, False),
+        (404, False, False),
+        (429, False, False),
+        (401, False, True),
+        (500, True, False),
+        (529, True, False),
+    ],
+)
+async def test_a_refusal_by_the_provider(kind, status, charged, stop):
+    async with plant(kind) as p:
+        p.upstream.script = always(Answer(status=status, headers={"retry-after": "7"} if status == 429 else {}))
+        told, body, headers = await p.ask(kind)
+        assert told == (403 if status == 401 else status)
+        assert "message" in json.loads(body)["error"]
+        if status == 429:
+            assert headers["retry-after"] == "7"
+        if status >= 500:
+            assert int(headers["retry-after"]) > 0
+        [call] = await p.recorded(1)
+        assert (call.settled == call.reserved) is charged
+        assert (call.settled.nano_usd == 0) is not charged
+        assert (call.refusal, call.stop) == (f"provider_{status}", stop)
+
+
+async def test_an_error_page_is_put_into_the_vendors_shape():
+    async with plant() as p:
+        p.upstream.script = always(Answer(status=502, body=b"<html>bad gateway</html>"))
+        status, body, _headers = await p.ask("openai")
+        assert (status, json.loads(body)["error"]["code"]) == (502, "provider_502")
+
+
+async def test_a_redirect_is_not_followed():
+    async with plant() as p:
+        p.upstream.script = always(Answer(status=302, headers={"location": p.upstream.url + "/v1/messages"}))
+        assert (await p.ask("openai"))[0] == 503
+        assert len(p.upstream.received) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_provider_that_is_not_there_costs_nothing(kind, unused_tcp_port):
+    async with plant(kind, base_url=f"http://127.0.0.1:{unused_tcp_port}") as p:
+        status, _body, headers = await p.ask(kind)
+        assert status in (503, 529)
+        assert "retry-after" in headers
+        [call] = await p.recorded(1)
+        assert (call.settled.nano_usd, call.estimated, call.refusal) == (0, False, "unavailable")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_vanishes_is_charged_what_was_used(kind, stream):
+    gate = asyncio.Event()
+    async with plant(kind) as p:
+        p.upstream.script = always(Answer(gate=gate))
+        if stream:
+            async with p.post(kind, {"stream": True}) as response:
+                await response.content.readany()
+                response.close()
+        else:
+            asking = asyncio.create_task(p.ask(kind))
+            await p.upstream.streaming.wait()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        await p.upstream.streaming.wait()
+        gate.set()
+        [call] = await p.recorded(1)
+        assert (call.settled.nano_usd, call.estimated) == (EXACT, False)
+        assert p.upstream.finished.is_set()
+
+
+async def test_reading_on_for_a_vanished_client_is_bounded():
+    for settings in (quick(drain_s=0.1), quick(drains=0)):
+        async with plant(settings=settings) as p:
+            p.upstream.script = always(Answer(gate=asyncio.Event(), gate_at=2))
+            async with p.post("openai", {"stream": True}) as response:
+                await response.content.readany()
+                response.close()
+            [call] = await p.recorded(1)
+            assert call.estimated
+            assert call.settled == call.reserved
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_the_meter_up():
+    long = tuple("x" * 60_000 for _ in range(400))
+    async with plant(settings=quick(client_idle_s=0.2)) as p:
+        p.upstream.script = always(Answer(texts=long))
+        async with p.post("openai", {"stream": True}):
+            [call] = await p.recorded(1)
+        assert (call.settled.nano_usd, call.estimated) == (EXACT, False)
+
+
+async def test_without_the_ledger_nothing_is_sent():
+    async with plant() as p:
+        p.store.fail_next = [StoreUnavailableError("disk full")]
+        status, body, _headers = await p.ask("openai")
+        assert status == 503
+        assert "disk full" in json.loads(body)["error"]["message"]
+        assert p.upstream.received == []
+
+
+async def test_closing_charges_what_is_still_under_way():
+    async with plant(settings=quick(close_s=0.1)) as p:
+        p.upstream.script = always(Answer(gate=asyncio.Event(), gate_at=2))
+        async with p.post("openai", {"stream": True}) as response:
+            await response.content.readany()
+            await p.gateway.close()
+            [call] = await p.recorded(1)
+            assert call.settled == call.reserved
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+        assert (await p.ask("openai"))[0] == 503
+
+
+async def test_a_provider_that_charges_more_than_was_reserved_freezes_the_account():
+    async with plant() as p:
+        p.upstream.script = always(Answer(completion=1_000_000))
+        assert (await p.ask("openai"))[0] == 200
+        [call] = await p.recorded(1)
+        assert call.settled.nano_usd > call.reserved.nano_usd
+        status, _body, _headers = await p.ask("openai")
+        assert status == 400
+        assert (await p.recorded(2))[1].refusal == "closed"
+        assert len(p.upstream.received) == 1
+        p.store.reservations.clear()  # this one book is wrong on purpose

@@ -1,0 +1,124 @@
+"""The vendors' own Python clients against the gateway: they must not notice it, and must stop when the budget is spent."""
+
+import json
+
+import anthropic
+import openai
+import pytest
+
+from swarmworks.policy.bound import Shape, worst_case
+from tests.service.gateway.plant import PRICE, plant
+from tests.service.gateway.upstream import Answer
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+FUNCTION = {
+    "name": "look",
+    "description": "d",
+    "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+}
+TOOL = {"name": "look", "description": "d", "input_schema": FUNCTION["parameters"]}
+
+
+def openai_client(p):
+    return openai.AsyncOpenAI(base_url=f"{p.url}/v1", api_key=p.tokens[0])
+
+
+def anthropic_client(p):
+    return anthropic.AsyncAnthropic(base_url=p.url, api_key=p.tokens[0])
+
+
+async def test_openai_answers_and_streams():
+    async with plant("openai") as p, openai_client(p) as client:
+        answer = await client.chat.completions.create(model="any", messages=MESSAGES, max_tokens=50)
+        assert answer.choices[0].message.content == "hello"
+        assert answer.usage.completion_tokens == 5
+        stream = await client.chat.completions.create(model="any", messages=MESSAGES, max_tokens=50, stream=True)
+        chunks = [chunk async for chunk in stream]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "hello"
+        assert all(chunk.usage is None for chunk in chunks)
+        stream = await client.chat.completions.create(
+            model="any", messages=MESSAGES, max_tokens=50, stream=True, stream_options={"include_usage": True}
+        )
+        assert [chunk async for chunk in stream][-1].usage.completion_tokens == 5
+        assert [model.id async for model in client.models.list()] == ["real-model"]
+        assert len(await p.recorded(3)) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_openai_tools(stream):
+    async with plant("openai") as p, openai_client(p) as client:
+        p.upstream.script = lambda number, body: Answer(tool=True)
+        tools = [{"type": "function", "function": FUNCTION}]
+        answer = await client.chat.completions.create(model="any", messages=MESSAGES, tools=tools, stream=stream)
+        if stream:
+            deltas = [call async for chunk in answer for call in chunk.choices[0].delta.tool_calls or []]
+            arguments = "".join(delta.function.arguments for delta in deltas)
+        else:
+            arguments = answer.choices[0].message.tool_calls[0].function.arguments
+        assert json.loads(arguments) == {"a": 1}
+
+
+async def test_anthropic_answers_streams_and_counts():
+    async with plant("anthropic") as p, anthropic_client(p) as client:
+        answer = await client.messages.create(model="any", messages=MESSAGES, max_tokens=50)
+        assert answer.content[0].text == "hello"
+        async with client.messages.stream(model="any", messages=MESSAGES, max_tokens=50) as stream:
+            assert "".join([text async for text in stream.text_stream]) == "hello"
+            assert (await stream.get_final_message()).usage.output_tokens == 5
+        counted = await client.messages.count_tokens(model="any", messages=MESSAGES)
+        assert counted.input_tokens == 42
+        assert [model.id async for model in client.models.list()] == ["real-model"]
+        await p.recorded(2)
+        p.upstream.received = [received for received in p.upstream.received if "count" not in received.path]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_anthropic_tools(stream):
+    async with plant("anthropic") as p, anthropic_client(p) as client:
+        p.upstream.script = lambda number, body: Answer(tool=True)
+        call = {"model": "any", "messages": MESSAGES, "max_tokens": 50, "tools": [TOOL]}
+        if stream:
+            async with client.messages.stream(**call) as found:
+                answer = await found.get_final_message()
+        else:
+            answer = await client.messages.create(**call)
+        assert answer.content[0].input == {"a": 1}
+
+
+async def test_a_cut_stream_is_an_error_and_not_a_short_answer():
+    async with plant("openai") as p, openai_client(p) as client:
+        p.upstream.script = lambda number, body: Answer(cut_after=2)
+        stream = await client.chat.completions.create(model="any", messages=MESSAGES, stream=True)
+        with pytest.raises(openai.APIError):
+            [chunk async for chunk in stream]
+    async with plant("anthropic") as p, anthropic_client(p) as client:
+        p.upstream.script = lambda number, body: Answer(cut_after=3)
+        stream = await client.messages.create(model="any", messages=MESSAGES, max_tokens=50, stream=True)
+        with pytest.raises(anthropic.APIError):
+            [event async for event in stream]
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_client_stops_when_the_budget_is_spent_and_nothing_more_is_sent(kind, stream):
+    worst = worst_case(Shape(text_bytes=200, output_cap=50), PRICE).nano_usd
+    async with plant(kind, limit=2 * worst) as p:
+        p.upstream.script = lambda number, body: Answer(completion=50)
+        client = openai_client(p) if kind == "openai" else anthropic_client(p)
+        create = client.chat.completions.create if kind == "openai" else client.messages.create
+        refused = openai.BadRequestError if kind == "openai" else anthropic.BadRequestError
+        async with client:
+            with pytest.raises(refused) as refusal:
+                await _ask_on(create, stream)
+        assert "full" in str(refusal.value)
+        calls = await p.recorded(len(p.upstream.received) + 1)
+        assert [call.refusal for call in calls] == [None] * len(p.upstream.received) + ["budget"]
+        assert calls[-1].stop
+        assert p.upstream.received
+
+
+async def _ask_on(create, stream):
+    for _ in range(20):
+        answer = await create(model="any", messages=MESSAGES, max_tokens=50, stream=stream)
+        if stream:
+            [event async for event in answer]
