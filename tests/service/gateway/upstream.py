@@ -69,6 +69,9 @@ class Upstream:
 
     async def __aexit__(self, *exc):
         self._release.set()
+        for received in self.received:
+            if received.answer.gate:
+                received.answer.gate.set()
         await self._runner.cleanup()
 
     def true_cost(self, input_rate, output_rate):
