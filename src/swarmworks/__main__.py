@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+from swarmworks.cli.app import run
+from swarmworks.wiring.launcher import ProcessLauncher
+
 
 def main() -> None:
-    raise SystemExit(2)
+    sys.exit(run(ProcessLauncher()))
 
 
 if __name__ == "__main__":

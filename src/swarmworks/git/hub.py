@@ -157,9 +157,17 @@ class BareHub:
     def kept_lines(self, base: str, head: str, tree: str) -> tuple[str, ...]:
         return lost_paths(self._git, self._path, revision(base), revision(head), revision(tree))
 
-    def log(self, base: str | None, tip: str) -> list[Mapping[str, str]]:
+    def log(self, base: str | None, tip: str, *, limit: int = 100_000) -> list[Mapping[str, str]]:
         span = [f"^{revision(base)}"] if base else []
-        arguments = ["log", "-z", "--first-parent", "--encoding=UTF-8", "--no-show-signature", f"--format={LOG_FORMAT}"]
+        arguments = [
+            "log",
+            "-z",
+            "--first-parent",
+            "--encoding=UTF-8",
+            "--no-show-signature",
+            f"-n{limit}",
+            f"--format={LOG_FORMAT}",
+        ]
         fields = [raw.decode("utf-8", "replace") for raw in self._fields([*arguments, revision(tip), *span, "--"])]
         width = len(LOG_FIELDS)
         return [

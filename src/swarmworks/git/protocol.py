@@ -97,8 +97,8 @@ class Hub(Protocol):
         """
         ...
 
-    def log(self, base: str | None, tip: str) -> list[Mapping[str, str]]:
-        """First-parent history, newest first: keys commit, tree, author, email, subject, body."""
+    def log(self, base: str | None, tip: str, *, limit: int = 100_000) -> list[Mapping[str, str]]:
+        """First-parent history, newest first, at most `limit` commits: keys commit, tree, author, email, subject, body."""
         ...
 
 

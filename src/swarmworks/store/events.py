@@ -25,6 +25,10 @@ class EventReads(Scope):
         found_rows = self.db.rows(_SQL["events"], swarm_id=swarm_id, after=after, most=limit)
         return [rows.event(row) for row in found_rows]
 
+    def last_seq(self, swarm_id: SwarmId) -> int:
+        row = self.db.row(_SQL["last"], swarm_id=swarm_id)
+        return 0 if row is None else int(row["seq"])
+
     def last_event_at(self, session_id: SessionId) -> datetime | None:
         row = self.db.row(_SQL["last_of_session"], session_id=session_id)
         return None if row is None else datetime.fromisoformat(row["at"])

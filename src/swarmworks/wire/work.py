@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from swarmworks.base.ids import ChangeId, SessionId, SwarmId, TaskId, WorkId
 from swarmworks.domain.agent import Agent
 from swarmworks.domain.gate import GateResult, GateStage
+from swarmworks.domain.lease import Capacity
 from swarmworks.domain.plan import PlannedTask, Stack
 from swarmworks.domain.session import SessionLimits, SessionOutcome
 
@@ -19,10 +20,11 @@ class Model(BaseModel):
 
 
 class Leased(Model):
-    """What all leased work has. `fence` is to be shown at the finish; `config` names the swarm's configuration."""
+    """What all leased work has. `fence` is to be shown at the finish; `need` is what it takes of the worker."""
 
     work_id: WorkId
     fence: int
+    need: Capacity
     swarm_id: SwarmId
     task: PlannedTask
 

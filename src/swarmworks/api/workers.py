@@ -1,0 +1,100 @@
+"""Routes for workers: register, stay alive, lease work, say what became of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from swarmworks.api.control_plane import ControlPlaneServices, services
+from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
+from swarmworks.domain.gate import GateResult
+from swarmworks.domain.lease import WorkerLease
+from swarmworks.wire.api import (
+    CachedGates,
+    FinishWork,
+    LeasedWork,
+    LeaseWork,
+    RegisteredWorker,
+    RegisterWorker,
+    RenewedWorker,
+    RenewWorker,
+    SessionEvents,
+)
+from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.options import from_json
+from swarmworks.wire.work import BuildResult, GatesResult, SessionResult
+
+router = APIRouter()
+Services = Annotated[ControlPlaneServices, Depends(services)]
+
+TTL_UNUSED_S = 0.0  # a lease is identified by worker and fence; its TTL is the store's business
+
+
+def _lease(worker_id: WorkerId, fence: int) -> WorkerLease:
+    return WorkerLease(worker_id, fence, TTL_UNUSED_S)
+
+
+@router.post("/workers")
+async def register(body: RegisterWorker, plane: Services) -> RegisteredWorker:
+    worker_id = WorkerId(plane.ids.new("wkr"))
+    lease = await plane.watching.register(worker_id, body.name, body.capacity)
+    return RegisteredWorker(
+        worker_id=worker_id, fence=lease.fence, ttl_s=lease.ttl_s, hub=plane.hub, gateway_port=plane.gateway_port
+    )
+
+
+@router.post("/workers/{worker_id}/renew")
+async def renew(worker_id: WorkerId, body: RenewWorker, plane: Services) -> RenewedWorker:
+    lost, stop = await plane.watching.renew(_lease(worker_id, body.fence), frozenset(body.holding))
+    return RenewedWorker(lost=lost, stop=stop)
+
+
+@router.post("/workers/{worker_id}/remove")
+async def remove(worker_id: WorkerId, body: RenewWorker, plane: Services) -> None:
+    await plane.watching.remove(_lease(worker_id, body.fence))
+
+
+@router.post("/workers/{worker_id}/lease")
+async def lease(worker_id: WorkerId, body: LeaseWork, request: Request, plane: Services) -> LeasedWork:
+    """Waits up to `wait_s` for work, woken by every commit."""
+    held = _lease(worker_id, body.fence)
+    left_s = body.wait_s
+    clock = plane.waking.clock
+    deadline = clock() + left_s
+    while True:
+        ticket = plane.waking.ticket()
+        work = await plane.leasing.lease(held, body.free, body.kinds)
+        remaining_s = deadline - clock()
+        if work or remaining_s <= 0 or await request.is_disconnected():
+            ticket.cancel()
+            return LeasedWork(work=tuple(work))
+        await plane.waking.wait(ticket, remaining_s)
+
+
+@router.post("/work/{work_id}/finish")
+async def finish(work_id: WorkId, body: FinishWork, plane: Services) -> None:
+    held = _lease(body.worker_id, body.worker_fence)
+    match body.result:
+        case SessionResult():
+            await plane.finishing.finish(held, work_id, body.fence, body.result)
+        case GatesResult():
+            await plane.gating.finish(held, work_id, body.fence, body.result)
+        case BuildResult():
+            await plane.merging.finish(held, work_id, body.fence, body.result)
+
+
+@router.post("/sessions/{session_id}/events")
+async def record(session_id: SessionId, body: SessionEvents, plane: Services) -> None:
+    await plane.auditing.record(session_id, body.worker_id, body.events)
+
+
+@router.post("/gates/cached")
+async def cached(body: CachedGates, plane: Services) -> dict[str, GateResult]:
+    return await plane.gating.cached(body.keys)
+
+
+@router.get("/swarms/{swarm_id}/config")
+async def config(swarm_id: SwarmId, plane: Services) -> SwarmConfig:
+    swarm = await plane.store.read(lambda reader: reader.swarm(swarm_id))
+    return from_json(swarm.options).config

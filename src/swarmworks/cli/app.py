@@ -1,0 +1,88 @@
+"""The command line: a table of commands, each in a module of its own that is loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from swarmworks import __version__
+from swarmworks.base.errors import EXIT_INFRASTRUCTURE, SwarmworksError
+
+COMMANDS = {
+    "demo": "A sample application built by twelve agents with the rehearsal model.",
+    "init": "Write swarm.toml from what is found in the repository.",
+    "plan": "Decompose a specification into a plan of tasks.",
+    "check": "Lint a plan; say how many agents it keeps busy, and for how long.",
+    "run": "Run a plan with a swarm of agents.",
+    "status": "Where a swarm stands.",
+    "logs": "What happened, event by event.",
+    "report": "The final report.",
+    "stop": "Stop a running swarm in order; nothing is lost.",
+    "resume": "Go on after a stop, a crash, a block or a raised budget.",
+    "doctor": "What this machine has, and what it lacks.",
+    "serve": "Start a control plane and leave it running.",
+    "worker": "Start a worker for a control plane.",
+}
+HIDDEN = frozenset({"worker"})
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return [name for name in COMMANDS if name not in HIDDEN]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"swarmworks.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table, so that help loads no command."""
+        rows = [(name, COMMANDS[name]) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="swarm")
+def swarm() -> None:
+    """Run swarms of coding agents: bounded, gated, attributed, never lost.
+
+    Start with `swarm demo`, or in a repository of yours with `swarm init`.
+    """
+
+
+def run(launcher: Any) -> int:
+    """The process's exit code. Errors of the tree are printed with their mend, never as a traceback."""
+    try:
+        result = swarm.main(standalone_mode=False, obj=launcher)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.Abort:
+        print("stopped", file=sys.stderr)
+        return 130
+    except SwarmworksError as error:
+        _show(error)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_INFRASTRUCTURE
+    return result if isinstance(result, int) else 0
+
+
+def _show(error: SwarmworksError) -> None:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": error.code, "what": error.what, "where": error.where, "mend": error.mend}))
+        return
+    click.echo(f"error: {error}", err=True)

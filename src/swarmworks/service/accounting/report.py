@@ -1,0 +1,199 @@
+"""The final report of a swarm: what was done, by whom, at what cost, and what the landed code is like."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from swarmworks.base.clock import Clock
+from swarmworks.base.ids import AgentId, SwarmId, TaskId
+from swarmworks.domain.change import Change, ChangeState
+from swarmworks.domain.event import Event, first_break
+from swarmworks.domain.session import Session
+from swarmworks.domain.swarm import Swarm
+from swarmworks.domain.task import Task
+from swarmworks.git.protocol import Hub
+from swarmworks.service.accounting.code import measure
+from swarmworks.store.protocol import GateRun, Peak, Reader, SessionUsage, Store, Totals
+from swarmworks.wire.api import AgentReport, CodeReport, SwarmReport, TaskReport
+from swarmworks.wire.options import from_json
+
+MOST_FILES = 5_000
+EVENT_PAGE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    swarm: Swarm
+    tasks: list[Task]
+    sessions: list[Session]
+    changes: list[Change]
+    runs: list[GateRun]
+    usage: list[SessionUsage]
+    totals: Totals
+    peak: Peak
+    events: list[Event]
+
+
+class Report:
+    def __init__(self, store: Store, hub: Hub, clock: Clock) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+
+    async def report(self, swarm_id: SwarmId) -> SwarmReport:
+        facts = await self._store.read(lambda reader: _facts(reader, swarm_id))
+        head = await asyncio.to_thread(self._hub.resolve, facts.swarm.integration_ref) or facts.swarm.base
+        tests, failed, coverage = _measured(facts)
+        code, note = await asyncio.to_thread(self._code, head, coverage)
+        added, removed = await asyncio.to_thread(self._lines, facts.swarm.base, head)
+        swarm = facts.swarm
+        end = swarm.ended_at or self._clock.now()
+        return SwarmReport(
+            id=swarm.id,
+            project=swarm.project,
+            plan_id=swarm.plan.id,
+            plan_name=swarm.plan.name,
+            state=swarm.state,
+            reason=swarm.reason,
+            model=from_json(swarm.options).model,
+            created_at=swarm.created_at,
+            ended_at=swarm.ended_at,
+            duration_s=(end - swarm.created_at).total_seconds(),
+            tasks=tuple(_tasks(facts)),
+            agents=tuple(_agents(facts)),
+            tests=tests,
+            tests_failed=failed,
+            coverage_percent=coverage,
+            calls=facts.peak.calls,
+            input_tokens=sum(row.input_tokens for row in facts.usage),
+            output_tokens=sum(row.output_tokens for row in facts.usage),
+            spent_nano_usd=facts.totals.spent.nano_usd,
+            peak_nano_usd=facts.peak.peak.nano_usd,
+            limit_nano_usd=facts.totals.limit.nano_usd,
+            estimated_calls=facts.peak.estimated_calls,
+            gate_runs=_gate_runs(facts),
+            rejections=sum(1 for event in facts.events if event.kind == "change.rejected"),
+            human_interventions=sum(1 for event in facts.events if event.actor.startswith("person:")),
+            events=len(facts.events),
+            chain_intact=first_break(facts.events) is None,
+            code=code,
+            code_note=note,
+            integration_branch=swarm.integration_ref.removeprefix("refs/heads/"),
+            base=swarm.base,
+            head=head,
+            lines_added=added,
+            lines_removed=removed,
+        )
+
+    def _code(self, head: str, coverage: float | None) -> tuple[CodeReport | None, str]:
+        paths = [path for path in self._hub.list_files(head) if path.endswith(".py")]
+        if not paths:
+            return None, "not measured: the measures are for Python, and there is no Python file on the branch"
+        files: dict[str, str] = {}
+        for path in paths[:MOST_FILES]:
+            data = self._hub.read_file(head, path)
+            if data is not None:
+                files[path] = data.decode("utf-8", errors="replace")
+        code = measure(files, coverage)
+        cut = f", the first {MOST_FILES} of {len(paths)} files" if len(paths) > MOST_FILES else ""
+        return code, f"radon on the Python files of the landed tree{cut}"
+
+    def _lines(self, base: str, head: str) -> tuple[int, int]:
+        changes = self._hub.changes(base, head)
+        return sum(change.added or 0 for change in changes), sum(change.removed or 0 for change in changes)
+
+
+def _facts(reader: Reader, swarm_id: SwarmId) -> _Facts:
+    swarm = reader.swarm(swarm_id)
+    changes = reader.changes(swarm_id)
+    events: list[Event] = []
+    while page := reader.events(swarm_id, after=len(events), limit=EVENT_PAGE):
+        events += page
+    return _Facts(
+        swarm=swarm,
+        tasks=reader.tasks(swarm_id),
+        sessions=reader.sessions(swarm_id),
+        changes=changes,
+        runs=[run for change in changes for run in reader.gate_runs(change.id)],
+        usage=reader.session_usage(swarm_id),
+        totals=reader.totals(swarm.account_id),
+        peak=reader.peak(swarm_id),
+        events=events,
+    )
+
+
+def _measured(facts: _Facts) -> tuple[int | None, int | None, float | None]:
+    """Tests, failures and coverage as the gates measured them on the latest landed or proved change."""
+    good = {c.id for c in facts.changes if c.state in {ChangeState.LANDED, ChangeState.PROVED}}
+    latest: dict[str, float] = {}
+    for run in sorted((run for run in facts.runs if run.change_id in good), key=lambda run: run.at):
+        for result in run.results:
+            latest |= result.metrics
+    tests, failed, coverage = latest.get("tests"), latest.get("failed"), latest.get("coverage_percent")
+    return (
+        None if tests is None else int(tests),
+        None if failed is None else int(failed),
+        coverage,
+    )
+
+
+def _gate_runs(facts: _Facts) -> dict[str, dict[str, int]]:
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for run in facts.runs:
+        for result in run.results:
+            counts[result.gate]["cached" if result.cached else str(result.outcome)] += 1
+    return {gate: dict(counter) for gate, counter in sorted(counts.items())}
+
+
+def _tasks(facts: _Facts) -> list[TaskReport]:
+    per_task: defaultdict[TaskId, list[Session]] = defaultdict(list)
+    for session in facts.sessions:
+        per_task[session.task_id].append(session)
+    return [
+        TaskReport(
+            id=task.id,
+            kind=task.planned.kind,
+            title=task.planned.title,
+            state=task.state,
+            attempts=task.attempts,
+            sessions=len(per_task[task.id]),
+            agent=_name(per_task[task.id][-1].agent_id) if per_task[task.id] else None,
+            commit=task.commit,
+            note=task.note,
+        )
+        for task in facts.tasks
+    ]
+
+
+def _agents(facts: _Facts) -> list[AgentReport]:
+    sessions = Counter(session.agent_id for session in facts.sessions)
+    good = [c for c in facts.changes if c.state in {ChangeState.LANDED, ChangeState.PROVED}]
+    landed = Counter(change.agent_id for change in good)
+    tries = Counter(session.task_id for session in facts.sessions)
+    first = Counter(change.agent_id for change in good if tries[change.task_id] == 1)
+    calls: Counter[AgentId] = Counter()
+    tokens: Counter[AgentId] = Counter()
+    cost: Counter[AgentId] = Counter()
+    for row in facts.usage:
+        calls[row.agent_id] += row.calls
+        tokens[row.agent_id] += row.spent.tokens
+        cost[row.agent_id] += row.spent.nano_usd
+    return [
+        AgentReport(
+            name=_name(agent_id),
+            role=_name(agent_id).rpartition("-")[0],
+            sessions=sessions[agent_id],
+            landed=landed[agent_id],
+            first_pass_landed=first[agent_id],
+            calls=calls[agent_id],
+            tokens=tokens[agent_id],
+            cost_nano_usd=cost[agent_id],
+        )
+        for agent_id in sorted(sessions)
+    ]
+
+
+def _name(agent_id: AgentId) -> str:
+    return agent_id.rpartition("/")[2]

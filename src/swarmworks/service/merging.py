@@ -1,0 +1,272 @@
+"""The merge queue: one change at a time onto the integration branch, and only the exact tree that the gates passed.
+
+Order of a landing: objects are durable in the hub, the intent is committed, the reference moves by compare-and-swap, then
+the intent is closed and the states move in one commit. After a crash an open intent is rolled forward when its commit is
+on the branch, and voided when it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from swarmworks.base.clock import Clock
+from swarmworks.base.ids import IdSource, WorkId
+from swarmworks.domain.change import Change, ChangeEvent, ChangeState, IntentState
+from swarmworks.domain.event import NewEvent
+from swarmworks.domain.gate import GateStage
+from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind, WorkState
+from swarmworks.domain.rejection import Rejection
+from swarmworks.domain.swarm import Swarm, SwarmState
+from swarmworks.domain.task import TaskEvent
+from swarmworks.git.protocol import Hub
+from swarmworks.policy.landing import next_to_build
+from swarmworks.policy.rejections import from_conflict, from_gates, judge
+from swarmworks.policy.required import at_stage, required_gates
+from swarmworks.policy.retry import after_failure
+from swarmworks.store.protocol import GateRun, Intent, NewWork, Reader, Store, Tx
+from swarmworks.wire import handoff as handoff_wire
+from swarmworks.wire import rejection as rejection_wire
+from swarmworks.wire.options import from_json
+from swarmworks.wire.work import WORK, BuildResult, BuildWork
+
+BUILD_NEED = Capacity(agents=0, cpu_slots=1, memory_bytes=1 << 30)
+BUILD_PRIORITY = 1 << 30
+"""Builds before everything else that computes: a landed change unblocks, a gate run only promises to."""
+
+MOST_REBUILDS = 3
+"""How often a build whose gates could not run is built again before a person is asked."""
+
+
+class Merging:
+    def __init__(self, store: Store, hub: Hub, ids: IdSource, clock: Clock) -> None:
+        self._store = store
+        self._hub = hub
+        self._ids = ids
+        self._clock = clock
+
+    async def recover(self) -> None:
+        """At start-up, before anything is leased: finish or undo what a crash left between intent and states."""
+        for intent in await self._store.read(lambda reader: reader.open_intents()):
+            head = await asyncio.to_thread(self._hub.resolve, intent.ref)
+            moved = head is not None and await asyncio.to_thread(self._hub.is_ancestor, intent.new, head)
+            await self._close(intent, moved=moved, why="found at start-up")
+
+    async def advance(self) -> bool:
+        """The chore: start the next build of every running swarm that has none under way. True when one started."""
+        started = False
+        for swarm in await self._store.read(_running):
+            head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
+            if head is None:
+                continue
+            started |= await self._store.transact(lambda tx, s=swarm, h=head: self._build_next(tx, s, h))
+        return started
+
+    def _build_next(self, tx: Tx, swarm: Swarm, head: str) -> bool:
+        if any(not self._returned(tx, change) for change in tx.changes(swarm.id, states=(ChangeState.BUILDING,))):
+            return False
+        approved = tx.changes(swarm.id, states=(ChangeState.APPROVED,))
+        ranks = {change.task_id: tx.task(swarm.id, change.task_id).rank for change in approved}
+        change = next_to_build(approved, ranks)
+        if change is None:
+            return False
+        task = tx.task(swarm.id, change.task_id)
+        author = next(agent for agent in tx.agents(swarm.project) if agent.id == change.agent_id)
+        work_id = WorkId(self._ids.new("wrk"))
+        payload = BuildWork(
+            work_id=work_id,
+            fence=0,
+            need=BUILD_NEED,
+            swarm_id=swarm.id,
+            task=task.planned,
+            change_id=change.id,
+            base=change.base,
+            head=change.head,
+            target=head,
+            author=author,
+            message=_message(tx, swarm, change),
+            at=self._clock.now().replace(microsecond=0),
+            floors=dict(swarm.plan.floors),
+        )
+        tx.move_change(change.id, ChangeEvent.BUILD)
+        tx.enqueue_work(
+            NewWork(
+                work_id,
+                WorkKind.BUILD,
+                swarm.id,
+                change.task_id,
+                change.id,
+                BUILD_NEED,
+                payload.model_dump_json(),
+                BUILD_PRIORITY,
+            )
+        )
+        data = {"change": change.id, "target": head}
+        tx.append(swarm.id, NewEvent("change.building", "platform", data, change.task_id, change.session_id))
+        return True
+
+    def _returned(self, tx: Tx, change: Change) -> bool:
+        """A build that nobody works on and that has no open intent was lost in a crash: back into the queue."""
+        alive = tx.works(swarm_id=change.swarm_id, states=(WorkState.QUEUED, WorkState.LEASED))
+        if any(work.subject == change.id for work in alive):
+            return False
+        if any(intent.change_id == change.id for intent in tx.open_intents()):
+            return False
+        self._return(tx, change, "its build was lost")
+        return True
+
+    async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: BuildResult) -> None:
+        """Judge a finished build and land it. FenceLostError when the lease is gone; nothing is written then."""
+        swarm, asked = await self._store.read(lambda reader: _asked(reader, work_id))
+        objection = await asyncio.to_thread(self._objection, swarm.integration_ref, asked, result)
+
+        def write(tx: Tx) -> Intent | None:
+            tx.finish_work(lease, work_id, fence, result.model_dump_json())
+            return self._judge(tx, swarm, asked, result, objection)
+
+        intent = await self._store.transact(write)
+        if intent is None:
+            return
+        moved = await asyncio.to_thread(self._hub.update_ref, intent.ref, intent.new, intent.old)
+        await self._close(intent, moved=moved, why="the branch moved meanwhile")
+
+    def _objection(self, ref: str, asked: BuildWork, result: BuildResult) -> str | None:
+        """What speaks against landing this candidate, checked on the repository itself and not on the worker's word."""
+        if result.status != "built" or result.candidate is None:
+            return None
+        if self._hub.resolve(ref) != asked.target or result.target != asked.target:
+            return "the branch moved meanwhile"
+        if self._hub.tree_of(result.candidate) != result.tree:
+            return "the candidate is not the tree that the gates judged"
+        if not self._hub.is_ancestor(asked.target, result.candidate):
+            return "the candidate does not continue the branch"
+        lost = self._hub.kept_lines(asked.base, asked.head, result.tree)
+        if lost:
+            return f"lines of the change are missing from the merged tree in {', '.join(lost[:5])}"
+        return None
+
+    def _judge(
+        self, tx: Tx, swarm: Swarm, asked: BuildWork, result: BuildResult, objection: str | None
+    ) -> Intent | None:
+        change = tx.change(asked.change_id)
+        options = from_json(swarm.options)
+        most = options.config.limits.attempts
+        used = tx.task(swarm.id, change.task_id).attempts + 1
+        left = max(0, most - used)
+        if result.status == "conflict":
+            why = from_conflict(result.conflict_paths, result.conflict_detail, base=asked.target, attempts_left=left)
+            self._reject(tx, change, why, used, most)
+            return None
+        tx.record_gates(
+            GateRun(change.id, GateStage.CANDIDATE, result.tree, result.results, self._clock.now()), result.cache_keys
+        )
+        tx.append(swarm.id, _results_event(change, result))
+        required = required_gates(asked.task, options.config.required_gates(asked.task.kind))
+        required = at_stage(required, options.config.gate_definitions(), GateStage.CANDIDATE)
+        failed, unknown = judge(result.results, required)
+        if failed:
+            why = from_gates(failed, tree=result.tree, base=asked.target, attempts_left=left)
+            self._reject(tx, change, why, used, most)
+        elif unknown:
+            self._could_not_run(tx, change, unknown, result)
+        elif objection is not None:
+            self._return(tx, change, objection)
+        elif result.candidate is not None:
+            return tx.open_intent(change.id, swarm.integration_ref, asked.target, result.candidate)
+        return None
+
+    async def _close(self, intent: Intent, *, moved: bool, why: str) -> None:
+        """Roll a landing forward when its reference has moved, otherwise void it and queue the change again."""
+
+        def write(tx: Tx) -> None:
+            change = tx.change(intent.change_id)
+            tx.close_intent(intent.id, IntentState.DONE if moved else IntentState.VOID)
+            if not moved:
+                self._return(tx, change, why)
+                return
+            tx.move_change(change.id, ChangeEvent.LAND, candidate=intent.new, landed=intent.new)
+            tx.move_task(change.swarm_id, change.task_id, TaskEvent.LAND, commit=intent.new)
+            data = {"change": change.id, "commit": intent.new, "previous": intent.old, "agent": change.agent_id}
+            tx.append(change.swarm_id, NewEvent("change.landed", "platform", data, change.task_id, change.session_id))
+
+        await self._store.transact(write)
+
+    def _return(self, tx: Tx, change: Change, why: str) -> None:
+        tx.move_change(change.id, ChangeEvent.RETURN)
+        data = {"change": change.id, "reason": why}
+        tx.append(change.swarm_id, NewEvent("change.returned", "platform", data, change.task_id, change.session_id))
+
+    def _could_not_run(self, tx: Tx, change: Change, unknown: list[str], result: BuildResult) -> None:
+        """No fault of the change's: built again, and after that a person is asked. Costs no attempt."""
+        runs = [run for run in tx.gate_runs(change.id) if run.stage == GateStage.CANDIDATE]
+        if len(runs) < MOST_REBUILDS:
+            self._return(tx, change, f"gates could not run: {', '.join(unknown)}")
+            return
+        why = {found.gate: found.summary for found in result.results}
+        note = "; ".join(f"gate {name} could not run: {why.get(name, 'it is not configured')}" for name in unknown)
+        tx.move_change(change.id, ChangeEvent.REJECT)
+        tx.move_task(change.swarm_id, change.task_id, TaskEvent.EXHAUST, note=note)
+        data = {"reason": note, "change": change.id}
+        tx.append(change.swarm_id, NewEvent("task.blocked", "platform", data, change.task_id, change.session_id))
+
+    def _reject(self, tx: Tx, change: Change, rejection: Rejection, used: int, most: int) -> None:
+        event = after_failure(used, most)
+        blocked = event is TaskEvent.EXHAUST
+        tx.move_change(change.id, ChangeEvent.REJECT)
+        tx.move_task(
+            change.swarm_id,
+            change.task_id,
+            event,
+            rejection=rejection_wire.dump(rejection),
+            note=f"rejected {used} times; last: {rejection.summary}" if blocked else None,
+            count_attempt=True,
+        )
+        data: dict[str, object] = {"change": change.id, "kind": str(rejection.kind), "summary": rejection.summary}
+        data |= {"attempts_left": rejection.attempts_left}
+        events = [NewEvent("change.rejected", "platform", data, change.task_id, change.session_id)]
+        if blocked:
+            reason = {"reason": rejection.summary}
+            events.append(NewEvent("task.blocked", "platform", reason, change.task_id, change.session_id))
+        tx.append(change.swarm_id, *events)
+
+
+def _running(reader: Reader) -> list[Swarm]:
+    return [swarm for swarm in reader.swarms() if swarm.state is SwarmState.RUNNING]
+
+
+def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork]:
+    work = reader.work(work_id)
+    asked = WORK.validate_json(work.payload)
+    assert isinstance(asked, BuildWork)
+    return reader.swarm(work.swarm_id), asked
+
+
+def _message(reader: Reader, swarm: Swarm, change: Change) -> str:
+    """The landed commit's message: what the task was, what the session says it did, and trailers for machines."""
+    task = reader.task(swarm.id, change.task_id).planned
+    session = reader.session(change.session_id)
+    done = handoff_wire.parse(change.handoff).done.strip()
+    trailers = {
+        "Swarm-Task": task.id,
+        "Swarm-Session": session.id,
+        "Swarm-Agent": session.agent_id,
+        "Swarm-Model": session.model,
+        "Swarm-Plan": swarm.plan.id,
+        "Swarm-Change": change.id,
+    }
+    body = f"{done}\n\n" if done else ""
+    return f"{task.title}\n\n{body}" + "".join(f"{key}: {value}\n" for key, value in trailers.items())
+
+
+def _results_event(change: Change, result: BuildResult) -> NewEvent:
+    rows = [
+        {"gate": one.gate, "outcome": str(one.outcome), "summary": one.summary[:300], "cached": one.cached}
+        for one in result.results
+    ]
+    data: dict[str, object] = {
+        "change": change.id,
+        "stage": str(GateStage.CANDIDATE),
+        "tree": result.tree,
+        "candidate": result.candidate,
+        "results": rows,
+    }
+    return NewEvent("gates.finished", "platform", data, change.task_id, change.session_id)
