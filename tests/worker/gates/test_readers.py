@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmworks.domain.gate import GateOutcome
+from swarmworks.worker.gates.readers.coverage import read_coverage
+from swarmworks.worker.gates.readers.junit import UnreadableReportError, parse_junit, read_junit
+from swarmworks.worker.gates.readers.lines import read_lines
+from swarmworks.worker.gates.readers.mypy import read_mypy
+from swarmworks.worker.gates.readers.ruff import read_ruff
+from swarmworks.worker.running import Ran
+
+PYTEST_REPORT = """<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite name="pytest" errors="0" failures="1" tests="2">
+<testcase classname="tests.test_a" name="test_ok" file="tests/test_a.py" line="2" time="0.1"/>
+<testcase classname="tests.test_a" name="test_status" file="tests/test_a.py" line="6" time="0.1">
+<failure message="assert 404 == 201">client = &lt;x&gt;
+
+    def test_status(client):
+&gt;       assert client.post("/a").status_code == 201
+E       assert 404 == 201
+E        +  where 404 = &lt;Response [404 Not Found]&gt;.status_code
+
+tests/test_a.py:9: AssertionError</failure></testcase></testsuite></testsuites>"""
+
+
+def ran(stdout="", stderr="", code=0):
+    return Ran(code, stdout.encode(), stderr.encode(), 0.1)
+
+
+def test_a_failed_test_gives_place_expected_and_provided(tmp_path):
+    (tmp_path / "junit.xml").write_text(PYTEST_REPORT)
+    judged = read_junit(ran(code=1), tmp_path)
+    finding = judged.findings[0]
+    assert judged.outcome is GateOutcome.FAILED
+    assert judged.summary == "1 of 2 tests failed"
+    assert (finding.file, finding.line) == ("tests/test_a.py", 9)
+    assert (finding.expected, finding.provided) == ("201", "404")
+    assert "test_status" in finding.message
+
+
+def test_a_crash_before_any_test_names_the_place_from_the_output(tmp_path):
+    output = "ImportError while loading conftest\ntests/conftest.py:3: in <module>\n    import nothing\nE   ModuleNotFoundError: No module named 'nothing'\n"
+    judged = read_junit(ran(output, code=4), tmp_path)
+    assert judged.outcome is GateOutcome.FAILED
+    assert (judged.findings[0].file, judged.findings[0].line) == ("tests/conftest.py", 3)
+    assert "nothing" in judged.findings[0].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE a [<!ENTITY x "y">]><testsuite>&x;</testsuite>',
+        '<!DOCTYPE a SYSTEM "file:///etc/passwd"><testsuite/>',
+        "<testsuite>",
+        "",
+        "not xml",
+    ],
+)
+def test_hostile_or_broken_reports_are_refused(text):
+    with pytest.raises(UnreadableReportError):
+        parse_junit(text)
+
+
+def test_a_report_with_endless_failures_is_bounded(tmp_path):
+    case = '<testcase name="t"><failure message="m">' + "x" * 1000 + "</failure></testcase>"
+    (tmp_path / "junit.xml").write_text(f"<testsuite>{case * 2000}</testsuite>")
+    judged = read_junit(ran(code=1), tmp_path)
+    assert len(judged.findings) == 51
+    assert "1950 more" in judged.findings[-1].message
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_no_report_text_breaks_the_parser(text):
+    with contextlib.suppress(UnreadableReportError):
+        parse_junit(text)
+
+
+def test_ruff_findings_have_their_places():
+    rows = [
+        {"code": "F401", "message": "unused", "filename": "/swarm/tree/app/a.py", "location": {"row": 3, "column": 1}}
+    ]
+    judged = read_ruff(ran(json.dumps(rows), code=1))
+    assert (judged.findings[0].file, judged.findings[0].line) == ("app/a.py", 3)
+    assert judged.findings[0].message == "F401 unused"
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "code", "outcome"),
+    [
+        ("[]", "", 0, GateOutcome.PASSED),
+        ("[]", "warning: No Python files found under the given path(s)", 0, GateOutcome.RAN_NOTHING),
+        ("", "ruff failed: bad configuration", 2, GateOutcome.COULD_NOT_RUN),
+        ("garbage", "", 0, GateOutcome.COULD_NOT_RUN),
+        ("[]", "", 1, GateOutcome.FAILED),
+    ],
+)
+def test_ruff_outcomes(stdout, stderr, code, outcome):
+    assert read_ruff(ran(stdout, stderr, code)).outcome is outcome
+
+
+def test_mypy_rows_in_json_and_plain():
+    row = json.dumps(
+        {
+            "file": "app/a.py",
+            "line": 4,
+            "column": 1,
+            "code": "arg-type",
+            "severity": "error",
+            "message": 'Argument 1 to "f" has incompatible type "str"; expected "int"',
+        }
+    )
+    note = json.dumps({"file": "app/a.py", "line": 4, "severity": "note", "message": "see docs"})
+    judged = read_mypy(ran(f"{row}\n{note}\napp/b.py:7: error: Missing return  [return]\n", code=1))
+    assert [(f.file, f.line) for f in judged.findings] == [("app/a.py", 4), ("app/b.py", 7)]
+    assert (judged.findings[0].expected, judged.findings[0].provided) == ("int", "str")
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "code", "outcome"),
+    [
+        ("", "", 0, GateOutcome.PASSED),
+        ("", "There are no .py[i] files in directory '.'", 2, GateOutcome.RAN_NOTHING),
+        ("", "mypy: error: unrecognised option", 2, GateOutcome.COULD_NOT_RUN),
+        ("app/a.py:1: error: x", "", 0, GateOutcome.FAILED),
+    ],
+)
+def test_mypy_outcomes(stdout, stderr, code, outcome):
+    assert read_mypy(ran(stdout, stderr, code)).outcome is outcome
+
+
+def test_lines_are_found_among_other_output_and_terminal_colours_are_dropped():
+    text = "checking...\n./app/a.go:12:5: undefined: x\napp/b.go:3: \x1b[31mwrong\x1b[0m\nnote: 12:30: not a file\n"
+    judged = read_lines(ran(text, code=1))
+    assert [(f.file, f.line, f.message) for f in judged.findings] == [
+        ("app/a.go", 12, "undefined: x"),
+        ("app/b.go", 3, "wrong"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        None,
+        "",
+        "[]",
+        '{"files": []}',
+        '{"files": {}}',
+        '{"files": {"a": {"summary": {"num_statements": 5, "covered_lines": 9}}}}',
+        '{"files": {"a": {"summary": {"num_statements": "many", "covered_lines": 1}}}}',
+        "[" * 100_000,
+    ],
+)
+def test_a_coverage_report_that_says_nothing_is_no_pass(tmp_path, report):
+    if report is not None:
+        (tmp_path / "coverage.json").write_text(report)
+    assert read_coverage(tmp_path, 0.0, ()).outcome is GateOutcome.RAN_NOTHING
+
+
+def test_a_coverage_gate_without_any_floor_is_no_pass(tmp_path):
+    assert read_coverage(tmp_path, None, ()).outcome is GateOutcome.RAN_NOTHING
+
+
+def test_a_folder_in_covers_means_every_file_below_it(tmp_path):
+    full = {"summary": {"num_statements": 4, "covered_lines": 4}, "missing_lines": []}
+    half = {"summary": {"num_statements": 4, "covered_lines": 2}, "missing_lines": [1, 2]}
+    (tmp_path / "coverage.json").write_text(json.dumps({"files": {"app/a.py": full, "app/b.py": half, "x.py": half}}))
+    judged = read_coverage(tmp_path, 80.0, ("app/",))
+    assert [finding.file for finding in judged.findings] == ["app/b.py"]
