@@ -4,20 +4,22 @@ import asyncio
 import contextlib
 import io
 import json
+import tempfile
+from pathlib import Path
 
 import aiohttp
 import uvicorn
 
 from swarmworks.base.clock import SystemClock
+from swarmworks.base.errors import NotFoundError
 from swarmworks.base.ids import SequentialIds
-from swarmworks.domain.budget import Limit
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.bound import Price, Rates
 from swarmworks.provider.prices import PriceTable
 from swarmworks.service.gateway.app import Gateway
 from swarmworks.service.gateway.record import GatewaySettings
 from swarmworks.service.gateway.record import Upstream as UpstreamAddress
-from tests.service.gateway.fakestore import open_fake
+from tests.service.gateway.running import SWARM, open_running, swarm_totals
 from tests.service.gateway.upstream import Upstream
 
 RATE_IN, RATE_OUT = 3_000, 15_000  # nano-dollars for one token
@@ -46,13 +48,46 @@ async def serving(app):
         await server.shutdown()
 
 
-class Plant:
-    """`calls` are the records of the observer; `settled(n)` waits for n of them."""
+class RecordedIds:
+    """Sequential, and remembered, so that the books can be gone through at the end."""
 
-    def __init__(self, upstream, store, tokens, gateway, url, client):
-        self.upstream, self.store, self.tokens, self.gateway = upstream, store, tokens, gateway
-        self.url, self.client = url, client
+    def __init__(self):
+        self._ids = SequentialIds()
+        self.made = []
+
+    def new(self, prefix):
+        self.made.append(self._ids.new(prefix))
+        return self.made[-1]
+
+
+class FailingStore:
+    """The real store, but for the errors that a test puts in its way."""
+
+    def __init__(self, store):
+        self.store = store
+        self.fail_next = []
+
+    async def transact(self, step):
+        if self.fail_next:
+            raise self.fail_next.pop()
+        return await self.store.transact(step)
+
+    async def read(self, look):
+        if self.fail_next:
+            raise self.fail_next.pop()
+        return await self.store.read(look)
+
+
+class Plant:
+    """`calls` are the records of the observer; `recorded(n)` waits for n of them."""
+
+    def __init__(self, upstream, store, sessions, tokens, client):
+        self.upstream, self.store, self.sessions, self.tokens = upstream, FailingStore(store), sessions, tokens
+        self.client = client
+        self.gateway, self.url = None, None
+        self.ids = RecordedIds()
         self.calls = []
+        self.wrong_on_purpose = False
         self._news = asyncio.Event()
 
     def observe(self, record):
@@ -76,24 +111,33 @@ class Plant:
         async with self.post(kind, body, token, **more) as response:
             return response.status, await response.read(), response.headers
 
-    @property
-    def spent(self):
-        return self.store.totals("acc_swarm").spent
+    async def totals(self):
+        return await self.store.store.read(swarm_totals)
 
-    @property
-    def held(self):
-        return self.store.totals("acc_swarm").held
+    async def reservations(self):
+        return await self.store.store.read(lambda reader: [_found(reader, made) for made in self.ids.made])
 
-    def check_books(self):
-        """True cost at the provider <= settled <= reserved, for every call and all together; nothing left open."""
-        for reservation in self.store.reservations.values():
-            assert reservation.settled is not None, f"{reservation.id} was never settled"
+    async def check_books(self):
+        """True cost at the provider <= settled <= reserved, for every call and all together, never above the limit, and
+        nothing left open.
+        """
+        assert await self.store.store.read(lambda reader: reader.open_reservations()) == []
+        for reservation in filter(None, await self.reservations()):
             assert reservation.settled.nano_usd <= reservation.reserved.nano_usd
             assert reservation.settled.tokens <= reservation.reserved.tokens
-        limit = self.store.totals("acc_swarm").limit.nano_usd
-        assert self.upstream.true_cost(RATE_IN, RATE_OUT) <= self.spent.nano_usd
-        assert limit is None or self.spent.nano_usd <= limit
-        assert self.held.nano_usd == 0
+        now = await self.totals()
+        peak = (await self.store.store.read(lambda reader: reader.peak(SWARM))).peak
+        assert self.upstream.true_cost(RATE_IN, RATE_OUT) <= now.spent.nano_usd
+        assert now.limit.nano_usd is None or peak.nano_usd <= now.limit.nano_usd
+        assert now.held.nano_usd == 0
+
+
+def _found(reader, reservation_id):
+    """None for a reservation that was refused."""
+    try:
+        return reader.reservation(reservation_id)
+    except NotFoundError:
+        return None
 
 
 @contextlib.asynccontextmanager
@@ -111,16 +155,22 @@ async def plant(
     session_limit=None,
     model="p:real-model",
 ):
-    async with Upstream() as upstream, aiohttp.ClientSession() as client:
-        store, tokens = open_fake(Limit(nano_usd=limit), sessions, model, session_limit)
+    async with contextlib.AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(Upstream())
+        client = await stack.enter_async_context(aiohttp.ClientSession())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store, ids, tokens = await open_running(
+            folder / "swarm.db", limit=limit, sessions=sessions, model=model, session_limit=session_limit
+        )
+        stack.push_async_callback(store.close)
+        found = Plant(upstream, store, ids, tokens, client)
         address = base_url or upstream.url
-        found = Plant(upstream, store, tokens, None, None, client)
         found.gateway = Gateway(
-            store,
+            found.store,
             {"p": UpstreamAddress("p", provider_kind or kind, address, KEY)},
             PriceTable((), {"real-model": PRICE} if prices is None else prices),
             clock or SystemClock(),
-            SequentialIds(),
+            found.ids,
             settings or quick(),
             found.observe,
             lambda _session: limits or SessionLimits(),
@@ -131,4 +181,5 @@ async def plant(
             finally:
                 upstream._release.set()
                 await found.gateway.close()
-        found.check_books()
+        if not found.wrong_on_purpose:
+            await found.check_books()

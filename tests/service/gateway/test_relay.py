@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from swarmworks.domain.budget import Limit
-from swarmworks.domain.session import SessionLimits
+from swarmworks.domain.session import SessionLimits, SessionOutcome
 from swarmworks.policy.bound import Shape, text_bytes, worst_case
 from tests.service.gateway.plant import HELLO, KEY, PATHS, PRICE, RATE_IN, RATE_OUT, plant, quick
 from tests.service.gateway.upstream import Answer
@@ -29,9 +29,9 @@ async def test_an_answer_is_relayed_and_booked_to_the_nano_dollar(kind, stream):
         assert (call.settled.nano_usd, call.settled.tokens) == (EXACT, 15)
         assert (call.status, call.estimated, call.refusal, call.stop) == (200, False, None, False)
         assert (call.usage.input_tokens, call.usage.output_tokens) == (10, 5)
-        assert p.spent.nano_usd == EXACT
-        assert next(iter(p.store.reservations.values())).provider_request_id == "req_1"
-        assert await p.gateway.last_call_at("ses_0") is not None
+        assert (await p.totals()).spent.nano_usd == EXACT
+        assert (await p.reservations())[0].provider_request_id == "req_1"
+        assert await p.gateway.last_call_at(p.sessions[0]) is not None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,7 +67,7 @@ async def test_usage_is_asked_for_and_hidden_from_a_client_that_did_not():
         assert b"prompt_tokens" in shown
         assert all(received.json["stream_options"] == {"include_usage": True} for received in p.upstream.received)
         await p.recorded(2)
-        assert p.spent.nano_usd == 2 * EXACT
+        assert (await p.totals()).spent.nano_usd == 2 * EXACT
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,7 +132,7 @@ async def test_counting_tokens_is_forwarded_free_and_bounded():
             assert response.status == 400
         assert [received.json["model"] for received in p.upstream.received] == ["real-model"]
         p.upstream.received.clear()
-        assert p.store.reservations == {}
+        assert p.ids.made == []
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer nonsense"}, {"x-api-key": "other"}])
@@ -147,7 +147,7 @@ async def test_without_a_valid_token_nothing_happens(headers):
 async def test_a_revoked_token_is_refused_at_once():
     async with plant() as p:
         assert (await p.ask("openai"))[0] == 200
-        p.store.tokens.clear()
+        await p.store.transact(lambda tx: tx.end_session(p.sessions[0], SessionOutcome.KILLED, None))
         assert (await p.ask("openai"))[0] == 401
         assert len(p.upstream.received) == 1
 
