@@ -39,12 +39,9 @@ async def serving(app):
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup()
-    task = asyncio.create_task(server.main_loop())
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await task
         await server.shutdown()
 
 
@@ -181,5 +178,6 @@ async def plant(
             finally:
                 upstream._release.set()
                 await found.gateway.close()
+                await client.close()
         if not found.wrong_on_purpose:
             await found.check_books()

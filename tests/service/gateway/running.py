@@ -1,6 +1,10 @@
 """A swarm in a real store with sessions that run, and the token of each."""
 
+import atexit
 import hashlib
+import shutil
+import tempfile
+from pathlib import Path
 
 from swarmworks.base.clock import SystemClock
 from swarmworks.base.ids import SequentialIds, SwarmId
@@ -33,9 +37,21 @@ def _task(number):
     )
 
 
+_template = Path(tempfile.mkdtemp(prefix="gateway-template-")) / "empty.db"
+atexit.register(shutil.rmtree, _template.parent, ignore_errors=True)
+
+
+async def _open_copy(path):
+    """Bringing a new file to the schema takes longer than most of these tests: one is made and copied."""
+    if not _template.exists():
+        await (await open_store(_template, SystemClock(), SequentialIds())).close()
+    shutil.copy(_template, path)
+    return await open_store(path, SystemClock(), SequentialIds())
+
+
 async def open_running(path, *, limit, sessions, model, session_limit=None):
     """The store, the sessions' ids in the order of their tasks, and their tokens."""
-    store = await open_store(path, SystemClock(), SequentialIds())
+    store = await _open_copy(path)
     plan = Plan(
         "pln",
         "sample",
