@@ -1,0 +1,74 @@
+"""One worker process, put together: it knows the control plane's address and token, the hub, and the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+
+import swarmworks
+from swarmworks.base.clock import SystemClock
+from swarmworks.client.control_plane import ControlPlaneClient
+from swarmworks.domain.lease import Capacity
+from swarmworks.git.clones import SharedClones
+from swarmworks.git.hub import BareHub
+from swarmworks.sandbox.best import best_sandbox
+from swarmworks.sandbox.bubblewrap import DEFAULT_UID
+from swarmworks.settings import Project, setup_environment, worker_token
+from swarmworks.worker.checking import Checker
+from swarmworks.worker.context import Places, WorkerContext
+from swarmworks.worker.executor import Executor
+from swarmworks.worker.loop import WorkerLoop, register
+from swarmworks.worker.registries import registry_access
+
+KEPT_FREE_BYTES = 1 << 30
+"""Memory the worker leaves to the machine."""
+
+
+async def work(project: Project, url: str) -> None:
+    """Until SIGTERM, or until the control plane has not answered for a whole lease."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    state = project.state
+    async with ControlPlaneClient(url, worker_token()) as client:
+        context, checker, capacity = await asyncio.to_thread(_assemble, project, state, client)
+        registered = await register(context, f"local-{os.getpid()}", capacity)
+        context.gateway_port = registered.gateway_port
+        loop = WorkerLoop(context, Executor(context, checker), registered, capacity)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, loop.stop)
+        await loop.run()
+
+
+def _assemble(project: Project, state: Path, client: ControlPlaneClient) -> tuple[WorkerContext, Checker, Capacity]:
+    clock = SystemClock()
+    hub = BareHub.open_or_create(state / "hub.git")
+    owner = DEFAULT_UID if os.getuid() == 0 else None
+    copies = SharedClones(hub.path, state / "copies", owner)
+    sandbox = best_sandbox(state)
+    places = Places(
+        environments=state / "environments",
+        caches=state / "caches",
+        scratch=state / "scratch",
+        package=Path(swarmworks.__file__).parent,
+        interpreter=Path(sys.executable),
+    )
+    context = WorkerContext(client, hub, copies, sandbox, places, clock, gateway_port=0)
+    capacity = _capacity(project)
+    access = registry_access(setup_environment(), Path.home())
+    return context, Checker(context, state, access, capacity.cpu_slots), capacity
+
+
+def _capacity(project: Project) -> Capacity:
+    """As many sessions as the project has agents, as many computing slots as there are processors (at least two, so that
+    a merge build never waits behind a gate run), and the memory that is free now.
+    """
+    memory = max(1 << 30, int(psutil.virtual_memory().available) - KEPT_FREE_BYTES)
+    return Capacity(
+        agents=project.config.agents.count, cpu_slots=max(2, len(os.sched_getaffinity(0))), memory_bytes=memory
+    )

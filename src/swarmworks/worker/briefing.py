@@ -1,0 +1,71 @@
+"""Gathers what a session's agent is told, from the hub at the commit the session starts from."""
+
+from __future__ import annotations
+
+from swarmworks.git.protocol import Hub
+from swarmworks.wire import rejection as rejection_wire
+from swarmworks.wire.work import SessionWork
+from swarmworks.worker.prompt import EarlierNote, Prompt, PromptContext, RecentChange, build_prompt
+
+MOST_RECENT = 15
+MOST_FOLDER_FILES = 40
+MOST_DIFF_BYTES = 64 << 10
+
+
+def brief(hub: Hub, work: SessionWork) -> Prompt:
+    """Blocking: reads files and history of the bare repository."""
+    rejection = None if work.rejection is None else rejection_wire.parse(work.rejection)
+    last_diff = ""
+    if work.last_head is not None and work.attempt > 1:
+        last_diff = _own_diff(hub, work.last_head)
+    return build_prompt(
+        PromptContext(
+            task=work.task,
+            plan_name=work.plan_name,
+            stack=work.stack,
+            attempt=work.attempt,
+            max_attempts=work.max_attempts,
+            files=_neighbours(hub, work),
+            recent_changes=_recent(hub, work.base),
+            notes=tuple(EarlierNote(note.task_id, note.text) for note in work.notes),
+            rejection=rejection,
+            last_diff=last_diff,
+        )
+    )
+
+
+def _neighbours(hub: Hub, work: SessionWork) -> dict[str, str | None]:
+    """The owned files that exist already, then what the plan says to read. A folder stands for the files below it."""
+    existing = hub.list_files(work.base)
+    present = set(existing)
+    files: dict[str, str | None] = {}
+    for path in (*work.task.owns, *work.task.reads):
+        if path.endswith("/"):
+            below = [name for name in existing if name.startswith(path)]
+            for name in below[:MOST_FOLDER_FILES]:
+                files.setdefault(name, _text(hub, work.base, name))
+        elif path in present:
+            files.setdefault(path, _text(hub, work.base, path))
+        elif path not in work.task.owns:
+            files.setdefault(path, None)
+    return files
+
+
+def _text(hub: Hub, commit: str, path: str) -> str | None:
+    data = hub.read_file(commit, path)
+    if data is None or b"\0" in data:
+        return None
+    return data.decode("utf-8", errors="replace")
+
+
+def _recent(hub: Hub, base: str) -> tuple[RecentChange, ...]:
+    rows = hub.log(None, base, limit=MOST_RECENT)
+    return tuple(RecentChange(row["commit"], row["subject"], row["author"]) for row in rows)
+
+
+def _own_diff(hub: Hub, head: str) -> str:
+    """What the last attempt changed: its commit against its own parent."""
+    rows = hub.log(None, head, limit=2)
+    if len(rows) < 2:
+        return ""
+    return hub.diff(rows[1]["commit"], head, limit_bytes=MOST_DIFF_BYTES)

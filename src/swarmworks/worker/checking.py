@@ -1,0 +1,178 @@
+"""Gates and environments on this worker: what is asked for a task, what is known already, and what has to be run."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from swarmworks.base.ids import SwarmId
+from swarmworks.domain.gate import GateDefinition, GateOutcome, GateResult, GateStage
+from swarmworks.git.checkout import export_tree
+from swarmworks.git.removal import remove_tree
+from swarmworks.policy.required import at_stage, required_gates
+from swarmworks.sandbox.interpreter import python_mounts
+from swarmworks.sandbox.protocol import ProcessLimits, Property
+from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.work import BuildWork, GatesWork
+from swarmworks.worker.context import WorkerContext
+from swarmworks.worker.environment import BuiltEnvironment, EnvironmentSpec, ensure_environment
+from swarmworks.worker.gates.keys import cacheable, gate_key, gate_parameters
+from swarmworks.worker.gates.request import GatesRequest
+from swarmworks.worker.gates.run import run_gates
+from swarmworks.worker.registries import RegistryAccess
+
+KEPT_OUTCOMES = frozenset({GateOutcome.PASSED, GateOutcome.FAILED})
+
+
+class Checker:
+    """`access` is how environments reach package registries; `slots` bounds the gate commands that run at once."""
+
+    def __init__(self, context: WorkerContext, state: Path, access: RegistryAccess, slots: int) -> None:
+        self._context = context
+        self._state = state
+        self._access = access
+        self._slots = asyncio.Semaphore(slots)
+        self._environments: dict[str, BuiltEnvironment] = {}
+        self._building = asyncio.Lock()
+
+    async def environment(self, swarm_id: SwarmId, commit: str) -> BuiltEnvironment:
+        """The tools for the lock files of `commit`; built on first use. Raises UnavailableError with the log's end."""
+        config = await self._context.config(swarm_id)
+        key = await asyncio.to_thread(self._lock_digest, config, commit)
+        async with self._building:
+            if key not in self._environments:
+                self._environments[key] = await self._build(config, commit)
+            return self._environments[key]
+
+    async def required(self, work: GatesWork | BuildWork, stage: GateStage) -> frozenset[str]:
+        config = await self._context.config(work.swarm_id)
+        names = required_gates(work.task, config.required_gates(work.task.kind))
+        return at_stage(names, config.gate_definitions(), stage)
+
+    async def check(
+        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str
+    ) -> tuple[tuple[GateResult, ...], dict[str, str]]:
+        """The results of the gates of `stage` on `tree`, which is the tree of `commit`, and the keys under which the new
+        ones may be kept. What passed on this very tree before is not run again.
+        """
+        config = await self._context.config(work.swarm_id)
+        environment = await self.environment(work.swarm_id, commit)
+        required = await self.required(work, stage)
+        definitions = config.gate_definitions()
+        keys = {
+            one.name: gate_key(
+                one,
+                tree,
+                environment.id,
+                gate_parameters(one, definitions, covers=work.task.covers, floors=work.floors),
+            )
+            for one in definitions
+            if one.name in required and cacheable(one)
+        }
+        known = await self._known(keys)
+        missing = required - known.keys()
+        results: tuple[GateResult, ...] = ()
+        if missing:
+            results = await self._run(work, stage, commit, config, environment, definitions, missing)
+        fresh = {one.gate for one in results if one.outcome in KEPT_OUTCOMES}
+        return (*known.values(), *(one for one in results if one.gate not in known)), {
+            name: key for name, key in keys.items() if name in fresh and name not in known
+        }
+
+    async def _known(self, keys: Mapping[str, str]) -> dict[str, GateResult]:
+        """Passes only: a failure is worth another look, it may have been the machine's."""
+        if not keys:
+            return {}
+        cached = await self._context.client.cached_gates(list(keys.values()))
+        return {
+            name: replace(cached[key], cached=True)
+            for name, key in keys.items()
+            if key in cached and cached[key].outcome is GateOutcome.PASSED
+        }
+
+    async def _run(
+        self,
+        work: GatesWork | BuildWork,
+        stage: GateStage,
+        commit: str,
+        config: SwarmConfig,
+        environment: BuiltEnvironment,
+        definitions: tuple[GateDefinition, ...],
+        wanted: frozenset[str],
+    ) -> tuple[GateResult, ...]:
+        context = self._context
+        base = work.target if isinstance(work, BuildWork) else work.base
+        place = await asyncio.to_thread(self._scratch)
+        try:
+            tree = place / "tree"
+            await asyncio.to_thread(export_tree, context.hub, commit, tree)
+            request = GatesRequest(
+                tree=tree,
+                stage=stage,
+                definitions=definitions,
+                required=wanted,
+                environment=environment,
+                scratch=place / "runs",
+                changes=tuple(await asyncio.to_thread(context.hub.changes, base, commit)),
+                diff=await asyncio.to_thread(context.hub.diff, base, commit),
+                not_required=work.task.not_required,
+                owns=work.task.owns,
+                covers=work.task.covers,
+                floors=work.floors,
+                protected=config.files.protected_globs,
+                caches=context.places.caches,
+                limits=_limits(config),
+                sandbox_floor=_floor(config),
+            )
+            return await run_gates(request, context.sandbox, self._slots)
+        finally:
+            await asyncio.to_thread(remove_tree, place)
+
+    async def _build(self, config: SwarmConfig, commit: str) -> BuiltEnvironment:
+        context = self._context
+        section = config.environment
+        python = Path(section.python) if section.python else context.places.interpreter
+        spec = EnvironmentSpec(
+            setup=section.setup,
+            lock_files=section.lock_files,
+            registries=section.registries,
+            python=python,
+            python_version=sys.version if python == context.places.interpreter else str(python),
+            python_mounts=await asyncio.to_thread(python_mounts, python),
+            timeout_s=section.timeout_s,
+        )
+        place = await asyncio.to_thread(self._scratch)
+        try:
+            tree = place / "tree"
+            await asyncio.to_thread(export_tree, context.hub, commit, tree)
+            return await ensure_environment(
+                spec, tree, self._state, context.sandbox, access=self._access, floor=_floor(config), limits=None
+            )
+        finally:
+            await asyncio.to_thread(remove_tree, place)
+
+    def _scratch(self) -> Path:
+        self._context.places.scratch.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self._context.places.scratch))
+
+    def _lock_digest(self, config: SwarmConfig, commit: str) -> str:
+        digest = hashlib.sha256(f"{config.environment!r} {platform.platform()} {os.getuid()}".encode())
+        for name in config.environment.lock_files:
+            data = self._context.hub.read_file(commit, name, limit_bytes=32 << 20)
+            digest.update(name.encode() + b"\0" + (b"missing" if data is None else data) + b"\0")
+        return digest.hexdigest()
+
+
+def _floor(config: SwarmConfig) -> frozenset[Property]:
+    return frozenset(Property(name) for name in config.sandbox.floor)
+
+
+def _limits(config: SwarmConfig) -> ProcessLimits:
+    return ProcessLimits(memory_bytes=config.sandbox.memory_mb << 20, processes=config.sandbox.processes)

@@ -1,0 +1,55 @@
+"""What a worker's executors share: the control plane, the hub, the sandbox and the places on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmworks.base.clock import Clock
+from swarmworks.base.ids import SwarmId
+from swarmworks.client.control_plane import ControlPlaneClient
+from swarmworks.git.protocol import Hub, Identity, WorkingCopies
+from swarmworks.sandbox.protocol import Sandbox
+from swarmworks.wire.config import SwarmConfig
+
+COMMITTER = Identity("Swarmworks", "swarm@swarmworks.invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Folders of this worker. `package` is the installed `swarmworks` package, `interpreter` the Python that agents and
+    the product's own checks run on.
+    """
+
+    environments: Path
+    caches: Path
+    scratch: Path
+    package: Path
+    interpreter: Path
+
+
+class WorkerContext:
+    def __init__(
+        self,
+        client: ControlPlaneClient,
+        hub: Hub,
+        copies: WorkingCopies,
+        sandbox: Sandbox,
+        places: Places,
+        clock: Clock,
+        gateway_port: int,
+    ) -> None:
+        self.client = client
+        self.hub = hub
+        self.copies = copies
+        self.sandbox = sandbox
+        self.places = places
+        self.clock = clock
+        self.gateway_port = gateway_port
+        self._configs: dict[SwarmId, SwarmConfig] = {}
+
+    async def config(self, swarm_id: SwarmId) -> SwarmConfig:
+        """The configuration a swarm was started with; it never changes while the swarm exists."""
+        if swarm_id not in self._configs:
+            self._configs[swarm_id] = await self.client.config(swarm_id)
+        return self._configs[swarm_id]

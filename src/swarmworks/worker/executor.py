@@ -1,0 +1,128 @@
+"""What a worker does with each kind of leased work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from swarmworks.base.errors import SwarmworksError
+from swarmworks.base.ids import WorkId
+from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
+from swarmworks.domain.session import SessionOutcome
+from swarmworks.git.protocol import Conflicted, Identity
+from swarmworks.wire.api import RegisteredWorker
+from swarmworks.wire.work import (
+    AnyResult,
+    AnyWork,
+    BuildResult,
+    BuildWork,
+    GatesResult,
+    GatesWork,
+    SessionResult,
+    SessionWork,
+)
+from swarmworks.worker.briefing import brief
+from swarmworks.worker.checking import Checker
+from swarmworks.worker.context import COMMITTER, WorkerContext
+from swarmworks.worker.reporting import EventReporter
+from swarmworks.worker.session import SessionRun
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    def __init__(self, context: WorkerContext, checker: Checker) -> None:
+        self._context = context
+        self._checker = checker
+        self._sessions: dict[WorkId, SessionRun] = {}
+
+    def stop(self, work_id: WorkId, outcome: SessionOutcome, reason: str) -> None:
+        if work_id in self._sessions:
+            self._sessions[work_id].stop(outcome, reason)
+
+    def keep_leftovers(self) -> None:
+        """What an earlier process of this worker left behind, committed to refs of its own before it is removed."""
+        context = self._context
+        for copy in context.copies.existing():
+            ref = f"refs/swarm/work/{copy.name}/left-over"
+            message = f"Left over from an interrupted session of {copy.name}\n"
+            head = context.copies.snapshot(copy, ref, message, COMMITTER, context.clock.now())
+            log.info("kept what %s had written as %s", copy.name, head)
+            context.copies.destroy(copy)
+
+    async def run(self, work: AnyWork, me: RegisteredWorker) -> AnyResult:
+        match work:
+            case SessionWork():
+                return await self._session(work, me)
+            case GatesWork():
+                return await self._gates(work)
+            case BuildWork():
+                return await self._build(work)
+
+    async def _session(self, work: SessionWork, me: RegisteredWorker) -> SessionResult:
+        reporter = EventReporter(self._context.client, work.session_id, me.worker_id, me.fence)
+        reporting = asyncio.create_task(reporter.run())
+        try:
+            environment = await self._checker.environment(work.swarm_id, work.base)
+            briefing = await asyncio.to_thread(brief, self._context.hub, work)
+            run = SessionRun(self._context, work, environment, briefing)
+            self._sessions[work.work_id] = run
+            return await run.result(reporter)
+        except SwarmworksError as error:
+            return SessionResult(
+                outcome=SessionOutcome.FAILED,
+                reason=f"the session could not be run: {error}"[:600],
+                base=work.base,
+                head=work.base,
+            )
+        finally:
+            self._sessions.pop(work.work_id, None)
+            reporting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reporting
+            await reporter.flush()
+
+    async def _gates(self, work: GatesWork) -> GatesResult:
+        tree = await asyncio.to_thread(self._context.hub.tree_of, work.head)
+        results, keys = await self._judged(work, work.stage, work.head, tree)
+        return GatesResult(tree=tree, results=results, cache_keys=keys)
+
+    async def _build(self, work: BuildWork) -> BuildResult:
+        hub = self._context.hub
+        merged = await asyncio.to_thread(hub.merge, work.target, work.head)
+        if isinstance(merged, Conflicted):
+            return BuildResult(
+                status="conflict",
+                target=work.target,
+                conflict_paths=merged.paths[:100],
+                conflict_detail=merged.detail,
+            )
+        author = Identity(work.author.name, work.author.email)
+        candidate = await asyncio.to_thread(
+            hub.commit_tree, merged.tree, [work.target], work.message, author, COMMITTER, work.at
+        )
+        ref = f"refs/swarm/candidate/{work.change_id}"
+        previous = await asyncio.to_thread(hub.resolve, ref)
+        await asyncio.to_thread(hub.update_ref, ref, candidate, previous)
+        results, keys = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree)
+        return BuildResult(
+            status="built",
+            target=work.target,
+            candidate=candidate,
+            tree=merged.tree,
+            results=results,
+            cache_keys=keys,
+        )
+
+    async def _judged(
+        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str
+    ) -> tuple[tuple[GateResult, ...], dict[str, str]]:
+        """The gates' results; when they could not even be started, each says so: that is no verdict on the change."""
+        try:
+            return await self._checker.check(work, stage, commit, tree)
+        except SwarmworksError as error:
+            log.warning("gates of %s could not run: %s", work.task.id, error)
+            names = await self._checker.required(work, stage)
+            summary = f"could not run: {error}"[:500]
+            return tuple(GateResult(name, GateOutcome.COULD_NOT_RUN, summary) for name in sorted(names)), {}

@@ -1,0 +1,177 @@
+"""The worker's life: registered under a lease of its own, it takes work, runs it, and says what became of it.
+
+Fail-stop: a worker that could not renew its lease for a whole TTL has been given up by the control plane, so it ends its
+sessions, keeps what they wrote, and leaves. Sessions and computing work are asked for separately, so that a full house of
+one never keeps the other waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swarmworks.base.errors import ControlPlaneUnavailableError, FenceLostError, SwarmworksError
+from swarmworks.base.ids import WorkId
+from swarmworks.domain.lease import Capacity, WorkKind
+from swarmworks.domain.session import SessionOutcome
+from swarmworks.wire.api import FinishWork, LeaseWork, RegisteredWorker, RegisterWorker, RenewWorker
+from swarmworks.wire.work import AnyResult, AnyWork, SessionWork
+from swarmworks.worker.context import WorkerContext
+from swarmworks.worker.executor import Executor
+
+log = logging.getLogger(__name__)
+
+RENEWALS_PER_TTL = 4
+POLL_S = 20.0
+FINISH_TRIES = 60
+PAUSE_S = 0.5
+
+
+@dataclass
+class _Held:
+    work: AnyWork
+    task: asyncio.Task[None]
+
+
+class WorkerLoop:
+    """`run` returns when told to stop (everything is given back) and raises FenceLostError when the lease was lost."""
+
+    def __init__(
+        self, context: WorkerContext, executor: Executor, registered: RegisteredWorker, capacity: Capacity
+    ) -> None:
+        self._context = context
+        self._client = context.client
+        self._executor = executor
+        self._me = registered
+        self._capacity = capacity
+        self._held: dict[WorkId, _Held] = {}
+        self._changed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._given_up = False
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        await asyncio.to_thread(self._executor.keep_leftovers)
+        loops = [
+            asyncio.create_task(self._renew()),
+            asyncio.create_task(self._lease((WorkKind.SESSION,))),
+            asyncio.create_task(self._lease((WorkKind.BUILD, WorkKind.GATES))),
+        ]
+        stop = asyncio.create_task(self._stopping.wait())
+        done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*loops[1:], stop):
+            task.cancel()
+        lost = [task for task in done if task is not stop]
+        if lost:
+            self._given_up = True
+            await self._end_everything(SessionOutcome.LOST, "the worker lost its lease")
+            loops[0].cancel()
+            await asyncio.wait([*loops, stop])
+            lost[0].result()
+            return
+        await self._end_everything(SessionOutcome.KILLED, "the worker is stopping")
+        loops[0].cancel()
+        await asyncio.wait([*loops, stop])
+        with contextlib.suppress(SwarmworksError):
+            await self._client.remove_worker(self._me.worker_id, RenewWorker(fence=self._me.fence, holding=()))
+
+    async def _renew(self) -> None:
+        """Raises when the lease is lost, or may be: nothing was heard for a whole TTL."""
+        clock = self._context.clock
+        renewed = clock.monotonic()
+        every_s = self._me.ttl_s / RENEWALS_PER_TTL
+        while True:
+            holding = tuple(self._held)
+            try:
+                answer = await self._client.renew_worker(
+                    self._me.worker_id, RenewWorker(fence=self._me.fence, holding=holding), timeout_s=self._me.ttl_s
+                )
+                renewed = clock.monotonic()
+                for work_id in answer.lost:
+                    self._end(work_id, SessionOutcome.LOST, "somebody else holds it")
+                for work_id, reason in answer.stop.items():
+                    self._end(work_id, SessionOutcome.KILLED, f"the swarm is stopping: {reason}")
+            except ControlPlaneUnavailableError:
+                if clock.monotonic() - renewed > self._me.ttl_s:
+                    raise
+            await asyncio.sleep(every_s)
+
+    async def _lease(self, kinds: Sequence[WorkKind]) -> None:
+        """Takes work of `kinds` as long as there is room. Errors of the network are waited out; a lost fence ends it."""
+        while True:
+            self._changed.clear()
+            free = self._free()
+            room = free.agents if WorkKind.SESSION in kinds else free.cpu_slots
+            if room <= 0:
+                await self._changed.wait()
+                continue
+            try:
+                answer = await self._client.lease(
+                    self._me.worker_id, LeaseWork(fence=self._me.fence, free=free, kinds=tuple(kinds), wait_s=POLL_S)
+                )
+            except ControlPlaneUnavailableError:
+                await asyncio.sleep(PAUSE_S)
+                continue
+            for work in answer.work:
+                task = asyncio.create_task(self._do(work))
+                self._held[work.work_id] = _Held(work, task)
+
+    def _free(self) -> Capacity:
+        free = self._capacity
+        for held in self._held.values():
+            free = free.minus(held.work.need)
+        return free
+
+    async def _do(self, work: AnyWork) -> None:
+        try:
+            result = await self._executor.run(work, self._me)
+            await self._finish(work, result)
+        except FenceLostError as error:
+            log.info("%s %s went to somebody else: %s", work.kind, work.work_id, error)
+        except SwarmworksError as error:
+            log.warning("%s %s could not be finished: %s", work.kind, work.work_id, error)
+        finally:
+            self._held.pop(work.work_id, None)
+            self._changed.set()
+
+    async def _finish(self, work: AnyWork, result: AnyResult) -> None:
+        """Said until it is heard: a control plane that restarts must not cost a finished session."""
+        body = FinishWork(worker_id=self._me.worker_id, worker_fence=self._me.fence, fence=work.fence, result=result)
+        for attempt in range(FINISH_TRIES):
+            try:
+                await self._client.finish(work.work_id, body)
+            except ControlPlaneUnavailableError:
+                if self._given_up or attempt == FINISH_TRIES - 1:
+                    raise
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
+
+    def _end(self, work_id: WorkId, outcome: SessionOutcome, reason: str) -> None:
+        self._executor.stop(work_id, outcome, reason)
+
+    async def _end_everything(self, outcome: SessionOutcome, reason: str) -> None:
+        """Sessions end and keep their work; gate runs and builds are dropped: another worker runs them again."""
+        running: list[Coroutine[Any, Any, None]] = []
+        for work_id, held in list(self._held.items()):
+            if isinstance(held.work, SessionWork):
+                self._end(work_id, outcome, reason)
+            else:
+                held.task.cancel()
+            running.append(_settled(held.task))
+        await asyncio.gather(*running)
+
+
+async def _settled(task: asyncio.Task[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def register(context: WorkerContext, name: str, capacity: Capacity) -> RegisteredWorker:
+    return await context.client.register_worker(RegisterWorker(name=name, capacity=capacity))

@@ -1,0 +1,65 @@
+"""From a sandbox's only listener to the gateway: bytes both ways, nothing looked at. The session's token says who calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+CHUNK_BYTES = 64 << 10
+MOST_CONNECTIONS = 64
+
+
+class Relay:
+    """Relays every connection accepted on `listener` to the gateway on this machine's loopback."""
+
+    def __init__(self, listener: socket.socket, gateway_port: int) -> None:
+        self._listener = listener
+        self._gateway_port = gateway_port
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(MOST_CONNECTIONS)
+
+    async def start(self) -> None:
+        self._listener.setblocking(False)
+        self._server = await asyncio.start_server(self._accepted, sock=self._listener)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            async with self._places:
+                await self._connect(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass  # either side went away: the other is closed below, and the agent sees a broken connection
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._gateway_port)
+        try:
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(_pump(reader, far_writer))
+                pumps.create_task(_pump(far_reader, writer))
+        except* OSError:
+            pass  # one direction broke: the connection is over
+        finally:
+            far_writer.close()
+
+
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    while chunk := await source.read(CHUNK_BYTES):
+        target.write(chunk)
+        await target.drain()
+    with contextlib.suppress(OSError):
+        if target.can_write_eof():
+            target.write_eof()

@@ -1,0 +1,70 @@
+"""A session's events on their way to the control plane: batched, bounded, never in the agent's way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+
+from swarmworks.base.errors import ControlPlaneUnavailableError, RejectedError
+from swarmworks.base.ids import SessionId, WorkerId
+from swarmworks.client.control_plane import ControlPlaneClient
+from swarmworks.wire.api import SessionEvents
+from swarmworks.wire.session_events import SessionEvent
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 5_000
+BATCH = 100
+PAUSE_S = 0.25
+
+
+class EventReporter:
+    """Sends what was added, in order. While the control plane does not answer, events wait, up to MOST_WAITING; what is
+    dropped beyond is counted and said.
+    """
+
+    def __init__(self, client: ControlPlaneClient, session_id: SessionId, worker_id: WorkerId, fence: int) -> None:
+        self._client = client
+        self._session_id = session_id
+        self._worker_id = worker_id
+        self._fence = fence
+        self._waiting: deque[SessionEvent] = deque()
+        self._dropped = 0
+        self._added = asyncio.Event()
+
+    def add(self, event: SessionEvent) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            self._dropped += 1
+            return
+        self._waiting.append(event)
+        self._added.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            await self.flush()
+            await asyncio.sleep(PAUSE_S)
+
+    async def flush(self) -> None:
+        while self._waiting:
+            batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
+            rows = tuple(event.model_dump(mode="json") for event in batch)
+            body = SessionEvents(worker_id=self._worker_id, worker_fence=self._fence, events=rows)
+            try:
+                await self._client.record(self._session_id, body)
+            except ControlPlaneUnavailableError:
+                return
+            except RejectedError as error:
+                log.warning("events of session %s refused: %s", self._session_id, error)
+                self._waiting.clear()
+                return
+            for _ in batch:
+                with contextlib.suppress(IndexError):
+                    self._waiting.popleft()
+        if self._dropped:
+            log.warning("session %s: %d events dropped", self._session_id, self._dropped)
+            self._dropped = 0
