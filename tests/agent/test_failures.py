@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -404,6 +405,14 @@ def test_old_results_are_shortened_to_keep_the_context_bounded(agent, wire):
     assert "shortened to save context" in json.dumps(requests[-1].body)
     assert "exit code 0\n29\n1\n2\n" in told(requests[-1])[0]
     assert told(requests[-1])[0].endswith("999\n1000\n"), "the newest result stays whole"
+
+
+def test_the_conversation_is_shortened_seldom_so_that_its_beginning_stays_cached(agent):
+    numbers = iter(range(30))
+    with ScriptedModel(lambda _request: call("run_command", command=f"echo {next(numbers)}; seq 1000")) as model:
+        agent.run(model, context_limit_bytes=60_000, max_turns=30)
+        messages = [recorded.body["messages"] for recorded in model.requests]
+    assert sum(after[: len(before)] != before for before, after in pairwise(messages)) < 10
 
 
 def test_one_answer_that_asks_for_too_much_is_shortened_too(agent):

@@ -83,9 +83,10 @@ def test_whatever_can_be_opened_is_inside(root, path):
         os.close(descriptor)
 
 
-def test_a_link_that_appears_after_the_check_is_refused(root, monkeypatch):
-    workspace = Workspace(str(root), ("inside/",))
-    monkeypatch.setattr(workspace, "locate", lambda _path: "inside/x.py")
+@pytest.mark.parametrize("appeared", ["inside/x.py", "file", "abs/etc/passwd"])
+def test_a_link_that_appears_after_the_check_is_refused(root, monkeypatch, appeared):
+    workspace = Workspace(str(root), (appeared,))
+    monkeypatch.setattr(workspace, "locate", lambda _path: appeared)
     with pytest.raises(ToolError, match=r"leads through a link|Not a directory"):
         workspace.open_read("inside/x.py")
     with pytest.raises(ToolError, match=r"leads through a link|Not a directory"):
