@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from swarmworks.base.errors import ToolError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from swarmworks.agent.interrupts import Interrupts
 
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 HEAD_BYTES = 8 << 10
@@ -46,33 +49,32 @@ class _Output:
         return (bytes(self.head) + middle + bytes(tail)).decode("utf-8", "replace")
 
 
-def run_command(command: str, root: Path, timeout_s: float) -> str:
+def run_command(command: str, root: Path, timeout_s: float, interrupts: Interrupts) -> str:
     """`exit code N` and the output. ToolError when it had to be killed. Whatever it left running is killed too."""
     if "\0" in command or len(command.encode("utf-8", "replace")) > MAX_COMMAND_BYTES:
         raise ToolError(f"a command is at most {MAX_COMMAND_BYTES} bytes and holds no NUL character")
-    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    try:
-        process = subprocess.Popen(
-            ["sh", "-c", command.encode("utf-8", "replace")],
-            cwd=root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ToolError(f"the command could not be started: {error}") from error
     output = _Output()
-    with process:
-        try:
-            problem = _follow(process, output, time.monotonic() + timeout_s)
-        finally:
-            _kill_group(process)
+    with ExitStack() as stack:
+        with interrupts.held_back():  # a process that was started and is not known yet could not be killed
+            process = _start(command, root)
+            stack.callback(_kill_group, process)
+        problem = _follow(process, output, time.monotonic() + timeout_s)
     if problem:
         raise ToolError(f"{problem.format(timeout_s=timeout_s)}\n{output.text()}")
     status = process.returncode
     return f"exit code {status if status >= 0 else 128 - status}\n{output.text()}"
+
+
+def _start(command: str, root: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["sh", "-c", command.encode("utf-8", "replace")],
+        cwd=root,
+        env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, deadline: float) -> str:
@@ -106,7 +108,5 @@ def _wait_a_tick(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with process, suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS, when all have ended
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # PermissionError: macOS says so for a group of ended processes
-        return

@@ -32,6 +32,8 @@ class Interrupts:
         self._deadline_s = deadline_s
         self._deadline = time.monotonic() + deadline_s
         self._part_deadline: float | None = None
+        self._holding = False
+        self._held_back: SessionInterrupt | None = None
 
     def install(self) -> None:
         signal.signal(signal.SIGTERM, self._on_term)
@@ -57,21 +59,38 @@ class Interrupts:
             self._part_deadline = None
             self._arm()
 
+    @contextmanager
+    def held_back(self) -> Generator[None]:
+        """An interrupt in the block is raised at its end: for short steps that must not be half done."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._held_back is not None:
+            raise self._held_back
+
+    def _interrupt(self, reason: str) -> None:
+        self.disarm()
+        interrupt = SessionInterrupt(reason)
+        if not self._holding:
+            raise interrupt
+        self._held_back = interrupt
+
     def _arm(self) -> None:
         nearest = self._deadline if self._part_deadline is None else min(self._deadline, self._part_deadline)
         signal.setitimer(signal.ITIMER_REAL, max(0.001, nearest - time.monotonic()))
 
     def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
-        self.disarm()
-        raise SessionInterrupt("terminated: the agent was told to stop (SIGTERM)")
+        self._interrupt("terminated: the agent was told to stop (SIGTERM)")
 
     def _on_alarm(self, _signal: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if now >= self._deadline:
-            self.disarm()
-            raise SessionInterrupt(f"deadline: the session's {self._deadline_s:g} s are over")
-        if self._part_deadline is not None and now >= self._part_deadline:
+            self._interrupt(f"deadline: the session's {self._deadline_s:g} s are over")
+        elif self._part_deadline is not None and now >= self._part_deadline:
             self._part_deadline = None
             self._arm()
             raise TookTooLongError
-        self._arm()
+        else:
+            self._arm()

@@ -126,9 +126,8 @@ class Toolbox:
         timeout_s = wanted if isinstance(wanted, int | float) else self._command_timeout_s
         if not timeout_s > 0:
             raise ToolError("timeout_s must be more than 0")
-        return run_command(
-            document.text(arguments["command"]), self._workspace.root, min(timeout_s, self._command_timeout_s)
-        )
+        timeout_s = min(timeout_s, self._command_timeout_s)
+        return run_command(document.text(arguments["command"]), self._workspace.root, timeout_s, self._interrupts)
 
 
 def _problems(schema: ToolSchema, arguments: dict[str, object]) -> list[str]:
