@@ -438,12 +438,14 @@ class TestChanges:
 class TestEvents:
     async def test_events_are_chained_without_gaps_and_the_chain_verifies(self, store, clock):
         await store.transact(begin())
+        assert await store.read(lambda r: r.last_seq(SWARM)) == 0
         for number in range(5):
             clock.advance(0.25)
             new = NewEvent("task.noted", "platform", {"n": number, "é": ["ü"]}, "a", "ses_1")
             await store.transact(lambda tx, e=new: tx.append(SWARM, e, e))
         events = await store.read(lambda r: r.events(SWARM))
         assert [e.seq for e in events] == list(range(1, 11))
+        assert await store.read(lambda r: r.last_seq(SWARM)) == 10
         assert events[0].previous_hash == GENESIS
         assert first_break(events) is None
         assert [e.seq for e in await store.read(lambda r: r.events(SWARM, after=4, limit=2))] == [5, 6]

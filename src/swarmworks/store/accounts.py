@@ -74,7 +74,7 @@ class Node:
     purses: dict[str, Purse]
 
     def values(self) -> dict[str, object]:
-        """The row, for the UPDATE. An overrun only ever shrinks on its own."""
+        """The row, for the UPDATE."""
         values: dict[str, object] = {
             "id": self.id,
             "state": self.state,
@@ -82,14 +82,13 @@ class Node:
             "calls": self.calls,
         }
         for unit, purse in self.purses.items():
-            excess = 0 if purse.limit is None else max(0, purse.used - purse.limit)
             values |= {
                 f"limit_{unit}": purse.limit,
                 f"cap_{unit}": purse.cap,
                 f"spent_{unit}": purse.spent,
                 f"held_{unit}": purse.held,
                 f"allocated_{unit}": purse.allocated,
-                f"overrun_{unit}": min(purse.overrun, excess),
+                f"overrun_{unit}": purse.overrun,
             }
         return values
 
@@ -154,26 +153,39 @@ def carve(chain: Sequence[Purse], need: int, at: int = 0) -> None:
 
 def force(chain: Sequence[Node], unit: str, need: int) -> None:
     """Give `chain[0]` `need` more although somebody above is full: money that was spent is spent. Who ends up above its
-    bound is frozen.
+    bound is frozen. An overrun counts as allocated in the account above, so that nobody spends that money again.
     """
     for child, parent in pairwise(chain):
         purse, above = child.purses[unit], parent.purses[unit]
-        if purse.limit is None or purse.fixed:
-            break
-        purse.limit += need
-        if purse.cap is not None and purse.limit > purse.cap:
+        if purse.limit is None:
+            return
+        if purse.fixed:
+            purse.overrun += need
             child.freeze()
+        else:
+            purse.limit += need
+            if purse.cap is not None and purse.limit > purse.cap:
+                child.freeze()
         spare = above.room
         above.allocated += need
         if spare is None or spare >= need:
             return
         need -= max(0, spare)
-    last = next(
-        each for each in chain if each.purses[unit].fixed or each.purses[unit].limit is None or each is chain[-1]
-    )
-    if last.purses[unit].limit is not None:
-        last.purses[unit].overrun += need
-        last.freeze()
+    root = chain[-1]
+    if root.purses[unit].limit is not None:
+        root.purses[unit].overrun += need
+        root.freeze()
+
+
+def shrink(chain: Sequence[Node]) -> None:
+    """An overrun is never more than what is used above the limit now: what was settled meanwhile makes up for it."""
+    for place, each in enumerate(chain):
+        for unit, purse in each.purses.items():
+            drop = purse.overrun - max(0, purse.used - (purse.limit or 0))
+            if drop > 0:
+                purse.overrun -= drop
+                if place + 1 < len(chain):
+                    chain[place + 1].purses[unit].allocated -= drop
 
 
 def reclaim(subtree: Sequence[Node], unit: str) -> list[Node]:
@@ -206,12 +218,9 @@ def fold(chain: Sequence[Node]) -> None:
     child, parent = chain[0], chain[1]
     for unit in UNITS:
         purse, above = child.purses[unit], parent.purses[unit]
-        carved = purse.limit or 0
-        extra = purse.spent - carved
-        if extra > 0 and above.room is not None and extra > above.room:
-            force(chain[1:], unit, extra - max(0, above.room))
-        above.allocated -= carved
+        above.allocated -= (purse.limit or 0) + purse.overrun
         above.spent += purse.spent
+        purse.overrun = 0
         if purse.limit is not None:
             purse.limit = purse.spent
     parent.calls += child.calls

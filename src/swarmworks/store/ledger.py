@@ -241,6 +241,7 @@ class LedgerWrites(LedgerReads):
 
     def _ease(self, chain: list[Node]) -> None:
         """After something in `chain[0]` ended: close what was waiting for that, hand back what is not needed, save."""
+        accounts.shrink(chain)
         self._save(chain)
         while len(chain) > 1 and chain[0].closing and self._may_close(chain[0]):
             accounts.fold(chain)
@@ -302,15 +303,15 @@ class LedgerWrites(LedgerReads):
             )
         whole = node.kind in {AccountKind.PROJECT, AccountKind.SWARM}
         above = chain[1].purses[unit] if len(chain) > 1 else None
-        before = purse.limit or 0
+        before = (purse.limit or 0) + purse.overrun
         purse.cap, purse.fixed = new, whole and new is not None
         if new is None:
-            free = whole and (above is None or above.limit is None)
-            after = None if free else purse.limit
+            free = purse.limit is None or (whole and (above is None or above.limit is None))
+            after = None if free else max(purse.limit or 0, purse.used)
         else:
             carved = purse.used if purse.limit is None else min(before, new)
             after = new if whole else carved
-        purse.limit = after
+        purse.limit, purse.overrun = after, 0
         grown = (after or 0) - before
         if above is not None:
             if grown > 0:
