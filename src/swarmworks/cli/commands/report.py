@@ -1,0 +1,46 @@
+"""`swarm report`: the final report, as text or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from swarmworks.base.errors import UsageError
+from swarmworks.cli.context import Launcher, OpenProject
+from swarmworks.cli.options import json_option, project_option
+from swarmworks.cli.swarms import find, reach
+from swarmworks.cli.view.report_text import report_text
+from swarmworks.wire.api import SwarmReport
+
+
+@click.command("report")
+@click.argument("swarm", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+@project_option
+@json_option
+@click.pass_obj
+def command(launcher: Launcher, swarm: str | None, output: Path | None, path: Path, as_json: bool) -> None:
+    """The final report: what was done, by whom, at what cost, and what the code is like.
+
+    SWARM is an id or a part of one; without it, the newest.
+    """
+    report = asyncio.run(_report(launcher, launcher.project(path), swarm))
+    text = report.model_dump_json(indent=2) if as_json else "\n".join(report_text(report))
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror}", where=str(output), mend="check the folder and its permissions"
+        ) from error
+    click.echo(f"wrote {output}")
+
+
+async def _report(launcher: Launcher, project: OpenProject, wanted: str | None) -> SwarmReport:
+    async with reach(launcher, project, work=False) as reached:
+        chosen = await find(reached.client, wanted)
+        return await reached.client.report(chosen.id)

@@ -1,0 +1,198 @@
+"""Events of a swarm in a person's words: one line each, by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, cast
+
+from swarmworks.cli.view.amounts import counted, dollars, plain, tokens
+from swarmworks.wire.api import EventRow
+
+MOST_CHARACTERS = 300
+
+
+class Weight(Enum):
+    """How much a person wants to know: DETAIL only on request, NEWS in the dashboard, MILESTONE in a plain log too."""
+
+    DETAIL = 0
+    NEWS = 1
+    MILESTONE = 2
+
+
+class Mood(Enum):
+    NEUTRAL = "neutral"
+    GOOD = "good"
+    CARE = "care"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """`subject` is the task, or who acted; `text` what happened."""
+
+    subject: str
+    text: str
+    mood: Mood = Mood.NEUTRAL
+    weight: Weight = Weight.DETAIL
+
+
+Data = Mapping[str, Any]
+Teller = Callable[[EventRow], Phrase]
+
+
+def phrase(event: EventRow) -> Phrase:
+    """Every event has one: an unknown kind is told by its name and its data."""
+    told = _TELLERS.get(event.kind, _unknown)(event)
+    return Phrase(
+        plain(told.subject or event.task_id or "swarm"), plain(told.text)[:MOST_CHARACTERS], told.mood, told.weight
+    )
+
+
+def actor_name(actor: str) -> str:
+    return actor.rpartition(":")[2]
+
+
+def _text(data: Data, key: str) -> str:
+    value = data.get(key)
+    return "" if value is None else str(value)
+
+
+def _number(data: Data, key: str) -> int:
+    value = data.get(key)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _because(data: Data, key: str = "reason") -> str:
+    reason = _text(data, key)
+    return f": {reason}" if reason else ""
+
+
+def _created(event: EventRow) -> Phrase:
+    data = event.data
+    text = (
+        f"started: {counted(_number(data, 'tasks'), 'task')}, {counted(_number(data, 'agents'), 'agent')}, "
+        f"{_text(data, 'model')}"
+    )
+    return Phrase("swarm", text, weight=Weight.MILESTONE)
+
+
+def _resumed(event: EventRow) -> Phrase:
+    limit = event.data.get("limit_nano_usd")
+    text = f"goes on, with a budget of {dollars(limit)}" if isinstance(limit, int) else "goes on"
+    return Phrase("swarm", text, weight=Weight.MILESTONE)
+
+
+def _swarm(text: str, mood: Mood) -> Teller:
+    return lambda event: Phrase("swarm", text + _because(event.data), mood, Weight.MILESTONE)
+
+
+def _session_started(event: EventRow) -> Phrase:
+    attempt = _number(event.data, "attempt")
+    again = f", attempt {attempt}" if attempt > 1 else ""
+    return Phrase("", f"{actor_name(event.actor)} starts{again}", weight=Weight.NEWS)
+
+
+def _session_ended(event: EventRow) -> Phrase:
+    outcome = _text(event.data, "outcome")
+    who = actor_name(event.actor)
+    if outcome in {"submitted", "nothing_to_do"}:
+        used = _number(event.data, "tokens")
+        cost = f" ({tokens(used)} tokens)" if used else ""
+        word = "hands in" if outcome == "submitted" else "says there is nothing to do"
+        return Phrase("", f"{who} {word}{cost}", weight=Weight.NEWS)
+    words = {
+        "failed": "fails",
+        "stopped": "is stopped",
+        "lost": "was lost",
+        "killed": "was ended",
+        "handed_off": "hands over to a fresh session",
+    }
+    calm = outcome in {"handed_off", "killed"}
+    text = f"{who} {words.get(outcome, outcome)}{_because(event.data)}"
+    return Phrase("", text, Mood.NEUTRAL if calm else Mood.CARE, Weight.NEWS if calm else Weight.MILESTONE)
+
+
+def _tool_call(event: EventRow) -> Phrase:
+    arguments = event.data.get("arguments")
+    if isinstance(arguments, Mapping):
+        values = [str(value) for value in cast("Mapping[str, object]", arguments).values()]
+        shown = values[0] if values else ""
+    else:
+        shown = _text(event.data, "arguments")
+    return Phrase("", f"{actor_name(event.actor)}: {_text(event.data, 'tool')} {shown}")
+
+
+def _tool_result(event: EventRow) -> Phrase:
+    ok = event.data.get("ok") is True
+    summary = _text(event.data, "summary")
+    return Phrase("", f"{actor_name(event.actor)}: {'ok' if ok else 'error'} {summary}", Mood.NEUTRAL)
+
+
+def _message(event: EventRow) -> Phrase:
+    return Phrase("", f"{actor_name(event.actor)} says: {_text(event.data, 'text')}")
+
+
+def _usage(event: EventRow) -> Phrase:
+    used = f"{tokens(_number(event.data, 'input_tokens'))} in, {tokens(_number(event.data, 'output_tokens'))} out"
+    return Phrase("", f"{actor_name(event.actor)} used {used}")
+
+
+def _gates(event: EventRow) -> Phrase:
+    rows = event.data.get("results")
+    results = [cast("Data", row) for row in cast("list[object]", rows)] if isinstance(rows, list) else []
+    bad = [f"{_text(row, 'gate')} {_text(row, 'outcome')}" for row in results if row.get("outcome") != "passed"]
+    where = "on the merged tree" if event.data.get("stage") == "candidate" else "on the change"
+    if not bad:
+        return Phrase("", f"{counted(len(results), 'gate')} passed {where}", Mood.GOOD, Weight.DETAIL)
+    text = f"gates {where}: {', '.join(bad).replace('_', ' ')}"
+    return Phrase("", text, Mood.CARE, Weight.DETAIL)
+
+
+def _landed(event: EventRow) -> Phrase:
+    agent = _text(event.data, "agent").rpartition("/")[2]
+    by = f", by {agent}" if agent else ""
+    return Phrase("", f"landed as {_text(event.data, 'commit')[:10]}{by}", Mood.GOOD, Weight.MILESTONE)
+
+
+def _rejected(event: EventRow) -> Phrase:
+    left = event.data.get("attempts_left")
+    more = f" ({counted(left, 'attempt')} left)" if isinstance(left, int) else ""
+    return Phrase("", f"rejected: {_text(event.data, 'summary')}{more}", Mood.CARE, Weight.MILESTONE)
+
+
+def _task(text: str, mood: Mood, weight: Weight) -> Teller:
+    return lambda event: Phrase("", text + _because(event.data), mood, weight)
+
+
+def _unknown(event: EventRow) -> Phrase:
+    data = ", ".join(f"{key}={value}" for key, value in event.data.items() if value not in (None, "", [], {}))
+    return Phrase("", f"{event.kind.replace('.', ' ').replace('_', ' ')} {data}")
+
+
+_TELLERS: Mapping[str, Teller] = {
+    "swarm.created": _created,
+    "swarm.resumed": _resumed,
+    "swarm.stopping": _swarm("stopping", Mood.CARE),
+    "swarm.stopped": _swarm("stopped", Mood.CARE),
+    "swarm.blocked": _swarm("blocked", Mood.BAD),
+    "swarm.landed": _swarm("all tasks are done", Mood.GOOD),
+    "session.started": _session_started,
+    "session.ended": _session_ended,
+    "session.tool_call": _tool_call,
+    "session.tool_result": _tool_result,
+    "session.message": _message,
+    "session.usage": _usage,
+    "change.submitted": _task("handed in, gates next", Mood.NEUTRAL, Weight.DETAIL),
+    "gates.finished": _gates,
+    "change.approved": _task("approved", Mood.NEUTRAL, Weight.DETAIL),
+    "change.building": _task("being merged", Mood.NEUTRAL, Weight.DETAIL),
+    "change.landed": _landed,
+    "change.returned": _task("merged again", Mood.NEUTRAL, Weight.NEWS),
+    "change.rejected": _rejected,
+    "task.rework": _task("to be done again", Mood.CARE, Weight.MILESTONE),
+    "task.returned": _task("waits for another session", Mood.NEUTRAL, Weight.NEWS),
+    "task.nothing_to_do": _task("nothing to do: the gates pass as it is", Mood.GOOD, Weight.MILESTONE),
+    "task.blocked": _task("blocked", Mood.BAD, Weight.MILESTONE),
+}

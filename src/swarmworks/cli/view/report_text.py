@@ -1,0 +1,150 @@
+"""The final report as text."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from swarmworks.cli.view.amounts import counted, dollars, duration, percent, plain, shortened, tokens
+from swarmworks.wire.api import AgentReport, SwarmReport
+
+LABEL = 22
+WIDTH = 100
+DONE = frozenset({"landed", "nothing_to_do", "superseded"})
+GATE_OUTCOMES = ("passed", "failed", "could_not_run", "ran_nothing", "cached")
+
+
+def report_text(report: SwarmReport) -> Iterator[str]:
+    reason = f" ({report.reason})" if report.reason else ""
+    yield f"{report.plan_name}: {report.state}{reason}"
+    yield ""
+    yield from _overview(report)
+    for title, section in (
+        ("Tasks by kind", _tasks(report)),
+        ("Agents", _agents(report)),
+        ("Gates", _gates(report)),
+        ("Code", _code(report)),
+        ("Needs attention", _attention(report)),
+    ):
+        lines = list(section)
+        if lines:
+            yield ""
+            yield title
+            yield from lines
+
+
+def _overview(report: SwarmReport) -> Iterator[str]:
+    done = sum(task.state in DONE for task in report.tasks)
+    yield _row("Swarm", f"{report.id} of {report.project}, plan {report.plan_id}")
+    yield _row("Model", report.model + (" (a rehearsal: no model was asked)" if _rehearsed(report) else ""))
+    yield _row("Started", f"{report.created_at.astimezone():%Y-%m-%d %H:%M:%S}")
+    yield _row("Duration", duration(report.duration_s) + ("" if report.ended_at else ", not ended"))
+    yield _row("Tasks", f"{done} of {len(report.tasks)} done")
+    yield _row("Tests", _tests(report))
+    yield _row("Coverage", "not measured" if report.coverage_percent is None else percent(report.coverage_percent))
+    yield _row("Model calls", f"{report.calls:,}" + _estimated(report))
+    yield _row("Tokens", f"{report.input_tokens:,} in, {report.output_tokens:,} out")
+    limit = "no limit" if report.limit_nano_usd is None else f"limit {dollars(report.limit_nano_usd)}"
+    yield _row("Cost", f"{dollars(report.spent_nano_usd)}, with {dollars(report.peak_nano_usd)} at the peak; {limit}")
+    yield _row("Lines", f"{report.lines_added:,} added, {report.lines_removed:,} removed")
+    yield _row("Rejections", f"{counted(report.rejections, 'change')} sent back by the gates or the merge queue")
+    yield _row("Human interventions", str(report.human_interventions))
+    chain = "intact" if report.chain_intact else "BROKEN: the log was changed after it was written"
+    yield _row("Event log", f"{counted(report.events, 'event')}, chain {chain}")
+    yield _row("Branch", f"{report.integration_branch}, {report.base[:10]}..{report.head[:10]}")
+
+
+def _rehearsed(report: SwarmReport) -> bool:
+    return report.model.partition(":")[0] == "rehearsal"
+
+
+def _tests(report: SwarmReport) -> str:
+    if report.tests is None:
+        return "not measured"
+    failed = report.tests_failed or 0
+    return f"{report.tests:,}, {f'{failed:,} failed' if failed else 'all passed'}"
+
+
+def _estimated(report: SwarmReport) -> str:
+    if not report.estimated_calls:
+        return ""
+    return f", {report.estimated_calls:,} of them booked at their upper bound (the provider's count was not seen)"
+
+
+def _tasks(report: SwarmReport) -> Iterator[str]:
+    kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    sessions: Counter[str] = Counter()
+    for task in report.tasks:
+        kinds[task.kind]["tasks"] += 1
+        kinds[task.kind]["done"] += task.state in DONE
+        kinds[task.kind]["blocked"] += task.state == "blocked"
+        sessions[task.kind] += task.sessions
+    rows = [
+        [kind.replace("_", " "), str(n["tasks"]), str(n["done"]), str(n["blocked"]), str(sessions[kind])]
+        for kind, n in kinds.items()
+    ]
+    yield from table(["kind", "tasks", "done", "blocked", "sessions"], rows)
+
+
+def _agents(report: SwarmReport) -> Iterator[str]:
+    rows = [
+        [
+            agent.name,
+            str(agent.sessions),
+            str(agent.landed),
+            _first_try(agent),
+            f"{agent.calls:,}",
+            tokens(agent.tokens),
+            dollars(agent.cost_nano_usd),
+        ]
+        for agent in report.agents
+    ]
+    if rows:
+        yield from table(["agent", "sessions", "landed", "first try", "calls", "tokens", "cost"], rows)
+
+
+def _first_try(agent: AgentReport) -> str:
+    return f"{agent.first_pass_landed / agent.landed:.0%}" if agent.landed else "-"
+
+
+def _gates(report: SwarmReport) -> Iterator[str]:
+    rows = [[gate, *[str(runs.get(each, 0)) for each in GATE_OUTCOMES]] for gate, runs in report.gate_runs.items()]
+    if rows:
+        yield from table(["gate", *[each.replace("_", " ") for each in GATE_OUTCOMES]], rows)
+
+
+def _code(report: SwarmReport) -> Iterator[str]:
+    code = report.code
+    if code is None:
+        yield f"  {report.code_note}"
+        return
+    yield _row("Files", f"{code.files:,}, {code.lines:,} lines, {code.source_lines:,} of source")
+    worst = f"worst {code.maintainability_min:.1f} in {code.maintainability_worst}"
+    yield _row("Maintainability", f"{code.maintainability_mean:.1f} of 100 on average, {worst}")
+    worst = f"worst {code.complexity_max} in {code.complexity_worst}"
+    yield _row("Complexity", f"{code.complexity_mean:.1f} on average, {worst}")
+    yield _row("Technical debt", f"{code.debt_hours:.1f} h")
+    yield _row("", f"how: {code.debt_method}")
+    yield _row("Measured", report.code_note)
+
+
+def _attention(report: SwarmReport) -> Iterator[str]:
+    for task in report.tasks:
+        if task.state == "blocked":
+            yield shortened(f"  {task.id}: {plain(task.note or '') or 'blocked'}", WIDTH)
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:<{LABEL}}{text}".rstrip()
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The first column to the left, numbers to the right."""
+    every = [list(head), *[list(row) for row in rows]]
+    widths = [max(len(row[column]) for row in every) for column in range(len(head))]
+    for row in every:
+        cells = [
+            f"{row[0]:<{widths[0]}}",
+            *[f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)],
+        ]
+        yield ("  " + "  ".join(cells)).rstrip()

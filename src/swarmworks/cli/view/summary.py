@@ -1,0 +1,95 @@
+"""What is said when a swarm has ended: how it stands, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from swarmworks.cli.view.amounts import counted, dollars, duration, percent, plain, shortened, tokens
+from swarmworks.domain.swarm import StopReason, SwarmState
+from swarmworks.wire.api import SwarmStatus
+
+SHOWN_BLOCKED = 8
+WIDTH = 100
+
+
+def summary(status: SwarmStatus) -> Iterator[str]:
+    yield ""
+    yield f"{status.plan_name}: {headline(status)}"
+    yield f"  {_tasks(status)}; {_measured(status)}"
+    yield f"  {money(status)}"
+    for blocked in status.blocked[:SHOWN_BLOCKED]:
+        yield shortened(f"  blocked  {blocked.task_id}: {plain(blocked.note) or blocked.title}", WIDTH)
+    if len(status.blocked) > SHOWN_BLOCKED:
+        yield f"  and {len(status.blocked) - SHOWN_BLOCKED} more"
+    yield ""
+    yield from next_steps(status)
+
+
+def headline(status: SwarmStatus) -> str:
+    took = duration(status.elapsed_s)
+    if status.state == SwarmState.LANDED:
+        return f"landed in {took}"
+    if status.state == SwarmState.BLOCKED:
+        return f"blocked after {took}, needs you"
+    if status.state == SwarmState.STOPPED:
+        return f"stopped after {took}{stop_reason(status)}"
+    return f"{status.state} for {took}"
+
+
+def stop_reason(status: SwarmStatus) -> str:
+    reasons = {
+        StopReason.BUDGET.value: ", the budget is used up",
+        StopReason.DEADLINE.value: ", its time is over",
+        StopReason.PERSON.value: ", as asked",
+    }
+    return reasons.get(status.reason or "", f", {status.reason}" if status.reason else "")
+
+
+def next_steps(status: SwarmStatus) -> Iterator[str]:
+    if status.state == SwarmState.LANDED:
+        yield f"The result is the branch {status.integration_branch}. To take it into the branch you are on:"
+        yield f"  git pull --ff-only .swarm/hub.git {status.integration_branch}"
+        yield f"The whole report: swarm report {status.id}"
+    elif status.state == SwarmState.BLOCKED:
+        first = status.blocked[0].task_id if status.blocked else ""
+        if first:
+            yield f"See why: swarm logs {status.id} --task {first}"
+        yield f"When it is mended: swarm resume {status.id} --retry-blocked"
+    elif status.reason == StopReason.BUDGET:
+        yield f"To go on with a larger budget: swarm resume {status.id} {_raised(status)}"
+    elif status.state == SwarmState.STOPPED:
+        yield f"Nothing is lost. To go on: swarm resume {status.id}"
+
+
+def money(status: SwarmStatus) -> str:
+    """What was used, and the limits where there are any. The rehearsal model costs nothing and is said to."""
+    spent = status.money
+    used = f"{tokens(spent.tokens_spent)} tokens in {counted(spent.calls, 'call')}"
+    if spent.tokens_limit is not None:
+        used += f" of {tokens(spent.tokens_limit)} allowed"
+    cost = f"{dollars(spent.spent_nano_usd)} spent"
+    if spent.limit_nano_usd is not None:
+        cost += f" of {dollars(spent.limit_nano_usd)}"
+    return f"{cost}, {used}"
+
+
+def _raised(status: SwarmStatus) -> str:
+    """The limit that was reached, doubled: a suggestion that works as it stands."""
+    spent = status.money
+    if spent.limit_nano_usd is not None:
+        return f"--budget {max(1, -(-2 * spent.limit_nano_usd // 1_000_000_000))}"
+    if spent.tokens_limit is not None:
+        return f"--tokens {2 * spent.tokens_limit}"
+    return "--budget USD"
+
+
+def _tasks(status: SwarmStatus) -> str:
+    total = sum(status.tasks.values())
+    done = sum(status.tasks.get(state, 0) for state in ("landed", "nothing_to_do", "superseded"))
+    return f"{done} of {counted(total, 'task')} done"
+
+
+def _measured(status: SwarmStatus) -> str:
+    tests = "no tests measured" if status.tests is None else counted(status.tests, "test")
+    coverage = "" if status.coverage_percent is None else f", coverage {percent(status.coverage_percent)}"
+    return tests + coverage
