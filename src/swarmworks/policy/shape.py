@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swarmworks.policy.graph import ancestors, dependencies, dependents, topological
+from swarmworks.policy.order import rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ def shape_of(plan: Plan) -> Shape:
 
 
 def forecast(plan: Plan, agents: int) -> Forecast:
-    """By simulation: whenever an agent is free it takes the ready task with the longest chain behind it."""
+    """By simulation: whenever an agent is free it takes the ready task of the highest rank (policy.order)."""
     minutes, _ = _simulate(plan, max(1, agents))
     work = sum(task.estimate.minutes for task in plan.tasks)
     return Forecast(agents, minutes, work / (minutes * agents) if minutes else 0.0)
@@ -107,22 +108,22 @@ def _simulate(plan: Plan, agents: int) -> tuple[float, int]:
     graph = dependencies(plan.tasks)
     after = dependents(graph)
     tasks = {task.id: task for task in plan.tasks}
-    remaining = remaining_minutes(plan)
+    ranks = rank(plan)
     waiting = {each: len(waits) for each, waits in graph.items()}
-    ready = [(-tasks[each].priority, -remaining[each], each) for each, count in waiting.items() if count == 0]
+    ready = [(-ranks[each], each) for each, count in waiting.items() if count == 0]
     heapq.heapify(ready)
     running: list[tuple[float, TaskId]] = []
     now, most = 0.0, 0
     while ready or running:
         while ready and len(running) < agents:
-            each = heapq.heappop(ready)[2]
+            each = heapq.heappop(ready)[1]
             heapq.heappush(running, (now + tasks[each].estimate.minutes, each))
         most = max(most, len(running))
         now, done = heapq.heappop(running)
         for other in after[done]:
             waiting[other] -= 1
             if waiting[other] == 0:
-                heapq.heappush(ready, (-tasks[other].priority, -remaining[other], other))
+                heapq.heappush(ready, (-ranks[other], other))
     return now, most
 
 

@@ -63,14 +63,11 @@ _TASK_NEEDS = ("id", "kind", "title", "role", "instructions", "output")
 _TASK_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines stand as literal blocks, lists of paths one below the other, nothing as an alias."""
+class _Dumper(yaml.CSafeDumper):
+    """Texts of several lines stand as literal blocks, nothing as an alias."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the overridden signature
         return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 - as above
-        super().increase_indent(flow, indentless=False)
 
 
 def _represent_text(dumper: Any, text: str) -> yaml.ScalarNode:
@@ -85,7 +82,7 @@ def dump_plan(plan: Plan) -> str:
     """The file's text, with the header that explains it and the digest of what was generated."""
     body = yaml.dump(_plan_data(plan), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100_000)
     head, mark, tasks = body.partition("\ntasks:\n")
-    body = head + mark + tasks.replace("\n  - id: ", "\n\n  - id: ")
+    body = head + mark + tasks.replace("\n- id: ", "\n\n- id: ")
     return f"{_HEADER}# generated: {_digest(body)}\n\n{body}"
 
 

@@ -199,11 +199,11 @@ class _SpecReader:
     def _distinct(self, drafts: list[DraftResource]) -> list[DraftResource]:
         kept: dict[str, DraftResource] = {}
         for draft in drafts:
-            other = kept.setdefault(draft.resource.identifier, draft)
+            other = kept.setdefault(singular(draft.resource.identifier), draft)
             if other is not draft:
                 self._problem(
                     draft.line,
-                    f"`{draft.resource.name}` and `{other.resource.name}` (line {other.line}) are the same name in code: `{draft.resource.identifier}`",
+                    f"`{draft.resource.name}` and `{other.resource.name}` (line {other.line}) are the same name in code: `{singular(draft.resource.identifier)}`",
                     "rename one of the two",
                 )
         return list(kept.values())
@@ -215,7 +215,7 @@ class _SpecReader:
             self._problem(line, error.what, error.mend)
             return None
         self.problems.extend(unknown_keys(node, _RESOURCE, f"resource `{name}`"))
-        draft = DraftResource(Resource(name, singular(snake(name)), self._text(node, "description")), line)
+        draft = DraftResource(Resource(name, snake(name), self._text(node, "description")), line)
         fields, lines = self._fields(node.get("fields"), draft)
         endpoints = self._endpoints(node.get("endpoints"), fields, name)
         validations = tuple(self._validations(node.get("validations"), fields))
@@ -224,7 +224,7 @@ class _SpecReader:
             draft.resource, fields=tuple(fields), endpoints=tuple(endpoints), validations=validations
         )
         self._check_attributes(fields, lines)
-        if not fields and not draft.relations and not draft.foreign_keys:
+        if not lines and not draft.relations:
             self._problem(line, f"resource `{name}` has no fields", "add `fields:` with `- name: type (constraints)`")
         return draft
 
@@ -263,6 +263,7 @@ class _SpecReader:
                 parsed = parse_field(name, value or "")
             except EntryError as error:
                 self._problem(line, error.what, error.mend)
+                lines.setdefault(name, line)
                 continue
             if name in lines:
                 self._problem(

@@ -25,6 +25,7 @@ class _Linker:
     def __init__(self, drafts: list[DraftResource], problems: list[Problem]) -> None:
         self._drafts = drafts
         self._by_name = {draft.resource.identifier: draft for draft in drafts}
+        self._by_singular = {singular(identifier): identifier for identifier in self._by_name}
         self._problems = problems
 
     def link(self) -> None:
@@ -42,11 +43,11 @@ class _Linker:
             self._check_keys(draft)
 
     def _target(self, line: int, name: str) -> str | None:
-        identifier = singular(snake(name))
-        if identifier in self._by_name:
-            return identifier
-        self._problems.append(Problem(line, f"no resource `{name}`", suggest(identifier, self._by_name)))
-        return None
+        """`tasks`, `task` and `Task` all name the resource `task`."""
+        identifier = self._by_singular.get(singular(snake(name)))
+        if identifier is None:
+            self._problems.append(Problem(line, f"no resource `{name}`", suggest(snake(name), self._by_name)))
+        return identifier
 
     def _belongs_to(self, draft: DraftResource, line: int, relation: RelationEntry) -> None:
         target = self._target(line, relation.target)
@@ -115,7 +116,11 @@ class _Linker:
     def _many_to_many(self, draft: DraftResource, other: DraftResource) -> bool:
         if draft is other:
             return False
-        backwards = {singular(snake(each.target)) for _, each in other.relations if each.kind == "has_many"}
+        backwards = {
+            self._by_singular.get(singular(snake(each.target)))
+            for _, each in other.relations
+            if each.kind == "has_many"
+        }
         forwards = {each.resource for each in draft.resource.belongs_to}
         return draft.resource.identifier in backwards and other.resource.identifier not in forwards
 

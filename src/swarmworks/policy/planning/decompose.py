@@ -304,7 +304,7 @@ class _Planner:
             "endpoint": facts.endpoint_facts(project, route),
             "resource": facts.resource_facts(project, about),
             "test": test,
-            "cases": facts.cases(route),
+            "cases": facts.cases(project, route),
             "references": [facts.summary(project, project.by_identifier[link.resource]) for link in about.links],
         }
         if owner is not about:
@@ -329,7 +329,7 @@ class _Planner:
             module=module,
             test=test,
             secured=bool(self._authentication),
-            no_such_id='"00000000-0000-4000-8000-000000000000"' if owner.resource.id_type == "uuid" else "999999",
+            no_such_id=facts.no_such_id(owner),
         )
 
     def _uses_token(self, route: Route) -> bool:

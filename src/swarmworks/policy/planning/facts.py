@@ -25,7 +25,7 @@ def dump(facts: Mapping[str, Any]) -> str:
     )
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(yaml.CSafeDumper):
     """Without anchors: what stands twice is written twice. Short mappings stand on one line, long ones on several."""
 
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
@@ -201,12 +201,12 @@ def application_facts(project: Project) -> Facts:
     return facts
 
 
-def cases(route: Route) -> list[Facts]:
+def cases(project: Project, route: Route) -> list[Facts]:
     """What the tests of an endpoint must show, each with the expected status."""
     found: list[Facts] = [{"case": "success", "expect": success_status(route)}]
     about = route.about
     if route.action in {Action.CREATE, Action.CREATE_RELATED}:
-        found += _body_cases(about, skip=route.key)
+        found += _body_cases(project, about, skip=route.key)
     if route.action is Action.UPDATE:
         found += [
             {"case": "invalid", "field": each.name, "value": bad, "expect": 422} for each, bad in _invalid(about)
@@ -224,18 +224,29 @@ def cases(route: Route) -> list[Facts]:
     return found
 
 
-def _body_cases(unit: Unit, skip: str) -> list[Facts]:
+def _body_cases(project: Project, unit: Unit, skip: str) -> list[Facts]:
+    sent = [each for each in unit.resource.fields if not each.generated]
     found: list[Facts] = [
-        {"case": "missing", "field": each.name, "expect": 422} for each in unit.resource.fields if each.required
+        {"case": "missing", "field": each.name, "expect": 422}
+        for each in sent
+        if each.required and each.default is None
     ]
     found += [{"case": "invalid", "field": each.name, "value": bad, "expect": 422} for each, bad in _invalid(unit)]
-    found += [
-        {"case": "duplicate", "field": each.name, "expect": 409}
-        for each in unit.resource.fields
-        if each.unique and not each.generated
+    found += [{"case": "duplicate", "field": each.name, "expect": 409} for each in sent if each.unique]
+    others = [link for link in unit.links if link.key != skip]
+    return found + [
+        {
+            "case": "missing_reference",
+            "key": link.key,
+            "value": no_such_id(project.by_identifier[link.resource]),
+            "expect": 422,
+        }
+        for link in others
     ]
-    found += [{"case": "missing_reference", "key": link.key, "expect": 422} for link in unit.links if link.key != skip]
-    return found
+
+
+def no_such_id(unit: Unit) -> int | str:
+    return "00000000-0000-4000-8000-000000000000" if unit.resource.id_type == "uuid" else 999_999
 
 
 def _invalid(unit: Unit) -> list[tuple[Field, Any]]:

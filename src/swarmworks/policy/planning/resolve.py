@@ -68,7 +68,7 @@ def _units(specification: Specification) -> tuple[Unit, ...]:
             replace(link, required=False) for link in resource.belongs_to if (resource.identifier, link.key) in later
         )
         now = tuple(link for link in resource.belongs_to if (resource.identifier, link.key) not in later)
-        table = plural(resource.identifier)
+        table = plural(singular(resource.identifier))
         table = f"{table}_table" if table in tables else table
         tables.add(table)
         level = _level(resource.identifier, specification, later, levels)
@@ -173,8 +173,9 @@ def _related(endpoint: Endpoint, unit: Unit, by_identifier: dict[str, Unit]) -> 
     segments = [segment for segment in endpoint.path.split("/") if segment]
     if len(segments) < 3 or not segments[-2].startswith("{") or segments[-1].startswith("{"):
         return None
-    child = by_identifier.get(singular(snake(segments[-1])))
-    owner = by_identifier.get(singular(snake(segments[-3])))
+    by_singular = {singular(identifier): each for identifier, each in by_identifier.items()}
+    child = by_singular.get(singular(snake(segments[-1])))
+    owner = by_singular.get(singular(snake(segments[-3])))
     if child is None or owner is None or unit.identifier not in {child.identifier, owner.identifier}:
         return None
     keys = [link.key for link in child.resource.belongs_to if link.resource == owner.identifier]
