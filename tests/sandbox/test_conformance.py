@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.base.errors import SandboxUnavailableError, UsageError
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.sandbox.protocol import Network, ProcessLimits, Property
 from tests.sandbox.playground import PYTHON, host_processes_with, python_argv
@@ -35,6 +35,19 @@ async def test_a_program_that_is_not_there_is_127_and_not_the_sandboxes_failure(
     outcome = await any_playground.run("no-such-program")
     assert outcome.status == 127
     assert "no-such-program" in outcome.stderr
+
+
+@pytest.mark.parametrize("argv", [(), ("echo", "a\0b")])
+async def test_a_command_no_kernel_could_run_is_the_callers_mistake(any_playground, argv):
+    with pytest.raises(UsageError):
+        await any_playground.start(*argv)
+
+
+async def test_words_that_are_no_text_arrive_as_they_are(any_playground):
+    word = os.fsdecode(b"\xff\xfe")
+    process = await any_playground.start("/bin/sh", "-c", 'printf %s "$1$X"', "sh", word, environment={"X": word})
+    await process.wait()
+    assert await process.stdout.read() == b"\xff\xfe" * 2
 
 
 async def test_a_setup_that_fails_is_the_sandboxes_failure_and_not_an_exit_status(any_playground):

@@ -48,7 +48,7 @@ class BubblewrapSandbox:
     """Implements Sandbox. `state_dir` holds the few files of /etc shown inside; `uid` is used only when started as root."""
 
     def __init__(self, state_dir: Path, *, uid: int = DEFAULT_UID, program: str = "bwrap") -> None:
-        self._state_dir = state_dir
+        self._state_dir = state_dir.absolute()
         self._program = program
         self._is_root = os.geteuid() == 0
         if uid <= 0:
@@ -129,7 +129,7 @@ class BubblewrapSandbox:
             "worker_pid": os.getpid(),
             "identity": (self._uid, self._gid) if self._is_root else None,
             "namespaces": True,
-            "sources": [str(source) for source in sources] if self._is_root else [],
+            "sources": [str(source.absolute()) for source in sources] if self._is_root else [],
             "own_network": spec.network is not Network.HOST,
             "listener_port": spec.listener_port if spec.network is Network.LISTENER else None,
             "limits": resource_limits(spec.limits),
@@ -138,7 +138,7 @@ class BubblewrapSandbox:
             "workdir": "/",
             "inherited": [],
         }
-        return order, b"".join(word.encode() + b"\0" for word in arguments)
+        return order, b"".join(os.fsencode(word) + b"\0" for word in arguments)
 
     def _isolation(self) -> list[str]:
         arguments = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -147,7 +147,7 @@ class BubblewrapSandbox:
 
     def _file_system(self, spec: SandboxSpec, home: str, staged: Mapping[Path, str]) -> list[str]:
         def on_host(source: Path) -> str:
-            return staged.get(source, str(source))
+            return staged.get(source, str(source.absolute()))
 
         protected = [str(PurePosixPath(spec.workdir) / path) for path in spec.protected]
         shown, protections = view.bindings(spec.mounts, protected, on_host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.base.errors import SandboxUnavailableError, UsageError
 from swarmworks.sandbox.protocol import Network, Property
 
 if TYPE_CHECKING:
@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 
 def require(spec: SandboxSpec, probe: Probe) -> None:
-    """Raises SandboxUnavailableError naming the first property of the floor that does not hold, and its mend."""
+    """Raises SandboxUnavailableError naming the first property of the floor that does not hold, and its mend; UsageError for
+    a spec no kernel could run.
+    """
+    if not spec.argv:
+        raise UsageError("a sandbox was asked to run an empty command")
+    if any("\0" in word for word in (*spec.argv, *spec.environment, *spec.environment.values())):
+        raise UsageError(
+            "a command's words and variables cannot hold NUL bytes", where=spec.argv[0].replace("\0", "\\0")
+        )
     if Property.NETWORK in spec.floor and spec.network is Network.HOST:
         raise SandboxUnavailableError(
             "the floor asks for `network`, but the host's network was asked for as well",

@@ -124,7 +124,7 @@ async def readable(fd: int) -> None:
 
 async def start(order: Order, files: Sequence[bytes]) -> tuple[Channels, Started]:
     """Spawn and wait until the program itself is about to run. Raises SandboxUnavailableError with the set-up's own words."""
-    channels = spawn(order, files)
+    channels = await _spawn_on_thread(order, files)
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             await _program_reached(channels.set_up_fd)
@@ -136,6 +136,16 @@ async def start(order: Order, files: Sequence[bytes]) -> tuple[Channels, Started
         channels.abandon()
         raise
     return channels, started
+
+
+async def _spawn_on_thread(order: Order, files: Sequence[bytes]) -> Channels:
+    """A fork takes milliseconds, many at once would stall the loop."""
+    spawning = asyncio.ensure_future(asyncio.to_thread(spawn, order, files))
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        (await spawning).abandon()
+        raise
 
 
 async def _program_reached(set_up_fd: int) -> None:

@@ -33,7 +33,7 @@ class NoSandbox:
     """Implements Sandbox. `why` tells, for each property, what keeps the machine from a better back end."""
 
     def __init__(self, state_dir: Path, *, why: Mapping[Property, str] | None = None) -> None:
-        self._state_dir = state_dir
+        self._state_dir = state_dir.absolute()
         self._why = why or {}
 
     def probe(self) -> Probe:
@@ -95,5 +95,5 @@ def translate(word: str, mounts: tuple[Mount, ...]) -> str:
         return word
     for mount in sorted(mounts, key=lambda m: len(PurePosixPath(m.target).parts), reverse=True):
         if is_within(word, mount.target):
-            return str(mount.source / PurePosixPath(word).relative_to(mount.target))
+            return str(mount.source.absolute() / PurePosixPath(word).relative_to(mount.target))
     return word

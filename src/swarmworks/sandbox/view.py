@@ -68,7 +68,7 @@ def system_etc(network: Network, ours: str) -> list[str]:
     """`ours` is the directory, as bubblewrap sees it, with the files of `etc_files`."""
     arguments: list[str] = []
     for pattern in _ETC:
-        for path in sorted(Path("/etc").glob(pattern)):
+        for path in sorted(path for path in Path("/etc").glob(pattern) if path.exists()):
             arguments += ["--ro-bind", str(path), str(path)]
     builds = _ETC_OF_BUILDS if network is Network.HOST else ()
     for name in ETC_OURS:
