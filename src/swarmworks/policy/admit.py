@@ -72,6 +72,6 @@ def choose(facts: ClaimFacts) -> list[Choice]:
 
 
 def _best_agent(task: ReadyTask, idle: Sequence[Agent]) -> Agent | None:
-    """An agent of the task's own role first; among equals the one with the fewest other kinds, then by name."""
+    """An agent of the task's own role first; among equals the one with the fewest other kinds, then by name (`api-2` before `api-10`)."""
     able = [agent for agent in idle if task.kind in agent.kinds]
-    return min(able, key=lambda a: (a.role != task.role, len(a.kinds), a.name), default=None)
+    return min(able, key=lambda a: (a.role != task.role, len(a.kinds), len(a.name), a.name), default=None)

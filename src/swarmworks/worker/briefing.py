@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.protocol import Hub
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.work import SessionWork
@@ -10,6 +11,7 @@ from swarmworks.worker.prompt import EarlierNote, Prompt, PromptContext, RecentC
 MOST_RECENT = 15
 MOST_FOLDER_FILES = 40
 MOST_DIFF_BYTES = 64 << 10
+MOST_FILE_BYTES = 1 << 20
 
 
 def brief(hub: Hub, work: SessionWork) -> Prompt:
@@ -43,19 +45,22 @@ def _neighbours(hub: Hub, work: SessionWork) -> dict[str, str | None]:
         if path.endswith("/"):
             below = [name for name in existing if name.startswith(path)]
             for name in below[:MOST_FOLDER_FILES]:
-                files.setdefault(name, _text(hub, work.base, name))
+                _add(files, hub, work.base, name)
         elif path in present:
-            files.setdefault(path, _text(hub, work.base, path))
+            _add(files, hub, work.base, path)
         elif path not in work.task.owns:
             files.setdefault(path, None)
     return files
 
 
-def _text(hub: Hub, commit: str, path: str) -> str | None:
-    data = hub.read_file(commit, path)
-    if data is None or b"\0" in data:
-        return None
-    return data.decode("utf-8", errors="replace")
+def _add(files: dict[str, str | None], hub: Hub, commit: str, path: str) -> None:
+    """Text only: a binary file or a huge one is left out, it would say nothing to a model."""
+    try:
+        data = hub.read_file(commit, path, limit_bytes=MOST_FILE_BYTES)
+    except LimitReachedError:
+        return
+    if data is not None and b"\0" not in data:
+        files.setdefault(path, data.decode("utf-8", errors="replace"))
 
 
 def _recent(hub: Hub, base: str) -> tuple[RecentChange, ...]:
