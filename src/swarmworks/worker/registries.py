@@ -93,6 +93,8 @@ def _existing(words: Iterable[str]) -> list[Mount]:
     for word in words:
         text = unquote(urlsplit(word).path) if word.startswith("file:") else word
         path = Path(text)
+        if path.name == "simple" and len(path.parts) > 2:
+            path = path.parent  # the pages of a local index link to files beside them
         if not path.is_absolute() or len(path.parts) < 2 or not path.exists():
             continue
         if any(path.is_relative_to(shown) for shown in (*_SHOWN_ANYWAY, *found)):

@@ -44,6 +44,7 @@ _OUTPUT_READERS: dict[str, Callable[[Ran], Judged]] = {
     "mypy": read_mypy,
     "ruff": read_ruff,
 }
+_PRINTS_JSON = {"mypy", "ruff"}
 _BUILT_IN = {"scope": check_scope, "secrets": check_secrets}
 
 
@@ -106,7 +107,7 @@ async def _run_command(
         judged.summary,
         duration_s=round(ran.duration_s, 3),
         findings=judged.findings,
-        log_tail=_log_tail(ran),
+        log_tail=_log_tail(definition, ran, judged),
         metrics=judged.metrics,
     )
 
@@ -222,5 +223,8 @@ def _clean(request: GatesRequest, commands: list[GateDefinition]) -> None:
             remove_tree(place)
 
 
-def _log_tail(ran: Ran) -> str:
+def _log_tail(definition: GateDefinition, ran: Ran, judged: Judged) -> str:
+    """What a person would have read on the terminal; rows for a person instead of a tool's JSON."""
+    if definition.reader in _PRINTS_JSON and judged.findings:
+        return "\n".join(f"{f.file}:{f.line}: {f.message}" for f in judged.findings)[-LOG_TAIL_CHARACTERS:]
     return plain(ran.text(), 1 << 24)[-LOG_TAIL_CHARACTERS:]
