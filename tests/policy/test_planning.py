@@ -130,6 +130,15 @@ def test_a_verb_that_names_a_state_sets_it():
     assert (endpoint["action"], endpoint["sets"]) == ("custom", {"status": "cancelled"})
 
 
+def test_a_verb_of_several_words_at_a_plain_path_means_its_first():
+    plan = planned(
+        "name: x\nresources:\n  task:\n    fields: [{a: string}]\n"
+        "    endpoints: [GET /tasks (list with filters), GET /tasks/late (list late)]\n"
+    )
+    assert facts(plan, "endpoint-task-list_with_filters")["endpoint"]["action"] == "list"
+    assert facts(plan, "endpoint-task-list_late")["endpoint"]["action"] == "custom"
+
+
 def test_nested_paths_are_understood():
     endpoint = facts(decompose(example("task-management"), SOURCE), "endpoint-project-list_tasks")["endpoint"]
     assert (endpoint["action"], endpoint["target"], endpoint["key"]) == ("list_related", "task", "project_id")

@@ -68,6 +68,11 @@ def test_an_endpoint_may_have_a_verb_of_its_own_and_an_effect():
     assert ring.description == "rings a bell"
 
 
+def test_a_string_named_like_a_password_is_one():
+    field = parsed(resource("    fields:\n      - password_hash: string (required)\n")).resources[0].fields[0]
+    assert (field.name, field.type, field.required) == ("password", "password", True)
+
+
 def test_references_are_found_whatever_their_number():
     text = (
         "name: x\nresources:\n"

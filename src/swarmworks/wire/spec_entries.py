@@ -70,6 +70,7 @@ CONSTRAINT_ALIASES = {
     "foreign_key": "references",
     "fk": "references",
 }
+_SECRETS = frozenset({"password", "password_hash", "hashed_password", "passwd"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,59}")
 _TYPE = re.compile(r"\s*([A-Za-z_]+)\s*(?:\(([^()]*)\)|\[([^\]]*)\])?\s*")
 _ENDPOINT = re.compile(r"(\S+)\s+(\S+)(?:\s*\(([^()]*)\))?\s*")
@@ -113,6 +114,9 @@ def check_name(name: str, what: str) -> str:
 def parse_field(name: str, text: str) -> FieldEntry:
     check_name(name, "field")
     kind, choices, rest = _split_type(name, text)
+    if kind in {"string", "text"} and name in _SECRETS:
+        # What is asked for on the wire is the password; that it is stored as a hash goes without saying.
+        name, kind = "password", "password"
     field = Field(name, attribute_name(name), kind, choices=choices)
     if name in {"created_at", "updated_at"} and kind == "datetime":
         field = replace(field, generated="create" if name == "created_at" else "change")

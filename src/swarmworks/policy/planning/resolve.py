@@ -140,9 +140,12 @@ def _route(unit: Unit, endpoint: Endpoint, by_identifier: dict[str, Unit], secur
 
 def _action(endpoint: Endpoint, *, secured: bool) -> Action:
     item = endpoint.path.endswith("}")
+    plain = endpoint.path.count("/") == 1 + item
+    # `list_with_filters` at `/tasks` is a list; at `/tasks/overdue` it is something of its own.
+    known_as = {endpoint.verb, endpoint.verb.split("_")[0]} if plain else {endpoint.verb}
     needs_item = {Action.READ, Action.UPDATE, Action.DELETE}
     for action, verbs in _VERBS.items():
-        if endpoint.verb not in verbs or endpoint.method not in _METHODS[action]:
+        if not known_as & verbs or endpoint.method not in _METHODS[action]:
             continue
         if action in needs_item and not item:
             continue
