@@ -142,6 +142,8 @@ class Gateway:
             if self._closing:
                 raise UnavailableError("the gateway is shutting down", mend="try again")
             caller = await self._ledger.caller(_token(headers))
+            if not self._book.knows(caller.session.id):
+                self._book.open(caller.session.id, await self._ledger.settled_calls(caller))
             if method == "POST" and path in CALLS:
                 await self._call(caller, headers, receive, send, path)
             elif method == "POST" and path == COUNT:
@@ -180,9 +182,9 @@ class Gateway:
             price = FREE
         return Target(upstream, model, price)
 
-    def _plan(self, caller: Caller, wire: WireFormat, headers: Mapping[str, str], raw: bytes) -> Plan:
+    async def _plan(self, caller: Caller, wire: WireFormat, headers: Mapping[str, str], raw: bytes) -> Plan:
         target = self._target(caller, wire)
-        if target.price is None and caller.money_bounded:
+        if target.price is None and await self._ledger.money_is_bounded(caller):
             raise UnpricedError(
                 f"{target.model} at {target.upstream.name} has no price, and the budget is in money",
                 where=caller.session.model,
@@ -199,7 +201,7 @@ class Gateway:
         began = self._clock.monotonic()
         try:
             raw = await read_body(receive, headers, self._settings.body_bytes)
-            plan = self._plan(caller, wire, headers, raw)
+            plan = await self._plan(caller, wire, headers, raw)
         except SwarmworksError as error:
             self._record_refusal(caller, wire, began, error)
             raise
@@ -214,7 +216,7 @@ class Gateway:
     async def _reserve(self, caller: Caller, wire: WireFormat, began: float, plan: Plan, client: Client) -> Reservation:
         session = caller.session
         try:
-            self._book.begin_call(session.id, settled_calls=caller.settled_calls, limit=caller.limits.calls)
+            self._book.begin_call(session.id, limit=caller.limits.calls)
             try:
                 return await self._queue.admit(
                     caller.accounts,
@@ -323,7 +325,7 @@ class Gateway:
     async def _count(self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
         """Counting tokens is free at the provider, so nothing is reserved; how often is bounded."""
         limit = self._settings.counts_per_session
-        self._book.begin_count(caller.session.id, settled_calls=caller.settled_calls, limit=limit)
+        self._book.begin_count(caller.session.id, limit=limit)
         body = jsonbody.parse(await read_body(receive, headers, self._settings.body_bytes))
         target = self._target(caller, ANTHROPIC)
         changed = body.spliced({"model": target.model})

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 SETTLE_TRIES = 3
+TREES = 20_000  # remembered
 
 
 class AccountClosedError(ConflictError):
@@ -57,8 +58,6 @@ class Caller:
     token_sha256: str
     limits: SessionLimits
     accounts: tuple[AccountId, ...]
-    settled_calls: int
-    money_bounded: bool
 
 
 class Ledger:
@@ -66,6 +65,7 @@ class Ledger:
         self._store = store
         self._ids = ids
         self._limits = limits
+        self._trees: dict[AccountId, tuple[AccountId, ...]] = {}
 
     async def caller(self, token: str) -> Caller:
         """UnauthenticatedError for a token that is unknown, revoked or of a session that does not run."""
@@ -74,11 +74,30 @@ class Ledger:
 
     def _caller(self, reader: Reader, digest: str) -> Caller:
         session = _running(reader, digest)
-        accounts, money_bounded = _tree(reader, session.account_id)
-        limits = self._limits(session)
-        calls = reader.totals(session.account_id).calls
-        bounded = money_bounded or limits.cost_nano_usd is not None
-        return Caller(session, digest, limits, accounts, calls, bounded)
+        return Caller(session, digest, self._limits(session), self._tree(reader, session.account_id))
+
+    def _tree(self, reader: Reader, account_id: AccountId) -> tuple[AccountId, ...]:
+        """From the leaf to the root. An account never changes its parent, so this is looked up once."""
+        if account_id not in self._trees:
+            if len(self._trees) >= TREES:
+                self._trees.clear()
+            found: list[AccountId] = []
+            at: AccountId | None = account_id
+            while at is not None:
+                found.append(at)
+                at = reader.account(at).parent_id
+            self._trees[account_id] = tuple(found)
+        return self._trees[account_id]
+
+    async def settled_calls(self, caller: Caller) -> int:
+        return (await self._store.read(lambda reader: reader.totals(caller.session.account_id))).calls
+
+    async def money_is_bounded(self, caller: Caller) -> bool:
+        """Whether any account above the session, or the session itself, has a limit in money."""
+        if caller.limits.cost_nano_usd is not None:
+            return True
+        found = await self._store.read(lambda reader: [reader.account(account) for account in caller.accounts])
+        return any(account.limit.nano_usd is not None for account in found)
 
     async def reserve(self, caller: Caller, model: str, amount: Amount) -> Reservation:
         """A reservation that is already `sent`. BudgetExceededError when it can never fit, BusyError when it may later."""
@@ -86,7 +105,8 @@ class Ledger:
 
         def step(tx: Tx) -> Reservation:
             session = _running(tx, caller.token_sha256)
-            _check_caps(tx.totals(session.account_id), caller, amount)
+            if caller.limits.cost_nano_usd is not None or caller.limits.tokens is not None:
+                _check_caps(tx.totals(session.account_id), caller, amount)
             return tx.reserve(reservation_id, session.id, model, amount, sent=True)
 
         commit = asyncio.ensure_future(self._store.transact(step))
@@ -153,19 +173,6 @@ def _running(reader: Reader, digest: str) -> Session:
     if session.state is not SessionState.RUNNING:
         raise UnauthenticatedError(f"the session of this token is {session.state}", where=str(session.id))
     return session
-
-
-def _tree(reader: Reader, account_id: AccountId) -> tuple[tuple[AccountId, ...], bool]:
-    """The accounts from the leaf to the root, and whether any of them bounds money."""
-    found: list[AccountId] = []
-    bounded = False
-    at: AccountId | None = account_id
-    while at is not None:
-        account = reader.account(at)
-        found.append(at)
-        bounded = bounded or account.limit.nano_usd is not None
-        at = account.parent_id
-    return tuple(found), bounded
 
 
 def _check_caps(now: Totals, caller: Caller, amount: Amount) -> None:

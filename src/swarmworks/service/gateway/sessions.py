@@ -37,9 +37,19 @@ class SessionBook:
         self._clock = clock
         self._entries: OrderedDict[SessionId, _Entry] = OrderedDict()
 
-    def begin_call(self, session_id: SessionId, *, settled_calls: int, limit: int) -> None:
+    def knows(self, session_id: SessionId) -> bool:
+        return session_id in self._entries
+
+    def open(self, session_id: SessionId, settled_calls: int) -> None:
+        """Begin to remember a session; nothing happens when it is known."""
+        if session_id not in self._entries:
+            self._entries[session_id] = _Entry(settled_calls, 0, self._clock.now())
+            if len(self._entries) > REMEMBERED:
+                self._entries.popitem(last=False)
+
+    def begin_call(self, session_id: SessionId, *, limit: int) -> None:
         """TooManyCallsError at the limit."""
-        entry = self._entry(session_id, settled_calls)
+        entry = self._entry(session_id)
         if entry.calls >= limit:
             raise TooManyCallsError(
                 f"this session has made its {limit} model calls",
@@ -53,9 +63,9 @@ class SessionBook:
         if session_id in self._entries:
             self._entries[session_id].calls -= 1
 
-    def begin_count(self, session_id: SessionId, *, settled_calls: int, limit: int) -> None:
+    def begin_count(self, session_id: SessionId, *, limit: int) -> None:
         """Counting tokens before a call is free, and bounded all the same."""
-        entry = self._entry(session_id, settled_calls)
+        entry = self._entry(session_id)
         if entry.counts >= limit:
             raise TooManyCallsError(f"this session has counted tokens {limit} times", where=str(session_id))
         entry.counts += 1
@@ -68,12 +78,9 @@ class SessionBook:
         entry = self._entries.get(session_id)
         return entry.last_at if entry else None
 
-    def _entry(self, session_id: SessionId, settled_calls: int) -> _Entry:
-        entry = self._entries.get(session_id)
-        if entry is None:
-            entry = self._entries[session_id] = _Entry(settled_calls, 0, self._clock.now())
-            if len(self._entries) > REMEMBERED:
-                self._entries.popitem(last=False)
+    def _entry(self, session_id: SessionId) -> _Entry:
+        self.open(session_id, 0)  # pushed out since it was opened: only with very many sessions at once
         self._entries.move_to_end(session_id)
+        entry = self._entries[session_id]
         entry.last_at = self._clock.now()
         return entry
