@@ -225,3 +225,33 @@ async def test_a_provider_that_charges_more_than_was_reserved_freezes_the_accoun
         assert (await p.recorded(2))[1].refusal == "closed"
         assert len(p.upstream.received) == 1
         p.wrong_on_purpose = True
+
+
+async def test_a_settlement_that_somebody_else_made_ends_the_call_all_the_same():
+    gate = asyncio.Event()
+    async with plant() as p:
+        p.upstream.script = always(Answer(gate=gate))
+        asking = asyncio.create_task(p.ask("openai"))
+        await p.upstream.streaming.wait()
+        await p.store.transact(lambda tx: tx.recover_reservations())
+        gate.set()
+        assert (await asking)[0] == 200
+        [call] = await p.recorded(1)
+        assert call.estimated
+        assert call.settled == call.reserved
+
+
+async def test_the_ledger_lost_while_a_call_is_under_way_is_charged_when_it_is_back():
+    gate = asyncio.Event()
+    async with plant() as p:
+        p.upstream.script = always(Answer(gate=gate))
+        asking = asyncio.create_task(p.ask("openai"))
+        await p.upstream.streaming.wait()
+        p.store.fail_next = [StoreUnavailableError("disk full")] * 3
+        gate.set()
+        assert (await asking)[0] == 200
+        [call] = await p.recorded(1)
+        assert call.settled is None
+        assert call.estimated
+        [lost] = await p.store.transact(lambda tx: tx.recover_reservations())
+        assert lost.settled == call.reserved

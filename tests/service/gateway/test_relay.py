@@ -1,5 +1,6 @@
 """What a client gets, what the provider sees, and what is booked."""
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -224,3 +225,23 @@ async def test_keys_show_nowhere():
         assert KEY.encode() not in body
         assert b"[key]" in body
         assert KEY not in repr(p.gateway._upstreams)
+
+
+async def test_a_body_that_never_comes_is_not_waited_for():
+    async with plant(settings=quick(client_idle_s=0.1)) as p:
+        host, port = p.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, port)
+        head = f"POST {PATHS['openai']} HTTP/1.1\r\nhost: x\r\nx-api-key: {p.tokens[0]}\r\ncontent-length: 9\r\n\r\n"
+        writer.write(head.encode())
+        assert b" 400 " in await reader.readline()
+        writer.close()
+        assert p.ids.made == []
+
+
+async def test_tokens_cannot_be_counted_where_the_provider_does_not():
+    async with plant("anthropic") as p:
+        p.upstream.script = lambda number, body: Answer(status=404)
+        headers = {"x-api-key": p.tokens[0]}
+        async with p.client.post(f"{p.url}/v1/messages/count_tokens", json=HELLO, headers=headers) as response:
+            assert response.status == 404
+            assert (await response.json())["error"]["type"] == "not_found_error"

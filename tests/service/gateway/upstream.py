@@ -89,8 +89,8 @@ class Upstream:
         return json.loads(body), answer
 
     async def _count(self, request):
-        await self._take(request)
-        return web.json_response({"input_tokens": 42})
+        _body, answer = await self._take(request)
+        return web.json_response({"input_tokens": 42}, status=answer.status)
 
     async def _chat(self, request):
         body, answer = await self._take(request)

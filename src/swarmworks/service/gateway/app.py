@@ -200,7 +200,7 @@ class Gateway:
         wire, upstream_path = CALLS[path]
         began = self._clock.monotonic()
         try:
-            raw = await read_body(receive, headers, self._settings.body_bytes)
+            raw = await self._body(receive, headers)
             plan = await self._plan(caller, wire, headers, raw)
         except SwarmworksError as error:
             self._record_refusal(caller, wire, began, error)
@@ -322,11 +322,14 @@ class Gateway:
         if self._observer is not None:
             self._observer(record)
 
+    async def _body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
+        return await read_body(receive, headers, self._settings.body_bytes, self._settings.client_idle_s)
+
     async def _count(self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
         """Counting tokens is free at the provider, so nothing is reserved; how often is bounded."""
         limit = self._settings.counts_per_session
         self._book.begin_count(caller.session.id, limit=limit)
-        body = jsonbody.parse(await read_body(receive, headers, self._settings.body_bytes))
+        body = jsonbody.parse(await self._body(receive, headers))
         target = self._target(caller, ANTHROPIC)
         changed = body.spliced({"model": target.model})
         response = await self._client.post(target.upstream, "/messages/count_tokens", headers, changed)
@@ -334,6 +337,8 @@ class Gateway:
             answer = await self._client.read(response, self._settings.body_bytes)
         finally:
             response.close()
+        if response.status == 404:
+            raise NotFoundError("the provider of this session does not count tokens", where=target.upstream.name)
         if response.status != 200:
             raise UnavailableError(f"the provider does not count tokens now ({response.status})")
         await respond(send, 200, answer, answer_headers(response))

@@ -4,7 +4,7 @@
 |---|---|
 | terminal usage seen | its exact price |
 | client gone, provider alive | read on, then exact |
-| no connection, or refused before generation | zero |
+| nothing sent, no connection, or refused before generation | zero |
 | cut, error mid-stream, limits of reading on, crash | the whole reservation, flagged estimated |
 """
 
@@ -117,6 +117,9 @@ class Exchange:
     async def _talk(
         self, path: str, headers: Mapping[str, str], body: bytes, *, strip_usage: bool, extra: Mapping[str, str]
     ) -> None:
+        if self._client.gone:
+            await self._settle(Amount())
+            return
         try:
             response = await self._upstreams.post(self._upstream, path, headers, body)
         except NotSentError as error:

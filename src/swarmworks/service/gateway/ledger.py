@@ -156,6 +156,9 @@ class Ledger:
                 return await self._store.transact(
                     lambda tx: tx.settle(reservation.id, amount, usage, provider_request_id)
                 )
+            except ConflictError as error:
+                _log.warning("%s was settled by somebody else: %s", reservation.id, error.what)
+                return await self._store.read(lambda reader: reader.reservation(reservation.id))
             except StoreUnavailableError as error:
                 _log.warning("settling %s, try %d: %s", reservation.id, attempt + 1, error)
         _log.error("%s stays open and will be charged in full", reservation.id)

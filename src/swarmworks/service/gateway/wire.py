@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,17 @@ def headers_of(scope: Scope) -> dict[str, str]:
 _SINGLE = frozenset({"authorization", "x-api-key", "content-encoding", "content-type"})
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    """The body with its Content-Encoding undone. BodyTooLargeError beyond `limit` bytes, packed or not."""
+async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, idle_s: float) -> bytes:
+    """The body with its Content-Encoding undone. BodyTooLargeError beyond `limit` bytes, packed or not; RejectedError
+    when the client sends nothing for `idle_s`.
+    """
     packed = bytearray()
     while True:
-        message = await receive()
+        try:
+            async with asyncio.timeout(idle_s):
+                message = await receive()
+        except TimeoutError as error:
+            raise RejectedError(f"the request's body did not come within {idle_s:g} s") from error
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         packed += message.get("body", b"")
