@@ -205,7 +205,8 @@ def _graph(plan: Plan) -> Iterator[Finding]:
             )
     reach = Reach(graph)
     yield from _overlaps(plan, reach)
-    yield from _unlanded_neighbours(plan, reach)
+    if all(other in graph for task in plan.tasks for other in task.depends_on):
+        yield from _unlanded_neighbours(plan, reach)  # a misspelt dependency would show up here a second time
 
 
 def _owners(plan: Plan) -> dict[str, list[TaskId]]:
