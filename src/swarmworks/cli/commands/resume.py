@@ -52,4 +52,4 @@ async def _resume(
         chosen = await find_open(reached.client, wanted)
         before = await reached.client.status(chosen.id)
         status = await reached.client.resume(chosen.id, request)
-        return await follow(reached, status, display_for(as_json=as_json), after=before.version)
+        return await follow(reached, status, display_for(project.state, as_json=as_json), after=before.version)

@@ -119,4 +119,4 @@ async def run_swarm(
 ) -> SwarmStatus:
     async with reach(launcher, project, work=True, port=port, model=request.model) as reached:
         status = await reached.client.create_swarm(request)
-        return await follow(reached, status, display_for(as_json=as_json))
+        return await follow(reached, status, display_for(project.state, as_json=as_json))

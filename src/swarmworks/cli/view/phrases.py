@@ -91,7 +91,7 @@ def _swarm(text: str, mood: Mood) -> Teller:
 def _session_started(event: EventRow) -> Phrase:
     attempt = _number(event.data, "attempt")
     again = f", attempt {attempt}" if attempt > 1 else ""
-    return Phrase("", f"{actor_name(event.actor)} starts{again}", weight=Weight.NEWS)
+    return Phrase("", f"{actor_name(event.actor)} starts{again}")
 
 
 def _session_ended(event: EventRow) -> Phrase:
@@ -101,7 +101,7 @@ def _session_ended(event: EventRow) -> Phrase:
         used = _number(event.data, "tokens")
         cost = f" ({tokens(used)} tokens)" if used else ""
         word = "hands in" if outcome == "submitted" else "says there is nothing to do"
-        return Phrase("", f"{who} {word}{cost}", weight=Weight.NEWS)
+        return Phrase("", f"{who} {word}{cost}")
     words = {
         "failed": "fails",
         "stopped": "is stopped",
