@@ -70,8 +70,14 @@ def test_no_gates_is_an_error_unless_it_is_written_down():
     text = '[project]\nname = "shop"\n'
     assert "no gates are configured" in problems(text)[0][1]
     config = load('gates = "none"\n' + text)
-    assert config.gate_definitions() == ()
-    assert config.required_gates("anything") == frozenset()
+    assert config.required_gates("anything") == {"scope"}
+    assert [gate.name for gate in config.gate_definitions()] == ["scope", "secrets"]
+
+
+def test_a_gate_for_the_change_alone_runs_on_the_candidate_too():
+    text = SMALL + '[gates.early]\nrun = "true"\nstages = ["change"]\n'
+    early = next(gate for gate in load(text).gate_definitions() if gate.name == "early")
+    assert early.stages == {GateStage.CHANGE, GateStage.CANDIDATE}
 
 
 def test_an_unknown_key_names_its_line_and_the_nearest_key():

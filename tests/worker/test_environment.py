@@ -13,6 +13,7 @@ from swarmworks.sandbox.protocol import Network
 from swarmworks.worker.environment import EnvironmentSpec, ensure_environment, environment_id, interpreter
 from swarmworks.worker.registries import RegistryAccess, registry_access
 
+PROGRAM = Path(sys.executable).resolve()
 SECRET = "https://me:hunter2@index.example/simple"
 
 
@@ -119,7 +120,8 @@ async def test_a_build_that_takes_too_long_is_ended(tree, tmp_path, sandbox):
 async def test_without_set_up_there_is_only_the_interpreter(tree, tmp_path, sandbox):
     built = await build(spec(), tree, tmp_path, sandbox)
     assert (built.path, sandbox.specs) == (None, [])
-    assert built.path_entries == (str(Path(sys.executable).parent),)
+    assert built.path_entries == (str(PROGRAM.parent),)
+    assert built.variables == {"SWARM_PYTHON": str(PROGRAM)}
 
 
 @pytest.mark.parametrize(("registries", "network"), [(False, Network.NONE), (True, Network.HOST)])
@@ -158,7 +160,7 @@ def test_registry_settings_are_those_of_the_machine_and_never_printed(tmp_path):
     assert "hunter2" not in repr(access)
 
 
-def test_the_interpreter_behind_a_virtual_environment_is_offered():
+def test_the_program_behind_a_virtual_environment_is_offered_and_never_its_tools():
     assert interpreter(Path(sys.executable)) == Path(sys.executable).resolve()
     with pytest.raises(UnavailableError, match="no interpreter"):
         interpreter(Path("/no/such/python"))

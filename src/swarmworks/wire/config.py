@@ -240,9 +240,7 @@ class SwarmConfig(Section):
         )
 
     def gate_definitions(self) -> tuple[GateDefinition, ...]:
-        """The built-in gates, then the configured ones in the order they are written. Empty for `gates = "none"`."""
-        if self.gates.explicitly_none:
-            return ()
+        """The built-in gates, then the configured ones in the order they are written."""
         return (
             *built_in_gates(),
             *(_definition(name, gate) for name, gate in self.gates.commands.items()),
@@ -250,10 +248,10 @@ class SwarmConfig(Section):
 
     def required_gates(self, kind: str) -> frozenset[str]:
         """The gates a task of `kind` must pass: its own list, else the list `default`, else every gate there is.
-        `scope` is always one of them.
+        `scope` is always one of them, and the only one for `gates = "none"`.
         """
         if self.gates.explicitly_none:
-            return frozenset()
+            return frozenset({"scope"})
         listed = self.gates.required.get(kind, self.gates.required.get("default"))
         if listed is None:
             listed = (*BUILT_IN_GATES, *self.gates.commands)
@@ -266,11 +264,12 @@ def built_in_gates() -> tuple[GateDefinition, ...]:
 
 
 def _definition(name: str, gate: GateSection) -> GateDefinition:
+    """Every gate runs on the candidate, whatever other stage it is given: what lands is judged whole."""
     return GateDefinition(
         name=name,
         command=gate.run,
         reader=gate.reads,
-        stages=frozenset(GateStage(stage) for stage in gate.stages),
+        stages=frozenset({GateStage.CANDIDATE, *(GateStage(stage) for stage in gate.stages)}),
         timeout_s=gate.timeout_s,
         nothing_exit_codes=gate.nothing_exit_codes,
         floor=gate.floor,

@@ -16,7 +16,7 @@ import os
 import platform
 import shutil
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import SandboxUnavailableError, UnavailableError
@@ -39,8 +39,8 @@ _BUILD_FILE_BYTES = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSpec:
-    """`setup`: shell commands, in order. `lock_files`: repository paths. `python`: the interpreter builds and gates find
-    as `python` and `$SWARM_PYTHON`; `python_mounts` what it needs inside, `python_version` its full version text.
+    """`setup`: shell commands, in order. `lock_files`: repository paths. `python`: the interpreter whose program builds and gates
+    find as `python` and `$SWARM_PYTHON`; `python_mounts` what it needs inside, `python_version` its full version text.
     """
 
     setup: tuple[str, ...]
@@ -72,7 +72,7 @@ def environment_id(spec: EnvironmentSpec, tree: Path) -> str:
         "setup": spec.setup,
         "locks": {name: _digest(tree / name) for name in spec.lock_files},
         "registries": spec.registries,
-        "python": [str(spec.python), spec.python_version],
+        "python": [str(interpreter(spec.python)), spec.python_version],
         "platform": [platform.system(), platform.machine(), *platform.libc_ver()],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
@@ -105,6 +105,7 @@ async def ensure_environment(
 
     Raises UnavailableError with the end of the log when a command fails, SandboxUnavailableError when there is no sandbox.
     """
+    spec = replace(spec, python=interpreter(spec.python))
     key = environment_id(spec, tree)
     if not spec.setup:
         return _offered(spec, key, None)
@@ -223,7 +224,8 @@ def _offered(spec: EnvironmentSpec, key: str, path: Path | None) -> BuiltEnviron
 
 
 def interpreter(python: Path) -> Path:
-    """The program behind `python`: the one of a virtual environment would bring that environment's packages along.
+    """The program behind `python`. When that is a virtual environment's, such as the one Swarmworks itself runs in, its
+    tools must not stand in for those the project's environment lacks.
 
     Raises SandboxUnavailableError when there is none.
     """

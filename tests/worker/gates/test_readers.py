@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmworks.domain.gate import GateOutcome
@@ -75,6 +75,7 @@ def test_a_report_with_endless_failures_is_bounded(tmp_path):
     assert "1950 more" in judged.findings[-1].message
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300))
 def test_no_report_text_breaks_the_parser(text):
     with contextlib.suppress(UnreadableReportError):

@@ -194,6 +194,14 @@ async def test_files_the_task_answers_for_must_be_in_the_report(bench):
     assert [finding.file for finding in results["coverage"].findings] == ["app/b.py"]
 
 
+async def test_a_gate_is_told_who_reads_its_report(bench):
+    tests = command(f'{GOOD_TESTS}; echo "read by [$SWARM_READ_BY]"', "junit", name="tests")
+    _, coverage = covered(floor=0)
+    alone = await bench.run(bench.request(tests, coverage, required=frozenset({"tests"})))
+    both = await bench.run(bench.request(tests, coverage))
+    assert ("read by []" in alone["tests"].log_tail, "read by [coverage]" in both["tests"].log_tail) == (True, True)
+
+
 COUNT = 'n=$(cat "$SWARM_CACHE/n" 2>/dev/null || echo 0); echo $((n+1)) > "$SWARM_CACHE/n"; echo "run $n"; '
 
 

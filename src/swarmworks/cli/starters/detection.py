@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READ_LIMIT = 1 << 20
-_PYTEST = '-m pytest -q -p no:cacheprovider -o junit_family=xunit1 --junitxml "$SWARM_REPORTS/junit.xml"'
+_PYTEST = 'pytest -q -p no:cacheprovider -o junit_family=xunit1 --junitxml "$SWARM_REPORTS/junit.xml"'
+_DATA = '--data-file "$SWARM_REPORTS/coverage.data"'
 _COVERED = (
-    'coverage run --data-file "$SWARM_REPORTS/coverage.data" {pytest}; code=$?; '
-    'coverage json -q --data-file "$SWARM_REPORTS/coverage.data" -o "$SWARM_REPORTS/coverage.json"; exit $code'
+    f"python -m ${{SWARM_READ_BY:+coverage run {_DATA} -m}} {_PYTEST}; code=$?; "
+    f'[ -z "$SWARM_READ_BY" ] || coverage json -q {_DATA} -o "$SWARM_REPORTS/coverage.json"; exit $code'
 )
 _PIP = '"$SWARM_ENVIRONMENT/bin/pip" install'
 _VENV = '"$SWARM_PYTHON" -m venv "$SWARM_ENVIRONMENT"'
@@ -109,7 +110,7 @@ def _python(root: Path) -> Detected:
         gates.append(ProposedGate("types", run, "mypy", cache=True))
     if has["pytest"]:
         path = "PYTHONPATH=src " if (root / "src").is_dir() else ""
-        run = path + (_COVERED.format(pytest=_PYTEST) if measured else f"python {_PYTEST}")
+        run = path + (_COVERED if measured else f"python -m {_PYTEST}")
         gates.append(ProposedGate("tests", run, "junit", nothing=(5,)))
         floor = tool.get("coverage", {}).get("report", {}).get("fail_under")
         if measured and isinstance(floor, int | float):

@@ -140,6 +140,7 @@ def _spec(definition: GateDefinition, request: GatesRequest, place: Path) -> San
         "SWARM_REPORTS": REPORTS,
         "SWARM_CACHE": CACHE,
         "SWARM_CHECKS": CHECKS_INSIDE,
+        "SWARM_READ_BY": " ".join(reader.name for reader in request.selected() if reader.source == definition.name),
     }
     return SandboxSpec(
         argv=("/bin/sh", "-c", definition.command or ""),
