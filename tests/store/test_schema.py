@@ -69,11 +69,21 @@ class _Anything(dict):
         return None
 
 
-async def test_a_claim_reads_the_index_of_ready_tasks_and_sorts_nothing(tmp_path):
+async def test_what_is_hot_reads_an_index_of_what_is_open_and_sorts_nothing(tmp_path):
     made = await migrated(tmp_path / "made.db")
-    for name, index in (("ready", "ix_task_ready"), ("leased_to", "ix_work_worker")):
-        plan = made.execute(f"EXPLAIN QUERY PLAN {load('work')[name]}", _Anything()).fetchall()
-        assert index in plan[0][3]
-    plan = made.execute(f"EXPLAIN QUERY PLAN {load('work')['ready']}", _Anything()).fetchall()
-    assert not any("TEMP B-TREE" in row[3] for row in plan)
+    wanted = {
+        ("work", "ready"): "ix_task_ready",
+        ("work", "leased_to"): "ix_work_worker",
+        ("work", "queued"): "ix_work_state",
+        ("swarms", "idle_agents"): "ix_session_one_per_agent",
+        ("swarms", "unblock_dependents"): "ix_task_edge_needs",
+        ("ledger", "totals"): "ix_account_open",
+        ("ledger", "open_children"): "ix_account_open",
+        ("changes", "open_intents"): "ix_intent_state",
+    }
+    for (name, statement), index in wanted.items():
+        sql = load(name)[statement].replace("IN :kinds", "IN ('gates', 'build')")
+        steps = [row[3] for row in made.execute(f"EXPLAIN QUERY PLAN {sql}", _Anything())]
+        assert any(index in step for step in steps), (statement, steps)
+        assert not any("TEMP B-TREE" in step for step in steps), (statement, steps)
     made.close()

@@ -11,7 +11,7 @@ for one of the accounts above it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,7 @@ class Node:
     closing: bool
     calls: int
     purses: dict[str, Purse]
+    stored: dict[str, object] = field(default_factory=dict[str, object])  # the row as the database has it
 
     def values(self) -> dict[str, object]:
         """The row, for the UPDATE."""
@@ -111,7 +112,7 @@ def node(row: Row) -> Node:
         )
         for unit in UNITS
     }
-    return Node(
+    found = Node(
         id=row["id"],
         parent_id=row["parent_id"],
         kind=kind,
@@ -121,6 +122,8 @@ def node(row: Row) -> Node:
         calls=row["calls"],
         purses=purses,
     )
+    found.stored = found.values()
+    return found
 
 
 def by_unit(amount: Amount) -> dict[str, int]:

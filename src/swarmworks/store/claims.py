@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import ConflictError
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 _SQL = load("work")
 _SWARM_SQL = load("swarms")
-_LOOKED_AT = 256  # ready tasks one claim considers
+_SHORT_LOOK = 16  # ready tasks a claim considers at first, and two more for each place
+_LOOKED_AT = 256  # ready tasks it considers at most
 _ROOM_FOR_ALL = 2**31
 
 
@@ -63,26 +65,38 @@ class SessionWrites(SessionReads, WorkWrites, LedgerWrites):
         choose: Callable[[ClaimFacts], list[Choice]],
     ) -> list[tuple[Session, Work]]:
         places = min(places, _times(self.free_capacity(lease), terms.need))
-        swarm = found(self.db.row(_SWARM_SQL["swarm"], id=swarm_id), "swarm", swarm_id)
-        ready = self.db.rows(_SQL["ready"], swarm_id=swarm_id, most=_LOOKED_AT)
-        if swarm["state"] != SwarmState.RUNNING or places <= 0 or not ready:
+        swarm = found(self.db.row(_SWARM_SQL["swarm_without_plan"], id=swarm_id), "swarm", swarm_id)
+        if swarm["state"] != SwarmState.RUNNING or places <= 0:
             return []
-        facts = self._facts(swarm, ready, terms, places)
-        by_id = {row["id"]: row for row in ready}
-        choices = choose(facts)
+        facts, choices, by_id = self._choose(swarm, terms, places, choose)
         _check(choices, facts)
         return [self._claim(lease, swarm, by_id[each.task_id], each.agent_id, terms) for each in choices]
 
-    def _facts(self, swarm: Row, ready: Sequence[Row], terms: SessionTerms, places: int) -> ClaimFacts:
-        affordable = ledger_policy.affordable(self.headroom(swarm["account_id"]), terms.least)
+    def _choose(
+        self, swarm: Row, terms: SessionTerms, places: int, choose: Callable[[ClaimFacts], list[Choice]]
+    ) -> tuple[ClaimFacts, list[Choice], dict[TaskId, Row]]:
+        """A short look at the best ready tasks mostly fills every place; only when it does not, a long one."""
+        facts = self._facts(swarm, terms, places)
+        room = min(places, facts.affordable, len(facts.idle))
+        short = min(_LOOKED_AT, _SHORT_LOOK + 2 * places)
+        choices: list[Choice] = []
+        by_id: dict[TaskId, Row] = {}
+        for most in (short, _LOOKED_AT) if room > 0 else ():
+            ready = self.db.rows(_SQL["ready"], swarm_id=swarm["id"], most=most)
+            by_id = {TaskId(row["id"]): row for row in ready}
+            facts = replace(facts, ready=[_ready(row) for row in ready])
+            choices = choose(facts)
+            if len(choices) >= room or len(ready) < most:
+                break
+        return facts, choices, by_id
+
+    def _facts(self, swarm: Row, terms: SessionTerms, places: int) -> ClaimFacts:
         return ClaimFacts(
-            ready=[
-                ReadyTask(row["id"], row["kind"], row["role"], rows.names(row["owns"]), row["rank"]) for row in ready
-            ],
+            ready=(),
             idle=[rows.agent(row) for row in self.db.rows(_SWARM_SQL["idle_agents"], project=swarm["project"])],
             held_paths=frozenset(row["path"] for row in self.db.rows(_SWARM_SQL["file_claims"], swarm_id=swarm["id"])),
             places=places,
-            affordable=affordable,
+            affordable=ledger_policy.affordable(self.headroom(swarm["account_id"]), terms.least),
         )
 
     def _claim(
@@ -165,6 +179,10 @@ class SessionWrites(SessionReads, WorkWrites, LedgerWrites):
             raise ConflictError("the session moved meanwhile", where=present.id)
         self.touched.add(present.swarm_id)
         return self.session(present.id)
+
+
+def _ready(row: Row) -> ReadyTask:
+    return ReadyTask(row["id"], row["kind"], row["role"], rows.names(row["owns"]), row["rank"])
 
 
 def _check(choices: Sequence[Choice], facts: ClaimFacts) -> None:

@@ -327,7 +327,12 @@ class LedgerWrites(LedgerReads):
         self._save([chain[0], *parents])
 
     def _save(self, nodes: Sequence[Node]) -> None:
-        self.db.change_many(_SQL["save_account"], [node.values() for node in nodes])
+        """Only the rows that changed: mostly one, so that accounts high up are not written by every call."""
+        for node in nodes:
+            values = node.values()
+            if values != node.stored:
+                self.db.change(_SQL["save_account"], **values)
+                node.stored = values
 
     # Reservations
 

@@ -64,7 +64,6 @@ class SwarmWrites(SwarmReads, LedgerWrites):
             _SQL["insert_swarm"],
             id=new.id,
             project=new.project,
-            plan=rows.plan_text(new.plan),
             state=SWARM_TABLE.start,
             account_id=account_id,
             integration_ref=new.integration_ref,
@@ -73,14 +72,15 @@ class SwarmWrites(SwarmReads, LedgerWrites):
             task_limit=rows.limit_text(new.task_limit),
             created_at=self.now(),
         )
+        self.db.change(_SQL["insert_plan"], swarm_id=new.id, document=rows.plan_text(new.plan))
         ranked = [(task, new.ranks[task.id]) for task in new.plan.tasks]
         self._insert_tasks(new.id, ranked, first=0, satisfied=frozenset())
         return self.swarm(new.id)
 
     def insert_task(self, swarm_id: SwarmId, planned: PlannedTask, rank: int) -> Task:
-        swarm = self.swarm(swarm_id)
-        if swarm.state in SWARM_TABLE.terminal:
-            raise ConflictError(f"the swarm is {swarm.state}: it takes no more tasks", where=swarm_id)
+        swarm = found(self.db.row(_SQL["swarm_without_plan"], id=swarm_id), "swarm", swarm_id)
+        if SwarmState(swarm["state"]) in SWARM_TABLE.terminal:
+            raise ConflictError(f"the swarm is {swarm['state']}: it takes no more tasks", where=swarm_id)
         last = found(self.db.row(_SQL["last_position"], swarm_id=swarm_id), "swarm", swarm_id)
         done = self.db.rows(_SQL["satisfied"], swarm_id=swarm_id, ids=planned.depends_on, states=sorted(SATISFIED))
         satisfied = frozenset(row["id"] for row in done)
@@ -115,14 +115,14 @@ class SwarmWrites(SwarmReads, LedgerWrites):
         self.db.change_many(_SQL["insert_edge"], edges)
 
     def move_swarm(self, swarm_id: SwarmId, event: SwarmEvent, *, reason: str | None = None) -> Swarm:
-        present = self.swarm(swarm_id)
-        state = SWARM_TABLE.next(present.state, event)
-        kept = None if event is SwarmEvent.RESUME else present.reason
+        present = found(self.db.row(_SQL["swarm_without_plan"], id=swarm_id), "swarm", swarm_id)
+        state = SWARM_TABLE.next(SwarmState(present["state"]), event)
+        kept = None if event is SwarmEvent.RESUME else present["reason"]
         touched = self.db.change(
             _SQL["move_swarm"],
             id=swarm_id,
             state=state,
-            expected=present.state,
+            expected=present["state"],
             reason=reason if reason is not None else kept,
             ended_at=self.now() if state in _AT_REST else None,
         )
@@ -177,7 +177,6 @@ class SwarmWrites(SwarmReads, LedgerWrites):
         if before in HOLDS_FILES and after not in HOLDS_FILES:
             self.db.change(_SQL["release_files"], swarm_id=swarm_id, task_id=task_id)
         if after in SATISFIED:
-            self.db.change(_SQL["count_down_dependents"], swarm_id=swarm_id, id=task_id)
             self.db.change(
                 _SQL["unblock_dependents"],
                 swarm_id=swarm_id,

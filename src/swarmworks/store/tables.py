@@ -94,7 +94,7 @@ account = Table(
     "account",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("parent_id", Text, ForeignKey("account.id"), index=True),
+    Column("parent_id", Text, ForeignKey("account.id")),
     _words("kind"),
     _words("subject"),
     _words("state"),
@@ -105,6 +105,7 @@ account = Table(
     one_of("kind", AccountKind),
     one_of("state", AccountState),
     UniqueConstraint("kind", "subject"),
+    Index("ix_account_open", "parent_id", **_where("state <> 'closed'")),
 )
 
 swarm = Table(
@@ -113,7 +114,6 @@ swarm = Table(
     _number(),
     Column("id", Text, nullable=False, unique=True),
     _words("project"),
-    _words("plan"),
     _words("state"),
     Column("account_id", Text, ForeignKey("account.id"), nullable=False),
     _words("integration_ref"),
@@ -124,6 +124,13 @@ swarm = Table(
     _words("ended_at", optional=True),
     _words("reason", optional=True),
     one_of("state", SWARM_TABLE.states),
+)
+
+plan = Table(
+    "plan",
+    metadata,
+    Column("swarm_id", Text, ForeignKey("swarm.id"), primary_key=True),
+    _words("document"),
 )
 
 task = Table(
@@ -160,7 +167,7 @@ task_edge = Table(
     Column("needs", Text, primary_key=True),
     ForeignKeyConstraint(["swarm_id", "task_id"], ["task.swarm_id", "task.id"]),
     ForeignKeyConstraint(["swarm_id", "needs"], ["task.swarm_id", "task.id"], name="fk_task_edge_needs"),
-    Index("ix_task_edge_needs", "swarm_id", "needs"),
+    Index("ix_task_edge_needs", "swarm_id", "needs", "task_id"),
 )
 
 file_claim = Table(
@@ -250,8 +257,7 @@ work = Table(
     one_of("kind", WorkKind),
     one_of("state", WORK_TABLE.states),
     CheckConstraint("state <> 'leased' OR worker_id IS NOT NULL", name="leased_to_somebody"),
-    Index("ix_work_queued", text("priority DESC"), "number", **_where("state = 'queued'")),
-    Index("ix_work_state", "state", "number"),
+    Index("ix_work_state", "state", text("priority DESC"), "number"),
     Index("ix_work_swarm", "swarm_id", "state", "number"),
     Index("ix_work_worker", "worker_id", "state"),
 )
@@ -301,6 +307,7 @@ intent = Table(
     _words("new"),
     _words("state"),
     one_of("state", IntentState),
+    Index("ix_intent_state", "state", "id"),
     Index("ix_intent_open", "change_id", unique=True, **_where("state = 'open'")),
 )
 

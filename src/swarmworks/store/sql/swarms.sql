@@ -1,15 +1,22 @@
 -- name: swarm
-SELECT * FROM swarm WHERE id = :id;
+SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id WHERE swarm.id = :id;
 
 -- name: swarms
-SELECT * FROM swarm ORDER BY number DESC;
+SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id ORDER BY swarm.number DESC;
 
 -- name: swarms_of_project
-SELECT * FROM swarm WHERE project = :project ORDER BY number DESC;
+SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id
+WHERE swarm.project = :project ORDER BY swarm.number DESC;
+
+-- name: swarm_without_plan
+SELECT * FROM swarm WHERE id = :id;
 
 -- name: insert_swarm
-INSERT INTO swarm (id, project, plan, state, account_id, integration_ref, base, options, task_limit, created_at)
-VALUES (:id, :project, :plan, :state, :account_id, :integration_ref, :base, :options, :task_limit, :created_at);
+INSERT INTO swarm (id, project, state, account_id, integration_ref, base, options, task_limit, created_at)
+VALUES (:id, :project, :state, :account_id, :integration_ref, :base, :options, :task_limit, :created_at);
+
+-- name: insert_plan
+INSERT INTO plan (swarm_id, document) VALUES (:swarm_id, :document);
 
 -- name: move_swarm
 UPDATE swarm SET state = :state, reason = :reason, ended_at = :ended_at WHERE id = :id AND state = :expected;
@@ -41,14 +48,11 @@ UPDATE task
 SET state = :state, rejection = :rejection, note = :note, landed_commit = :landed_commit, attempts = :attempts
 WHERE swarm_id = :swarm_id AND id = :id AND state = :expected;
 
--- name: count_down_dependents
-UPDATE task SET waiting_on = waiting_on - 1
-WHERE swarm_id = :swarm_id AND id IN (SELECT task_id FROM task_edge WHERE swarm_id = :swarm_id AND needs = :id);
-
 -- name: unblock_dependents
-UPDATE task SET state = :ready
-WHERE swarm_id = :swarm_id AND state = :waiting AND waiting_on = 0
-  AND id IN (SELECT task_id FROM task_edge WHERE swarm_id = :swarm_id AND needs = :id);
+UPDATE task
+SET waiting_on = waiting_on - 1,
+    state = CASE WHEN state = :waiting AND waiting_on = 1 THEN :ready ELSE state END
+WHERE swarm_id = :swarm_id AND id IN (SELECT task_id FROM task_edge WHERE swarm_id = :swarm_id AND needs = :id);
 
 -- name: file_claims
 SELECT path, task_id FROM file_claim WHERE swarm_id = :swarm_id;

@@ -55,7 +55,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
         sa.UniqueConstraint("kind", "subject", name=op.f("uq_account_kind_subject")),
     )
-    op.create_index(op.f("ix_account_parent_id"), "account", ["parent_id"], unique=False)
+    op.create_index(
+        "ix_account_open",
+        "account",
+        ["parent_id"],
+        unique=False,
+        sqlite_where=sa.text("state <> 'closed'"),
+        postgresql_where=sa.text("state <> 'closed'"),
+    )
     op.create_table(
         "agent",
         sa.Column("id", sa.Text(), nullable=False),
@@ -101,7 +108,6 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("project", sa.Text(), nullable=False),
-        sa.Column("plan", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("account_id", sa.Text(), nullable=False),
         sa.Column("integration_ref", sa.Text(), nullable=False),
@@ -152,6 +158,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_ledger_entry")),
     )
     op.create_index("ix_ledger_entry_swarm", "ledger_entry", ["swarm_id", "number", "nano_usd", "tokens"], unique=False)
+    op.create_table(
+        "plan",
+        sa.Column("swarm_id", sa.Text(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["swarm_id"], ["swarm.id"], name=op.f("fk_plan_swarm_id")),
+        sa.PrimaryKeyConstraint("swarm_id", name=op.f("pk_plan")),
+    )
     op.create_table(
         "task",
         sa.Column("swarm_id", sa.Text(), nullable=False),
@@ -206,7 +219,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_work")),
         sa.UniqueConstraint("id", name=op.f("uq_work_id")),
     )
-    op.create_index("ix_work_state", "work", ["state", "number"], unique=False)
     op.create_index("ix_work_swarm", "work", ["swarm_id", "state", "number"], unique=False)
     op.create_index("ix_work_worker", "work", ["worker_id", "state"], unique=False)
     op.create_table(
@@ -283,7 +295,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("swarm_id", "task_id", "needs", name=op.f("pk_task_edge")),
     )
-    op.create_index("ix_task_edge_needs", "task_edge", ["swarm_id", "needs"], unique=False)
+    op.create_index("ix_task_edge_needs", "task_edge", ["swarm_id", "needs", "task_id"], unique=False)
     op.create_table(
         "change",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -389,6 +401,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'open'"),
         postgresql_where=sa.text("state = 'open'"),
     )
+    op.create_index("ix_intent_state", "intent", ["state", "id"], unique=False)
     op.create_index(
         "ix_task_ready",
         "task",
@@ -397,12 +410,5 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'ready'"),
         postgresql_where=sa.text("state = 'ready'"),
     )
-    op.create_index(
-        "ix_work_queued",
-        "work",
-        [sa.text("priority DESC"), "number"],
-        unique=False,
-        sqlite_where=sa.text("state = 'queued'"),
-        postgresql_where=sa.text("state = 'queued'"),
-    )
+    op.create_index("ix_work_state", "work", ["state", sa.text("priority DESC"), "number"], unique=False)
     op.execute("INSERT INTO counter (name, value) VALUES ('worker_fence', 0)")
