@@ -63,9 +63,11 @@ def test_the_byte_bound_covers_every_reading_of_the_body(text, ascii_only):
         assert bound >= len(reading.encode("utf-8", "surrogatepass"))
 
 
-def test_an_escaped_ligature_is_bounded_by_what_it_unfolds_to():
-    raw = b'{"content":"\\ufdfa"}'  # one character that NFKC turns into eighteen
-    assert text_bytes(raw, raw.decode(), json.loads(raw)) >= len(unicodedata.normalize("NFKC", "\ufdfa").encode())
+def test_a_ligature_is_bounded_by_what_it_unfolds_to():
+    unfolded = len(unicodedata.normalize("NFKC", "\ufdfa" * 20).encode())  # each becomes eighteen characters
+    for ascii_only in (True, False):
+        text = json.dumps({"content": "\ufdfa" * 20}, ensure_ascii=ascii_only)
+        assert text_bytes(text.encode(), text, json.loads(text)) >= unfolded
 
 
 def test_a_cliff_counts_when_the_bound_can_reach_it():

@@ -52,6 +52,22 @@ async def test_a_call_waits_while_another_holds_the_money_and_then_goes_first_co
         assert [call.session_id for call in calls] == p.sessions
 
 
+async def test_a_small_call_does_not_pass_a_large_one_that_waits():
+    gate = asyncio.Event()
+    async with plant(limit=2 * WORST - 1, sessions=3) as p:
+        p.upstream.script = lambda number, body: Answer(completion=1, gate=gate)
+        first = asyncio.create_task(p.ask("openai"))
+        await p.upstream.streaming.wait()
+        large = asyncio.create_task(p.ask("openai", token=p.tokens[1]))
+        await until(lambda: p.gateway._queue.waiting == 1)
+        small = asyncio.create_task(p.ask("openai", {"max_tokens": 1}, token=p.tokens[2]))
+        await until(lambda: p.gateway._queue.waiting == 2)
+        assert len(p.upstream.received) == 1
+        gate.set()
+        assert [answer[0] for answer in await asyncio.gather(first, large, small)] == [200] * 3
+        assert [received.json["max_tokens"] for received in p.upstream.received] == [50, 50, 1]
+
+
 async def test_waiting_ends_with_a_429_that_says_when_to_come_back():
     clock, gate = ManualClock(), asyncio.Event()
     async with plant(limit=2 * WORST - 1, sessions=2, clock=clock) as p:
