@@ -1,0 +1,295 @@
+"""Whole runs with real processes: the `swarm` command in a child, its worker, its sandboxes, and a model on loopback.
+
+Nothing here sleeps: a test waits for calls that reach the model and for processes that end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+
+from swarmworks.base.clock import SystemClock
+from swarmworks.base.ids import RandomIds
+from swarmworks.client.control_plane import ControlPlaneClient
+from swarmworks.domain.event import first_break
+from swarmworks.domain.plan import Acceptance, Plan, PlannedTask
+from swarmworks.git.hub import BareHub
+from swarmworks.settings import read_run_file
+from swarmworks.store.sqlite import open_store
+from swarmworks.wire.planfile import dump_plan
+from tests.scenario.harness import git, plan, repository, task
+from tests.scenario.writing_model import WritingModel
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+MARK = "SWARM_TEST_RUN"
+CALL_NANO_USD = 2_000_000
+"""What a call of the writing model truly costs at PRICES: 1000 tokens in, 100 out."""
+PRICES = """
+[prices."local:writer"]
+input_usd_per_mtok = 1
+output_usd_per_mtok = 10
+cache_write_usd_per_mtok = 1
+"""
+MOST_S = 90.0
+
+
+class CountedModel(WritingModel):
+    """A writing model that can be waited for: `reached(n)` returns when the n-th call has come in."""
+
+    def __init__(self) -> None:
+        self._came = threading.Condition()
+        self.calls = 0
+        super().__init__()
+
+    def answer(self, body: dict) -> dict:
+        with self._came:
+            self.calls += 1
+            self._came.notify_all()
+        return super().answer(body)
+
+    def reached(self, calls: int, timeout_s: float = MOST_S) -> bool:
+        with self._came:
+            return self._came.wait_for(lambda: self.calls >= calls, timeout_s)
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.out)
+
+
+class Site:
+    """A repository with its swarm.toml and plan, and the processes started in it. `close` leaves none behind."""
+
+    def __init__(self, root: Path, model_url: str, tasks: Plan, *, more: str = "", gates: str = "", agents: int = 6):
+        self.root = root
+        self.mark = uuid4().hex
+        self.state = root / ".swarm"
+        self.plan_file = root.parent / f"{root.name}-plan.yaml"
+        self.plan_file.write_text(dump_plan(tasks))
+        self.plan = tasks
+        self._started: list[subprocess.Popen[str]] = []
+        repository(root, {"README.md": "hello\n", "swarm.toml": configuration(model_url, agents, more, gates)})
+
+    def start(self, *arguments: str, environment: dict[str, str] | None = None, **more) -> subprocess.Popen[str]:
+        environment = {**os.environ, "PYTHONPATH": str(SOURCE), MARK: self.mark, **(environment or {})}
+        environment.setdefault("OPENAI_API_KEY", "sk-not-a-secret")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "swarmworks", *arguments],
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **more,
+        )
+        self._started.append(process)
+        return process
+
+    def run(self, *arguments: str, timeout_s: float = MOST_S, **more) -> Ended:
+        return ended(self.start(*arguments, **more), timeout_s)
+
+    def start_run(self, *more: str) -> subprocess.Popen[str]:
+        return self.start("run", str(self.plan_file), "--json", *more)
+
+    def client(self) -> ControlPlaneClient:
+        found = read_run_file(self.state)
+        assert found is not None, "no control plane is running"
+        return ControlPlaneClient(found.url, found.token)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that belongs to this site: by its environment, its command, its folder, or what it has mounted."""
+        return [process for process in psutil.process_iter() if self._ours(process)]
+
+    def _ours(self, process: psutil.Process) -> bool:
+        folder, needle = Path(f"/proc/{process.pid}"), str(self.root).encode()
+        if process.pid == os.getpid():
+            return False
+        try:
+            if self.mark.encode() in (folder / "environ").read_bytes():
+                return True
+            return needle in (folder / "cmdline").read_bytes() or needle in (folder / "mountinfo").read_bytes()
+        except OSError:
+            return False
+
+    def workers(self) -> list[psutil.Process]:
+        return [process for process in self.processes() if "worker" in _command(process)[:5]]
+
+    def sandboxes(self) -> list[psutil.Process]:
+        """The outermost process of every session's sandbox."""
+        inside = [process for process in self.processes() if self._in_a_copy(process)]
+        pids = {process.pid for process in inside}
+        return [process for process in inside if _parent(process) not in pids]
+
+    def _in_a_copy(self, process: psutil.Process) -> bool:
+        try:
+            mounted = Path(f"/proc/{process.pid}/mountinfo").read_text()
+        except OSError:
+            return False
+        return f"{self.state}/copies/" in mounted
+
+    def left_behind(self, timeout_s: float = 10.0) -> list[str]:
+        """The processes that are still there after `timeout_s`, by their commands."""
+        _, alive = psutil.wait_procs(self.processes(), timeout_s)
+        return [" ".join(_command(process)) for process in alive]
+
+    def close(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        for process in self.processes():
+            process.kill()
+        psutil.wait_procs(self.processes(), 10)
+
+    async def truth(self) -> Truth:
+        """What is stored, once nothing runs any more."""
+        clock = SystemClock()
+        store = await open_store(self.state / "state.db", clock, RandomIds())
+        try:
+            swarm = (await store.read(lambda reader: reader.swarms()))[0]
+            return Truth(
+                swarm=swarm,
+                tasks=await store.read(lambda reader: reader.tasks(swarm.id)),
+                sessions=await store.read(lambda reader: reader.sessions(swarm.id)),
+                events=await store.read(lambda reader: reader.events(swarm.id, limit=1_000_000)),
+                totals=await store.read(lambda reader: reader.totals(swarm.account_id)),
+                peak=await store.read(lambda reader: reader.peak(swarm.id)),
+                held=await store.read(lambda reader: reader.open_reservations(swarm.id)),
+                usage=await store.read(lambda reader: reader.session_usage(swarm.id)),
+                hub=BareHub.open_or_create(self.state / "hub.git"),
+            )
+        finally:
+            await store.close()
+
+
+@dataclass
+class Truth:
+    swarm: object
+    tasks: list
+    sessions: list
+    events: list
+    totals: object
+    peak: object
+    held: list
+    usage: list
+    hub: BareHub
+
+    def states(self) -> dict[str, str]:
+        return {one.id: str(one.state) for one in self.tasks}
+
+    def landed(self) -> list[dict]:
+        """The first-parent commits of the integration branch since its start, newest first."""
+        head = self.hub.resolve(self.swarm.integration_ref)
+        assert head is not None
+        return self.hub.log(self.swarm.base, head)
+
+    def data(self, kind: str) -> list[dict]:
+        return [json.loads(event.data) for event in self.events if event.kind == kind]
+
+    def assert_sound(self, *, cost_nano_usd: int = 0) -> None:
+        """What must hold after any history whatever: nothing twice, nothing lost, every cent accounted for."""
+        subjects = Counter(trailer(row, "Swarm-Task") for row in self.landed())
+        landed = {one.id for one in self.tasks if str(one.state) == "landed"}
+        assert subjects == Counter(landed)
+        changes = Counter(row["change"] for row in self.data("change.landed"))
+        assert set(changes.values()) <= {1}
+        assert first_break(self.events) is None
+        for row in self.data("session.ended"):
+            assert row.get("head") is None or self.hub.resolve(row["head"]) == row["head"]
+        for ref in git(self.hub.path, "for-each-ref", "--format=%(objectname)", "refs/swarm").split():
+            assert self.hub.resolve(ref) == ref
+        git(self.hub.path, "fsck", "--connectivity-only", "--no-dangling")
+        assert not self.held
+        assert self.totals.held.nano_usd == 0
+        assert self.totals.spent.nano_usd == sum(row.spent.nano_usd for row in self.usage)
+        assert self.totals.spent.tokens == sum(row.spent.tokens for row in self.usage)
+        assert cost_nano_usd <= self.totals.spent.nano_usd
+        limit = self.swarm_limit()
+        assert limit is None or self.peak.peak.nano_usd <= limit
+
+    def swarm_limit(self) -> int | None:
+        return self.totals.limit.nano_usd
+
+
+def trailer(commit: dict, name: str) -> str:
+    (found,) = [line for line in commit["body"].splitlines() if line.startswith(f"{name}: ")]
+    return found.removeprefix(f"{name}: ")
+
+
+def twelve(count: int = 12, width: int = 4) -> Plan:
+    """Tasks in `width` independent chains."""
+    return plan(*(job(f"t{i}", after=(f"t{i - width}",) if i >= width else ()) for i in range(count)))
+
+
+def job(name: str, **more) -> PlannedTask:
+    """A task that passes the lint of plans."""
+    return task(name, acceptance=(Acceptance("It is written.", "tests"),), **more)
+
+
+def configuration(model_url: str, agents: int, more: str = "", gates: str = "") -> str:
+    return f"""
+[project]
+name = "site"
+[models]
+default = "local:writer"
+[providers.local]
+kind = "openai"
+base_url = "{model_url}"
+[agents]
+count = {agents}
+{gates or GATES}
+{PRICES}
+{more}
+"""
+
+
+GATES = """
+[gates.tests]
+run = "test -f README.md"
+[gates.required]
+default = ["scope", "secrets", "tests"]
+"""
+
+
+def ended(process: subprocess.Popen[str], timeout_s: float = MOST_S) -> Ended:
+    out, err = process.communicate(timeout=timeout_s)
+    return Ended(process.returncode, out, err)
+
+
+def kill(process: psutil.Process | subprocess.Popen[str]) -> None:
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _parent(process: psutil.Process) -> int:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return 0
