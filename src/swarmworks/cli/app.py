@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -62,6 +63,9 @@ def swarm() -> None:
 
 def run(launcher: Any) -> int:
     """The process's exit code. Errors of the tree are printed with their mend, never as a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to fail
     try:
         result = swarm.main(standalone_mode=False, obj=launcher)
     except click.exceptions.Exit as request:

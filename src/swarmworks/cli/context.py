@@ -30,6 +30,15 @@ class LiveControlPlane:
     gave_up: asyncio.Future[str]
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """Whether a configured provider's key is there; `source` names the variable or file, never the key."""
+
+    provider: str
+    source: str
+    present: bool
+
+
 class Launcher(Protocol):
     def project(self, path: Path) -> OpenProject:
         """The project `path` lies in; errors name the mend."""
@@ -51,6 +60,10 @@ class Launcher(Protocol):
 
     def probe(self, project: OpenProject | None) -> Probe:
         """What the sandbox gives on this machine."""
+        ...
+
+    def provider_keys(self, project: OpenProject) -> list[ProviderKey]:
+        """One for each configured provider, in the order of the configuration."""
         ...
 
     async def serve(self, project: OpenProject, port: int) -> None: ...

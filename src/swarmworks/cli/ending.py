@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -11,10 +12,10 @@ from swarmworks.cli.watching import exit_code
 from swarmworks.wire.api import SwarmStatus
 
 
-def end(status: SwarmStatus, *, as_json: bool) -> NoReturn:
+def end(status: SwarmStatus, root: Path, *, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(status.model_dump_json(indent=2))
     else:
-        for line in summary(status):
+        for line in summary(status, root):
             click.echo(line)
     raise click.exceptions.Exit(exit_code(status))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swarmworks.cli.context import LiveControlPlane, OpenProject
+    from swarmworks.cli.context import LiveControlPlane, OpenProject, ProviderKey
     from swarmworks.sandbox.protocol import Probe
 
 
@@ -55,6 +55,11 @@ class ProcessLauncher:
     def probe(self, project: OpenProject | None) -> Probe:
         state = project.state if project is not None else Path("/tmp") / f"swarm-probe-{os.getuid()}"  # noqa: S108
         return _load("swarmworks.sandbox.best").best_sandbox(state).probe()
+
+    def provider_keys(self, project: OpenProject) -> list[ProviderKey]:
+        context, settings = _load("swarmworks.cli.context"), _load("swarmworks.settings")
+        accounts = settings.providers(project.config).values()
+        return [context.ProviderKey(each.name, each.key_source, each.key is not None) for each in accounts]
 
     async def serve(self, project: OpenProject, port: int) -> None:
         await _load("swarmworks.wiring.plane").serve(_project(project), port)

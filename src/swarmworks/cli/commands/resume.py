@@ -42,7 +42,7 @@ def command(
     request = ResumeSwarm(budget_nano_usd=budget, budget_tokens=tokens, retry_blocked=retry_blocked)
     project = launcher.project(path)
     status = asyncio.run(_resume(launcher, project, swarm, request, port=port, as_json=as_json))
-    end(status, as_json=as_json)
+    end(status, project.root, as_json=as_json)
 
 
 async def _resume(

@@ -63,7 +63,7 @@ def command(
         allow_dirty=allow_dirty,
     )
     status = asyncio.run(run_swarm(launcher, project, request, port=port, as_json=as_json))
-    end(status, as_json=as_json)
+    end(status, project.root, as_json=as_json)
 
 
 def runnable_plan(path: Path) -> Plan:

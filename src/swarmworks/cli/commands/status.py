@@ -24,11 +24,12 @@ def command(launcher: Launcher, swarm: str | None, path: Path, as_json: bool) ->
 
     SWARM is an id or a part of one; without it, the newest.
     """
-    status, running = asyncio.run(_status(launcher, launcher.project(path), swarm))
+    project = launcher.project(path)
+    status, running = asyncio.run(_status(launcher, project, swarm))
     if as_json:
         click.echo(status.model_dump_json(indent=2))
         return
-    for line in standing(status, running=running):
+    for line in standing(status, project.root, running=running):
         click.echo(line)
 
 

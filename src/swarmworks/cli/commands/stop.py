@@ -11,6 +11,7 @@ from swarmworks.base.errors import NotFoundError
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.options import json_option, project_option
 from swarmworks.cli.swarms import OPEN, find, named, newest_first
+from swarmworks.cli.view.summary import place_option
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.wire.api import StopSwarm, SwarmStatus, SwarmSummary
 
@@ -25,11 +26,12 @@ def command(launcher: Launcher, swarm: str | None, path: Path, as_json: bool) ->
 
     Sessions are ended and their work is kept; `swarm resume` goes on.
     """
-    status = asyncio.run(_stop(launcher, launcher.project(path), swarm))
+    project = launcher.project(path)
+    status = asyncio.run(_stop(launcher, project, swarm))
     if as_json:
         click.echo(status.model_dump_json(indent=2))
     else:
-        click.echo(f"{status.id} is {status.state}; go on with: swarm resume {status.id}")
+        click.echo(f"{status.id} is {status.state}; go on with: swarm resume{place_option(project.root)} {status.id}")
 
 
 async def _stop(launcher: Launcher, project: OpenProject, wanted: str | None) -> SwarmStatus:

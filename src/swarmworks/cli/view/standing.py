@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from swarmworks.cli.view.amounts import duration, percent, plain, shortened
-from swarmworks.cli.view.summary import headline, money, next_steps
+from swarmworks.cli.view.summary import headline, money, next_steps, place_option
 from swarmworks.wire.api import SwarmStatus
 
 WIDTH = 100
@@ -24,7 +25,7 @@ STATES = (
 )
 
 
-def standing(status: SwarmStatus, *, running: bool) -> Iterator[str]:
+def standing(status: SwarmStatus, root: Path, *, running: bool) -> Iterator[str]:
     """`running`: a control plane is there. Without one, a swarm that was at work has been interrupted."""
     interrupted = not running and status.state in {"running", "stopping"}
     yield f"{status.plan_name}: {'interrupted, nobody works on it' if interrupted else headline(status)}"
@@ -46,9 +47,9 @@ def standing(status: SwarmStatus, *, running: bool) -> Iterator[str]:
         yield shortened(_row("blocked", f"{blocked.task_id}: {plain(blocked.note) or blocked.title}"), WIDTH)
     yield _row("branch", f"{status.integration_branch} at {status.head[:10]}")
     if interrupted:
-        yield f"To go on: swarm resume {status.id}"
+        yield f"To go on: swarm resume{place_option(root)} {status.id}"
     else:
-        yield from next_steps(status)
+        yield from next_steps(status, place_option(root))
 
 
 def task_counts(status: SwarmStatus) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from swarmworks.cli.view.amounts import counted, dollars, duration, percent, plain, shortened, tokens
 from swarmworks.domain.swarm import StopReason, SwarmState
@@ -12,7 +15,14 @@ SHOWN_BLOCKED = 8
 WIDTH = 100
 
 
-def summary(status: SwarmStatus) -> Iterator[str]:
+def place_option(root: Path) -> str:
+    """What a printed command needs so that it works from where the person is: ` -C FOLDER`, or nothing."""
+    here = Path.cwd()
+    return "" if root.resolve() == here.resolve() else f" -C {shlex.quote(os.path.relpath(root, here))}"
+
+
+def summary(status: SwarmStatus, root: Path) -> Iterator[str]:
+    """`root` is the project's folder."""
     yield ""
     yield f"{status.plan_name}: {headline(status)}"
     yield f"  {_tasks(status)}; {_measured(status)}"
@@ -22,7 +32,7 @@ def summary(status: SwarmStatus) -> Iterator[str]:
     if len(status.blocked) > SHOWN_BLOCKED:
         yield f"  and {len(status.blocked) - SHOWN_BLOCKED} more"
     yield ""
-    yield from next_steps(status)
+    yield from next_steps(status, place_option(root))
 
 
 def headline(status: SwarmStatus) -> str:
@@ -45,20 +55,21 @@ def stop_reason(status: SwarmStatus) -> str:
     return reasons.get(status.reason or "", f", {status.reason}" if status.reason else "")
 
 
-def next_steps(status: SwarmStatus) -> Iterator[str]:
+def next_steps(status: SwarmStatus, at: str) -> Iterator[str]:
+    """Commands that work as they are printed; `at` as `place_option` gives it."""
     if status.state == SwarmState.LANDED:
         yield f"The result is the branch {status.integration_branch}. To take it into the branch you are on:"
-        yield f"  git pull --ff-only .swarm/hub.git {status.integration_branch}"
-        yield f"The whole report: swarm report {status.id}"
+        yield f"  git{at} pull --ff-only .swarm/hub.git {status.integration_branch}"
+        yield f"The whole report: swarm report{at} {status.id}"
     elif status.state == SwarmState.BLOCKED:
         first = status.blocked[0].task_id if status.blocked else ""
         if first:
-            yield f"See why: swarm logs {status.id} --task {first}"
-        yield f"When it is mended: swarm resume {status.id} --retry-blocked"
+            yield f"See why: swarm logs{at} {status.id} --task {first}"
+        yield f"When it is mended: swarm resume{at} {status.id} --retry-blocked"
     elif status.reason == StopReason.BUDGET:
-        yield f"To go on with a larger budget: swarm resume {status.id} {_raised(status)}"
+        yield f"To go on with a larger budget: swarm resume{at} {status.id} {_raised(status)}"
     elif status.state == SwarmState.STOPPED:
-        yield f"Nothing is lost. To go on: swarm resume {status.id}"
+        yield f"Nothing is lost. To go on: swarm resume{at} {status.id}"
 
 
 def money(status: SwarmStatus) -> str:
