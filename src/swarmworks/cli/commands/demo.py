@@ -37,7 +37,9 @@ PORT = 8000
     show_default=True,
     help="The folder it makes. An earlier demo there is replaced; anything else is never touched.",
 )
-@click.option("--agents", type=click.IntRange(1, 1000), default=12, show_default=True, help="How many work at once.")
+@click.option(
+    "--agents", metavar="N", type=click.IntRange(1, 1000), default=12, show_default=True, help="How many work at once."
+)
 @click.option("--keep", is_flag=True, help="Keep an earlier demo: refuse instead of replacing it.")
 @click.pass_obj
 def command(launcher: Launcher, folder: Path, agents: int, keep: bool) -> None:

@@ -20,7 +20,13 @@ from swarmworks.wire.api import ResumeSwarm, SwarmStatus
 @click.argument("swarm", required=False)
 @budget_options
 @click.option("--retry-blocked", is_flag=True, help="Try blocked tasks again, with fresh attempts.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The API's port on loopback; else a free one.")
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The API's port on loopback; else a free one.",
+)
 @project_option
 @json_option
 @click.pass_obj

@@ -23,10 +23,18 @@ from swarmworks.wire.planfile import load_plan
 
 @click.command("run")
 @click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
-@click.option("--agents", type=click.IntRange(1, 1000), help="How many agents work at once; else as in swarm.toml.")
+@click.option(
+    "--agents", metavar="N", type=click.IntRange(1, 1000), help="How many agents work at once; else as in swarm.toml."
+)
 @budget_options
 @click.option("--model", help="provider:model, or rehearsal; else as in swarm.toml.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The API's port on loopback; else a free one.")
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The API's port on loopback; else a free one.",
+)
 @click.option("--allow-dirty", is_flag=True, help="Start from the last commit although there are uncommitted changes.")
 @project_option
 @json_option

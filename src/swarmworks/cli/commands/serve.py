@@ -12,7 +12,13 @@ from swarmworks.cli.options import project_option
 
 
 @click.command("serve")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The API's port on loopback; else a free one.")
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The API's port on loopback; else a free one.",
+)
 @project_option
 @click.pass_obj
 def command(launcher: Launcher, port: int, path: Path) -> None:

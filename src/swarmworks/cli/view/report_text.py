@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC
 
 from swarmworks.cli.view.amounts import counted, dollars, duration, percent, plain, shortened, tokens
 from swarmworks.wire.api import AgentReport, SwarmReport
@@ -37,7 +38,7 @@ def _overview(report: SwarmReport) -> Iterator[str]:
     done = sum(task.state in DONE for task in report.tasks)
     yield _row("Swarm", f"{report.id} of {report.project}, plan {report.plan_id}")
     yield _row("Model", report.model + (" (a rehearsal: no model was asked)" if _rehearsed(report) else ""))
-    yield _row("Started", f"{report.created_at.astimezone():%Y-%m-%d %H:%M:%S}")
+    yield _row("Started", f"{report.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
     yield _row("Duration", duration(report.duration_s) + ("" if report.ended_at else ", not ended"))
     yield _row("Tasks", f"{done} of {len(report.tasks)} done")
     yield _row("Tests", _tests(report))
@@ -47,7 +48,9 @@ def _overview(report: SwarmReport) -> Iterator[str]:
     limit = "no limit" if report.limit_nano_usd is None else f"limit {dollars(report.limit_nano_usd)}"
     yield _row("Cost", f"{dollars(report.spent_nano_usd)}, with {dollars(report.peak_nano_usd)} at the peak; {limit}")
     yield _row("Lines", f"{report.lines_added:,} added, {report.lines_removed:,} removed")
-    yield _row("Rejections", f"{counted(report.rejections, 'change')} sent back by the gates or the merge queue")
+    yield _row("Issues found", f"{counted(report.rejections, 'change')} sent back by the gates or the merge queue")
+    mended = sum(task.state in DONE and task.attempts > 0 for task in report.tasks)
+    yield _row("Issues fixed", f"{counted(mended, 'task')} landed after that")
     yield _row("Human interventions", str(report.human_interventions))
     chain = "intact" if report.chain_intact else "BROKEN: the log was changed after it was written"
     yield _row("Event log", f"{counted(report.events, 'event')}, chain {chain}")
@@ -68,7 +71,7 @@ def _tests(report: SwarmReport) -> str:
 def _estimated(report: SwarmReport) -> str:
     if not report.estimated_calls:
         return ""
-    return f", {report.estimated_calls:,} of them booked at their upper bound (the provider's count was not seen)"
+    return f", {report.estimated_calls:,} of them charged in full, their use unknown"
 
 
 def _tasks(report: SwarmReport) -> Iterator[str]:

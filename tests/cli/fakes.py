@@ -1,0 +1,168 @@
+"""A launcher and a control plane for tests: the real client talks to a scripted plane, in the process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from swarmworks.base.errors import ConflictError, SwarmworksError
+from swarmworks.cli.context import LiveControlPlane, OpenProject, ProviderKey
+from swarmworks.client.control_plane import ControlPlaneClient
+from swarmworks.sandbox.protocol import Probe, Property
+from swarmworks.wire.api import EventRow, SwarmReport, SwarmStatus, SwarmSummary
+from swarmworks.wire.config_file import load_config
+from tests.cli import sample
+
+CONFIG = """\
+[project]
+name = "task-management"
+[gates.tests]
+run = "pytest"
+"""
+URL = "http://control-plane.test"
+
+
+@dataclass
+class FakePlane:
+    """`steps`: the statuses a swarm goes through; each question for news is answered with the next one. When none is
+    left the asker waits, until a stop is asked for: then `after_stop` follows.
+    """
+
+    steps: list[SwarmStatus]
+    events: list[EventRow] = field(default_factory=list)
+    swarms: list[SwarmSummary] = field(default_factory=lambda: [sample.summary()])
+    after_stop: list[SwarmStatus] = field(default_factory=list)
+    report: SwarmReport = field(default_factory=sample.report)
+    requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    errors: dict[str, SwarmworksError] = field(default_factory=dict)
+    on_wait: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._moved = asyncio.Event()
+        self.now = self.steps.pop(0)
+
+    def client(self) -> ControlPlaneClient:
+        client = ControlPlaneClient(URL, "token")
+        client._http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer), base_url=URL)
+        return client
+
+    def bodies(self, path_end: str) -> list[Any]:
+        return [body for method, path, body in self.requests if method == "POST" and path.endswith(path_end)]
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        self.requests.append((request.method, path, json.loads(request.content) if request.content else None))
+        try:
+            return await self._answer(request.method, path, request.url.params)
+        except SwarmworksError as error:
+            body = {"code": error.code, "what": error.what, "where": error.where, "mend": error.mend}
+            return httpx.Response(error.http_status, json=body)
+
+    async def _answer(self, method: str, path: str, params: httpx.QueryParams) -> httpx.Response:
+        last = path.rpartition("/")[2]
+        if (last, method) == ("swarms", "GET"):
+            return httpx.Response(200, json=[one.model_dump(mode="json") for one in self.swarms])
+        if last in self.errors:
+            raise self.errors[last]
+        if last == "events":
+            page = [one.model_dump(mode="json") for one in self.events if one.seq > int(params["after"])]
+            return httpx.Response(200, json={"events": page, "state": self.now.state})
+        if last == "report":
+            return httpx.Response(200, json=self.report.model_dump(mode="json"))
+        if last == "stop":
+            self._stop()
+        elif method == "GET" and int(params["after"]) >= self.now.version:
+            await self._next()
+        return httpx.Response(200, json=self.now.model_dump(mode="json"))
+
+    def _stop(self) -> None:
+        if self.now.state in {"stopping", "stopped"}:
+            raise ConflictError(f"the swarm is {self.now.state}")
+        self.now = self.now.model_copy(update={"state": "stopping", "version": self.now.version + 1})
+        self.steps = list(self.after_stop)
+        self._moved.set()
+
+    async def _next(self) -> None:
+        if not self.steps:
+            for call in self.on_wait:
+                call()
+            self.on_wait = []
+            await self._moved.wait()
+            return
+        version = self.now.version
+        self.now = self.steps.pop(0)
+        self.now = self.now.model_copy(update={"version": max(version + 1, self.now.version)})
+
+
+@dataclass
+class FakeLauncher:
+    """`running`: whether somebody else runs a control plane for the project already."""
+
+    root: Path
+    plane: FakePlane | None = None
+    running: bool = False
+    gives_up: str | None = None
+    refuses: SwarmworksError | None = None
+    missing: dict[Property, str] = field(default_factory=dict)
+    keys: list[ProviderKey] = field(default_factory=list)
+    config: str = CONFIG
+    started: list[dict[str, Any]] = field(default_factory=list)
+    served: list[Any] = field(default_factory=list)
+
+    def project(self, path: Path) -> OpenProject:
+        del path
+        if self.refuses is not None:
+            raise self.refuses
+        config = load_config(self.config, name="swarm.toml", environment={})
+        return OpenProject(root=self.root, name=config.project.name, config=config, state=self.root / ".swarm")
+
+    def base_commit(self, project: OpenProject, *, allow_dirty: bool) -> str:
+        if not allow_dirty and (project.root / "dirty").exists():
+            raise ConflictError("uncommitted changes in dirty", where=str(project.root), mend="commit them")
+        return "0" * 40
+
+    @asynccontextmanager
+    async def control_plane(self, project: OpenProject, **asked: Any) -> AsyncIterator[LiveControlPlane]:
+        del project
+        self.started.append(asked)
+        async with self._live() as live:
+            yield live
+
+    @asynccontextmanager
+    async def connect(self, project: OpenProject) -> AsyncIterator[LiveControlPlane | None]:
+        del project
+        if not self.running:
+            yield None
+            return
+        async with self._live() as live:
+            yield live
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncIterator[LiveControlPlane]:
+        assert self.plane is not None
+        gave_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        if self.gives_up is not None:
+            gave_up.set_result(self.gives_up)
+        async with self.plane.client() as client:
+            yield LiveControlPlane(client, URL, gave_up)
+
+    def probe(self, project: OpenProject | None) -> Probe:
+        del project
+        return Probe("fake", frozenset(Property) - self.missing.keys(), self.missing)
+
+    def provider_keys(self, project: OpenProject) -> list[ProviderKey]:
+        del project
+        return self.keys
+
+    async def serve(self, project: OpenProject, port: int) -> None:
+        self.served.append((project.name, port))
+
+    async def work(self, project: OpenProject, url: str) -> None:
+        self.served.append((project.name, url))

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+
+from swarmworks.base.errors import InvalidDocumentError, NotFoundError, Problem
+from swarmworks.cli.context import ProviderKey
+from swarmworks.sandbox.protocol import Property
+from tests.cli.conftest import Swarm
+from tests.cli.fakes import CONFIG, FakeLauncher
+
+WITH_PROVIDER = CONFIG + '[models]\ndefault = "openai:gpt-5"\n[providers.openai]\nkind = "openai"\n'
+
+
+def test_a_machine_with_everything(tmp_path, swarm: Swarm):
+    ran = swarm(FakeLauncher(tmp_path), "doctor")
+    assert ran.code == 0
+    assert "Everything a swarm needs is here." in ran.out
+    for name in (
+        "python",
+        "git",
+        "bubblewrap",
+        "sandbox files",
+        "disk",
+        "disk speed",
+        "processors",
+        "memory",
+        "project",
+    ):
+        assert any(line.startswith("ok") and line[7:].startswith(name) for line in ran.out.splitlines()), name
+
+
+def test_a_property_of_the_floor_that_does_not_hold_is_lacking(tmp_path, swarm: Swarm):
+    missing = {Property.NETWORK: "user namespaces are switched off", Property.QUOTA: "no quota"}
+    ran = swarm(FakeLauncher(tmp_path, missing=missing), "doctor")
+    assert ran.code == 4
+    assert "LACKS  sandbox network" in ran.out
+    assert "user namespaces are switched off" in ran.out
+    assert "note   sandbox quota" in ran.out
+    assert "1 thing lacking: sandbox network" in ran.out
+
+
+def test_a_missing_key_is_lacking_only_for_the_default_model(tmp_path, swarm: Swarm):
+    keys = [
+        ProviderKey("openai", "environment variable OPENAI_API_KEY", present=False),
+        ProviderKey("local", "environment variable LOCAL_KEY", present=False),
+        ProviderKey("anthropic", "environment variable ANTHROPIC_API_KEY", present=True),
+    ]
+    ran = swarm(FakeLauncher(tmp_path, keys=keys, config=WITH_PROVIDER), "doctor", "--json")
+    found = json.loads(ran.out)
+    by_name = {check["name"]: check["finding"] for check in found["checks"]}
+    assert (ran.code, found["ok"]) == (4, False)
+    assert by_name["provider openai"] == "lacking"
+    assert by_name["provider local"] == "note"
+    assert by_name["provider anthropic"] == "ok"
+
+
+def test_outside_of_a_project_the_machine_is_looked_at_all_the_same(tmp_path, swarm: Swarm):
+    ran = swarm(FakeLauncher(tmp_path, refuses=NotFoundError("no swarm.toml", mend="run `swarm init`")), "doctor")
+    assert ran.code == 0
+    assert "note   project" in ran.out
+    assert "mend: run `swarm init`" in ran.out
+
+
+def test_a_configuration_with_errors_is_lacking(tmp_path, swarm: Swarm):
+    broken = InvalidDocumentError("swarm.toml", [Problem(3, "unknown key", "remove it")])
+    ran = swarm(FakeLauncher(tmp_path, refuses=broken), "doctor")
+    assert ran.code == 4
+    assert "swarm.toml:3: unknown key" in ran.out
