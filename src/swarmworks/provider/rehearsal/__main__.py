@@ -1,0 +1,51 @@
+"""`python -m swarmworks.provider.rehearsal --port 0`: serve the rehearsal model on loopback.
+
+Prints one JSON line with the port once it accepts connections; the process that started it reads that line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from swarmworks.provider.rehearsal.coder import Coder
+from swarmworks.provider.rehearsal.server import MODEL, NOTICE, RehearsalApp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HOST = "127.0.0.1"
+BACKLOG = 128
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Tells the parent the port after the socket is listening, not before: nobody has to poll."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        port = sockets[0].getsockname()[1] if sockets else self.config.port
+        announcement: dict[str, Any] = {"model": MODEL, "host": HOST, "port": port, "notice": NOTICE}
+        sys.stdout.write(json.dumps(announcement) + "\n")
+        sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m swarmworks.provider.rehearsal", description=NOTICE)
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the behaviour of each session")
+    parser.add_argument("--latency-ms", type=int, default=0, help="waited before each answer")
+    options = parser.parse_args(arguments)
+    app = RehearsalApp(Coder(), seed=options.seed, latency_ms=max(0, options.latency_ms))
+    listener = socket.create_server((HOST, options.port), backlog=BACKLOG)
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
+    asyncio.run(AnnouncingServer(config).serve(sockets=[listener]))
+
+
+if __name__ == "__main__":
+    main()
