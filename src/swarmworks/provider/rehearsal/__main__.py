@@ -35,6 +35,17 @@ class AnnouncingServer(uvicorn.Server):
         sys.stdout.flush()
 
 
+def listen(port: int) -> socket.socket:
+    """A listening socket that says it is TCP: asyncio turns off Nagle's algorithm only then, and with it an answer in
+    two parts waits 40 ms for the other side's delayed acknowledgement.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    listener.listen(BACKLOG)
+    return listener
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m swarmworks.provider.rehearsal", description=NOTICE)
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
@@ -42,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--latency-ms", type=int, default=0, help="waited before each answer")
     options = parser.parse_args(arguments)
     app = RehearsalApp(Coder(), seed=options.seed, latency_ms=max(0, options.latency_ms))
-    listener = socket.create_server((HOST, options.port), backlog=BACKLOG)
+    listener = listen(options.port)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
     asyncio.run(AnnouncingServer(config).serve(sockets=[listener]))
 
