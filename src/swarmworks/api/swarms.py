@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 
 from swarmworks.api.control_plane import ControlPlaneServices, services
+from swarmworks.api.waiting import answer_when
 from swarmworks.base.ids import SwarmId
 from swarmworks.domain.swarm import StopReason
 from swarmworks.wire.api import (
@@ -38,40 +39,31 @@ async def summaries(plane: Services) -> list[SwarmSummary]:
 @router.get("/swarms/{swarm_id}")
 async def status(
     swarm_id: SwarmId,
+    request: Request,
     plane: Services,
     after: Annotated[int, Query(ge=-1)] = -1,
     wait_s: Annotated[float, Query(ge=0, le=30)] = 0.0,
 ) -> SwarmStatus:
     """The status at once, or, with `after`, as soon as its version is above it, at the latest after `wait_s`."""
-    deadline = plane.waking.clock() + wait_s
-    while True:
-        ticket = plane.waking.ticket()
-        now = await plane.status.status(swarm_id)
-        remaining_s = deadline - plane.waking.clock()
-        if now.version > after or remaining_s <= 0:
-            ticket.cancel()
-            return now
-        await plane.waking.wait(ticket, remaining_s)
+    return await answer_when(
+        plane.waking, request, lambda: plane.status.status(swarm_id), lambda now: now.version > after, wait_s
+    )
 
 
 @router.get("/swarms/{swarm_id}/events")
 async def events(
     swarm_id: SwarmId,
+    request: Request,
     plane: Services,
     after: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
     wait_s: Annotated[float, Query(ge=0, le=30)] = 0.0,
 ) -> EventPage:
     """A page of events after a sequence number; with `wait_s`, waits for the first when there is none yet."""
-    deadline = plane.waking.clock() + wait_s
-    while True:
-        ticket = plane.waking.ticket()
-        rows, state = await plane.status.events(swarm_id, after, limit)
-        remaining_s = deadline - plane.waking.clock()
-        if rows or remaining_s <= 0:
-            ticket.cancel()
-            return EventPage(events=tuple(rows), state=state)
-        await plane.waking.wait(ticket, remaining_s)
+    rows, state = await answer_when(
+        plane.waking, request, lambda: plane.status.events(swarm_id, after, limit), lambda page: bool(page[0]), wait_s
+    )
+    return EventPage(events=tuple(rows), state=state)
 
 
 @router.get("/swarms/{swarm_id}/report")

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 
 from swarmworks.api.control_plane import ControlPlaneServices, services
+from swarmworks.api.waiting import answer_when
 from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
 from swarmworks.domain.gate import GateResult
 from swarmworks.domain.lease import WorkerLease
@@ -23,7 +24,7 @@ from swarmworks.wire.api import (
 )
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.options import from_json
-from swarmworks.wire.work import BuildResult, GatesResult, SessionResult
+from swarmworks.wire.work import AnyWork, BuildResult, GatesResult, SessionResult
 
 router = APIRouter()
 Services = Annotated[ControlPlaneServices, Depends(services)]
@@ -59,17 +60,12 @@ async def remove(worker_id: WorkerId, body: RenewWorker, plane: Services) -> Non
 async def lease(worker_id: WorkerId, body: LeaseWork, request: Request, plane: Services) -> LeasedWork:
     """Waits up to `wait_s` for work, woken by every commit."""
     held = _lease(worker_id, body.fence)
-    left_s = body.wait_s
-    clock = plane.waking.clock
-    deadline = clock() + left_s
-    while True:
-        ticket = plane.waking.ticket()
-        work = await plane.leasing.lease(held, body.free, body.kinds)
-        remaining_s = deadline - clock()
-        if work or remaining_s <= 0 or await request.is_disconnected():
-            ticket.cancel()
-            return LeasedWork(work=tuple(work))
-        await plane.waking.wait(ticket, remaining_s)
+
+    async def ask() -> list[AnyWork]:
+        return await plane.leasing.lease(held, body.free, body.kinds)
+
+    work = await answer_when(plane.waking, request, ask, bool, body.wait_s)
+    return LeasedWork(work=tuple(work))
 
 
 @router.post("/work/{work_id}/finish")

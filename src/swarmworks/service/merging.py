@@ -54,7 +54,7 @@ class Merging:
     async def advance(self) -> bool:
         """The chore: start the next build of every running swarm that has none under way. True when one started."""
         started = False
-        for swarm in await self._store.read(_running):
+        for swarm in await self._store.read(_buildable):
             head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
             if head is None:
                 continue
@@ -229,8 +229,10 @@ class Merging:
         tx.append(change.swarm_id, *events)
 
 
-def _running(reader: Reader) -> list[Swarm]:
-    return [swarm for swarm in reader.swarms() if swarm.state is SwarmState.RUNNING]
+def _buildable(reader: Reader) -> list[Swarm]:
+    """Running swarms with something in the queue: cheap, it is asked after every commit."""
+    pending = (ChangeState.APPROVED, ChangeState.BUILDING)
+    return [s for s in reader.swarms() if s.state is SwarmState.RUNNING and reader.changes(s.id, states=pending)]
 
 
 def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from swarmworks.base.clock import Clock
@@ -14,6 +13,7 @@ class Waking:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self.clock = clock.monotonic
+        self.closing = False
         self._waiters: set[asyncio.Future[None]] = set()
         self._listeners: list[Callable[[], None]] = []
 
@@ -23,8 +23,14 @@ class Waking:
 
     async def run(self) -> None:
         """Until cancelled or the store closes."""
-        async for _ in self._store.commits():
-            self.wake()
+        async for committed in self._store.commits():
+            if committed.swarms:  # a worker's renewal is no news for anybody
+                self.wake()
+
+    def close(self) -> None:
+        """Whoever waits is let go, and finds that there is nothing more to wait for."""
+        self.closing = True
+        self.wake()
 
     def wake(self) -> None:
         for listener in self._listeners:
@@ -38,17 +44,5 @@ class Waking:
         """Take one before looking, wait on it after finding nothing: news in between is not missed."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
+        waiter.add_done_callback(self._waiters.discard)
         return waiter
-
-    async def wait(self, ticket: asyncio.Future[None], timeout_s: float) -> bool:
-        """True when there was news."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await ticket
-        except TimeoutError:
-            return False
-        finally:
-            self._waiters.discard(ticket)
-            with contextlib.suppress(asyncio.InvalidStateError):
-                ticket.cancel()
-        return True

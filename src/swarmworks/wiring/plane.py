@@ -118,6 +118,7 @@ async def running(
             await _put_in_order(plane)
             await _serve(stack, plane.gateway, gateway_listener)
         await _serve(stack, build_app(services), listener)
+        stack.callback(services.waking.close)
         client = await stack.enter_async_context(ControlPlaneClient(url, services.operator_token))
         if work:
             write_run_file(state, RunFile(pid=os.getpid(), url=url, token=services.operator_token))
@@ -200,7 +201,7 @@ async def _start_chores(stack: AsyncExitStack, services: ControlPlaneServices) -
         Chore("settle swarms", services.swarms.settle, every_s=CHORE_S),
         Chore("advance the merge queue", services.merging.advance, every_s=CHORE_S),
     ]
-    watch = Chore("watch the workers", services.watching.watch, every_s=LOCAL_TTL_S / 4)
+    watch = Chore("watch the workers", services.watching.watch, every_s=LOCAL_TTL_S / 3)
     for chore in chores:
         services.waking.listen(chore.wake)
     for task in [asyncio.create_task(chore.run()) for chore in (*chores, watch)]:

@@ -14,6 +14,7 @@ from swarmworks.domain.event import NewEvent
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
 from swarmworks.domain.session import Session
 from swarmworks.domain.swarm import Swarm, SwarmState
+from swarmworks.domain.task import TaskState
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.admit import choose
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
@@ -58,7 +59,7 @@ class Leasing:
 
     async def _sessions(self, lease: WorkerLease, free: Capacity) -> list[AnyWork]:
         taken: list[AnyWork] = []
-        for swarm in await self._store.read(_running):
+        for swarm in await self._store.read(_with_ready_tasks):
             places = min(free.agents, free.memory_bytes // SESSION_MEMORY_BYTES) - len(taken)
             if places <= 0:
                 break
@@ -121,8 +122,12 @@ class Leasing:
         )
 
 
-def _running(reader: Reader) -> list[Swarm]:
-    return [swarm for swarm in reader.swarms() if swarm.state is SwarmState.RUNNING]
+def _with_ready_tasks(reader: Reader) -> list[Swarm]:
+    return [
+        swarm
+        for swarm in reader.swarms()
+        if swarm.state is SwarmState.RUNNING and reader.task_counts(swarm.id).get(TaskState.READY, 0)
+    ]
 
 
 def _has_queued(reader: Reader, kinds: Sequence[WorkKind]) -> bool:
