@@ -81,8 +81,9 @@ def render(answer: Answer, usage: Usage, model: str, answer_id: str) -> dict[str
     content: list[dict[str, object]] = []
     if answer.text:
         content.append({"type": "text", "text": answer.text})
-    for call in answer.calls:
-        content.append({"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)})
+    content.extend(
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)} for call in answer.calls
+    )
     return {
         **_envelope(model, answer_id),
         "content": content,
