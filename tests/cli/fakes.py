@@ -83,11 +83,12 @@ class FakePlane:
         return httpx.Response(200, json=self.now.model_dump(mode="json"))
 
     def _stop(self) -> None:
-        if self.now.state in {"stopping", "stopped"}:
-            raise ConflictError(f"the swarm is {self.now.state}")
+        before = self.now.state
         self.now = self.now.model_copy(update={"state": "stopping", "version": self.now.version + 1})
         self.steps = list(self.after_stop)
         self._moved.set()
+        if before in {"stopping", "stopped"}:
+            raise ConflictError(f"the swarm is {before}")
 
     async def _next(self) -> None:
         if not self.steps:

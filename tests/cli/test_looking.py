@@ -93,6 +93,11 @@ def test_logs_by_task_and_kind(tmp_path, swarm: Swarm):
     assert [json.loads(line)["seq"] for line in by_kind] == [3]
 
 
+def test_logs_of_a_running_swarm_end_unless_they_are_followed(tmp_path, swarm: Swarm):
+    ran = swarm(FakeLauncher(tmp_path, FakePlane([sample.status()], EVENTS), running=True), "logs")
+    assert len(ran.out.splitlines()) == len(EVENTS)
+
+
 def test_logs_follow_until_the_swarm_ends(tmp_path, swarm: Swarm):
     plane = FakePlane([sample.status("landed")], EVENTS)
     ran = swarm(FakeLauncher(tmp_path, plane, running=True), "logs", "--follow")

@@ -156,6 +156,14 @@ def test_ctrl_c_stops_in_order(tmp_path, swarm: Swarm, plan):
     assert f"swarm resume {sample.SWARM}" in ran.out
 
 
+def test_ctrl_c_of_what_is_stopping_already_waits_for_its_end(tmp_path, swarm: Swarm, plan):
+    stopped = sample.status("stopped", reason="person")
+    plane = FakePlane([sample.status("stopping")], after_stop=[stopped], on_wait=[_interrupt])
+    ran = swarm(FakeLauncher(tmp_path, plane), "run", plan)
+    assert (ran.code, ran.err) == (130, "")
+    assert f"swarm resume {sample.SWARM}" in ran.out
+
+
 def test_a_second_ctrl_c_leaves_at_once(tmp_path, swarm: Swarm, plan):
     plane = FakePlane([sample.status()], on_wait=[_interrupt])
     stop = plane._stop

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import swarmworks
-from swarmworks.base.errors import UsageError
+from swarmworks.base.errors import UnavailableError, UsageError
 from swarmworks.cli.starters.writing import current_branch, starter_files, write_files
 from swarmworks.domain.plan import Plan, Source
 from swarmworks.git.command import Git
@@ -30,7 +30,15 @@ def sample_specification() -> bytes:
     packaged = resources.files("swarmworks.cli") / "samples" / "task-management.yaml"
     if packaged.is_file():
         return packaged.read_bytes()
-    return (Path(swarmworks.__file__).parents[2] / "examples" / "task-management" / "spec.yaml").read_bytes()
+    example = Path(swarmworks.__file__).parents[2] / "examples" / "task-management" / "spec.yaml"
+    try:
+        return example.read_bytes()
+    except OSError as error:
+        raise UnavailableError(
+            f"the sample specification is missing: {error.strerror}",
+            where=str(example),
+            mend="install Swarmworks again, from a wheel or as a clone of the repository",
+        ) from error
 
 
 def is_demo(folder: Path) -> bool:
@@ -57,11 +65,11 @@ def check_folder(folder: Path, *, keep: bool) -> None:
 
 def make(folder: Path) -> Plan:
     """A fresh repository at `folder` with one commit. An earlier demo that is there is deleted."""
+    data = sample_specification()
     if is_demo(folder):
         remove_tree(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        data = sample_specification()
         with tempfile.TemporaryDirectory() as template:
             git(folder, "init", "--quiet", "--initial-branch=main", f"--template={template}")
         (folder / ".git" / MARKER).write_text("made by swarm demo, which may delete this folder\n")

@@ -54,10 +54,8 @@ def command(launcher: Launcher, folder: Path, agents: int, keep: bool) -> None:
     plan = demo_project.make(folder)
     project = launcher.project(folder)
     click.echo(f"{plan.name}: {counted(len(plan.tasks), 'task')} for {counted(agents, 'agent')}, in {folder}")
-    click.echo(
-        "A rehearsal: a program that follows rules stands in for the model. No model is asked, nothing is spent."
-    )
-    click.echo("The first time, the project's tools are installed from the package registry.")
+    click.echo("A rehearsal: a program that follows rules stands in for the model.")
+    click.echo("No model is asked, no money is spent. Everything else is real.")
     click.echo("")
     request = swarm_request(
         launcher, project, plan, agents=agents, budget=None, tokens=None, model=REHEARSAL, allow_dirty=False
