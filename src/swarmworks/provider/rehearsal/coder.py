@@ -24,6 +24,7 @@ NEEDED_TOOLS = frozenset({"list_files", "read_file", "write_file", "run_command"
 MAX_TURNS = 24
 MAX_TRIES_PER_FILE = 3
 MAX_REPAIRS = 2
+MAX_MEASUREMENTS = 2
 CHECK_TIMEOUT_S = 300
 
 Step = tuple[str, list[tuple[str, dict[str, object]]]]
@@ -170,7 +171,9 @@ def _prove(session: Session, floor: float) -> Step:
     results = session.results_since_write
     if not results:
         return "Measuring the whole.", [_run(checks.COVERAGE_COMMAND)]
-    percent, failure = checks.coverage_of(results[0])
+    percent, failure = checks.coverage_of(results[-1])
+    if failure and len(results) < MAX_MEASUREMENTS:
+        return "Measuring again, to see whether the failure repeats.", [_run(checks.COVERAGE_COMMAND)]
     if failure:
         raise CannotError(failure)
     if percent is not None and percent < floor:

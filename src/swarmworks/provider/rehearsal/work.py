@@ -241,7 +241,7 @@ def _endpoint(renderer: Renderer, brief: Brief, facts: Facts, authentication: Au
 
 def _unclear(route: endpoints.Route) -> tuple[str, ...]:
     endpoint = route.endpoint
-    if endpoint.action == "custom" and not endpoint.sets:
+    if endpoint.action == "custom" and not endpoint.sets and endpoint.method != "GET":
         return (
             f"nothing says what {endpoint.verb} changes: {endpoint.method} {endpoint.path} answers without a change",
         )

@@ -10,6 +10,8 @@ from swarmworks.provider.rehearsal.build.rendering import quoted
 from swarmworks.provider.rehearsal.fields import NUMERIC, TEXTUAL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swarmworks.provider.rehearsal.fields import Field
     from swarmworks.provider.rehearsal.resources import Resource
 
@@ -90,29 +92,26 @@ def _declare(field: Field, kind: str, options: list[str]) -> str:
     return f"{field.name}: {kind} = Field({', '.join(options)})"
 
 
+DEFAULTS: dict[str, Callable[[str], str]] = {
+    "boolean": lambda value: f"default={value.lower() in {'true', 'yes', '1'}}",
+    "integer": lambda value: f"default={int(float(value))}",
+    "number": lambda value: f"default={float(value)}",
+    "decimal": lambda value: f"default=Decimal({quoted(value)})",
+    "json": lambda value: "default_factory=dict" if value.startswith("{") else "default_factory=list",
+    "list": lambda _: "default_factory=list",
+    "uuid": lambda value: f"default=UUID({quoted(value)})",
+}
+NOW = {"date": "default_factory=dt.date.today", "datetime": "default_factory=utc_now"}
+
+
 def _default(field: Field) -> str:
-    value = field.default or ""
-    match field.kind.name:
-        case "boolean":
-            return f"default={value.lower() in {'true', 'yes', '1'}}"
-        case "integer":
-            return f"default={int(float(value))}"
-        case "number":
-            return f"default={float(value)}"
-        case "decimal":
-            return f"default=Decimal({quoted(value)})"
-        case "date" if value in {"today", "now"}:
-            return "default_factory=dt.date.today"
-        case "datetime" if value in {"today", "now"}:
-            return "default_factory=utc_now"
-        case "date" | "datetime" | "time":
-            return f"default={field.kind.annotation}.fromisoformat({quoted(value)})"
-        case "json" | "list":
-            return "default_factory=dict" if value.startswith("{") else "default_factory=list"
-        case "uuid":
-            return f"default=UUID({quoted(value)})"
-        case _:
-            return f"default={quoted(value)}"
+    value, kind = field.default or "", field.kind.name
+    if kind in NOW and value in {"today", "now"}:
+        return NOW[kind]
+    if kind in {"date", "datetime", "time"}:
+        return f"default={field.kind.annotation}.fromisoformat({quoted(value)})"
+    written = DEFAULTS.get(kind)
+    return written(value) if written else f"default={quoted(value)}"
 
 
 def _constraints(field: Field) -> list[str]:

@@ -23,4 +23,3 @@ def _rows(entries: Iterator[Mapping[str, object]]) -> Iterator[str]:
     for entry in entries:
         words = entry.get("description") or entry.get("verb") or entry.get("action") or ""
         yield f"| {entry.get('method')} | `{entry.get('path')}` | {words} |"
-

@@ -39,7 +39,11 @@ def factory_module(
         dotted=dotted,
         path=through.partition(" ")[2],
         rows=resource.alias,
-        counted=any("number" in expression for _, expression in lines if expression.startswith(("f", "(")) or "+ number" in expression),
+        counted=any(
+            "number" in expression
+            for _, expression in lines
+            if expression.startswith(("f", "(")) or "+ number" in expression
+        ),
     )
     local: list[str] = []
     if not through.startswith("POST"):

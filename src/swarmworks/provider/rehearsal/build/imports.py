@@ -87,7 +87,11 @@ def _used(known: dict[str, str], code: str) -> list[str]:
     """A module counts when something is taken from it, a name when it stands alone and is not defined here."""
     found: list[str] = []
     for name, statement in known.items():
-        pattern = rf"(?<![\w.]){name}\." if statement.startswith("import ") or name == "status" else rf"(?<![\w.]){name}\b(?!\s*=)"
+        pattern = (
+            rf"(?<![\w.]){name}\."
+            if statement.startswith("import ") or name == "status"
+            else rf"(?<![\w.]){name}\b(?!\s*=)"
+        )
         if re.search(pattern, code) and not re.search(rf"^(?:def|class) {name}\b", code, re.MULTILINE):
             found.append(statement)
     return found

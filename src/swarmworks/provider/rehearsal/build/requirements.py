@@ -33,10 +33,14 @@ def authentication_tests(
     protected = [_called(entry) for entry in facts.entries("protected")]
     login = authentication.login_path if authentication else ""
     public = [_called(entry) for entry in facts.entries("public") if str(entry.get("path")) != login]
-    source = _render(renderer, "authentication", facts, authentication=authentication, protected=protected, public=public)
+    source = _render(
+        renderer, "authentication", facts, authentication=authentication, protected=protected, public=public
+    )
     local = [f"from {dotted(authentication.factory)} import {authentication.make}"] if authentication else []
     if not protected:
-        source = source.replace("# imports #", "# imports #\nfrom fastapi.security import HTTPAuthorizationCredentials", 1)
+        source = source.replace(
+            "# imports #", "# imports #\nfrom fastapi.security import HTTPAuthorizationCredentials", 1
+        )
     return with_imports(source, local)
 
 

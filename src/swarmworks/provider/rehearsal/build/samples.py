@@ -157,23 +157,27 @@ def _within(field: Field, value: float) -> bool:
 def numbered(field: Field, value: object) -> str | None:
     """Python source that makes the value differ by `number`, or `None` when no way is known that stays valid."""
     kind = field.kind.name
-    if kind == "email" and isinstance(value, str):
-        name, _, domain = value.partition("@")
-        return f'f"{name}{{number}}@{domain}"'
-    if kind == "url" and isinstance(value, str):
-        return f'f"{value}/{{number}}"'
     if kind == "uuid":
         return "str(uuid4())"
     if kind in {"integer", "number"} and isinstance(value, int | float):
         span = int(float(field.limits.most) - value) if field.limits.most else 0
         return f"{value} + number % {span + 1}" if field.limits.most else f"{value} + number"
-    if kind == "date" and isinstance(value, str):
-        return f'(dt.date.fromisoformat("{value}") + dt.timedelta(days=number)).isoformat()'
-    if kind == "datetime" and isinstance(value, str):
-        return f'(dt.datetime.fromisoformat("{value}") + dt.timedelta(days=number)).isoformat()'
-    if kind in TEXTUAL and isinstance(value, str):
-        return _numbered_text(field, value)
-    return None
+    return _numbered_words(field, value) if isinstance(value, str) else None
+
+
+def _numbered_words(field: Field, value: str) -> str | None:
+    match field.kind.name:
+        case "email":
+            name, _, domain = value.partition("@")
+            return f'f"{name}{{number}}@{domain}"'
+        case "url":
+            return f'f"{value}/{{number}}"'
+        case "date":
+            return f'(dt.date.fromisoformat("{value}") + dt.timedelta(days=number)).isoformat()'
+        case "datetime":
+            return f'(dt.datetime.fromisoformat("{value}") + dt.timedelta(days=number)).isoformat()'
+        case kind:
+            return _numbered_text(field, value) if kind in TEXTUAL else None
 
 
 def _numbered_text(field: Field, value: str) -> str | None:

@@ -77,7 +77,9 @@ def endpoint_tests(renderer: Renderer, plan: TestPlan) -> str:
         secrets=[f.key for f in resource.fields if f.secret],
         stamped=[f.key for f in resource.fields if f.on_change],
         needed=[f.key for f in resource.written if f.required],
-        unique_text=[f.key for f in resource.written if f.unique and not f.secret and resource.reference(f.key) is None],
+        unique_text=[
+            f.key for f in resource.written if f.unique and not f.secret and resource.reference(f.key) is None
+        ],
         rows=resource.alias,
     )
     source = _with_fixtures(source)
@@ -131,9 +133,7 @@ def _typed(resource: Resource, key: str, value: str) -> object:
 
 def _overrides(resource: Resource, values: Mapping[str, str]) -> str:
     """Arguments for a factory that put a record into the state an endpoint needs."""
-    return "".join(
-        f", {argument(key, samples.literal(_typed(resource, key, value)))}" for key, value in values.items()
-    )
+    return "".join(f", {argument(key, samples.literal(_typed(resource, key, value)))}" for key, value in values.items())
 
 
 def _wrong_state(plan: TestPlan) -> str:
