@@ -6,22 +6,23 @@ from tests.cli import sample
 WHOLE = """\
 Task Management: landed
 
-  Swarm                 swm_1a2b3c4d5e6f7g8h of task-management, plan task-management
-  Model                 rehearsal:rehearsal (a rehearsal: no model was asked)
-  Started               2026-11-20 09:00:00 UTC
-  Duration              4 min 12 s
-  Tasks                 3 of 4 done
-  Tests                 214, all passed
-  Coverage              93.1 %
-  Model calls           412, 1 of them charged in full, their use unknown
-  Tokens                1,100,000 in, 104,500 out
-  Cost                  $0.25, with $0.50 at the peak; limit $2.00
-  Lines                 3,350 added, 12 removed
-  Issues found          4 changes sent back by the gates or the merge queue
-  Issues fixed          1 task landed after that
-  Human interventions   1
-  Event log             5,210 events, chain intact
-  Branch                swarm/swm_1a2b3c4d5e6f7g8h, 0000000000..8af13b0c55
+  Swarm                swm_1a2b3c4d5e6f7g8h of task-management, plan
+                       task-management
+  Model                rehearsal:rehearsal (a rehearsal: no model was asked)
+  Started              2026-11-20 09:00:00 UTC
+  Duration             4 min 12 s
+  Tasks                3 of 4 done
+  Tests                214, all passed
+  Coverage             93.1 %
+  Model calls          412, 1 of them charged in full, their use unknown
+  Tokens               1,100,000 in, 104,500 out
+  Cost                 $0.25, with $0.50 at the peak; limit $2.00
+  Lines                3,350 added, 12 removed
+  Issues found         4 changes sent back by the gates or the merge queue
+  Issues fixed         1 task landed after that
+  Human interventions  1
+  Event log            5,210 events, chain intact
+  Branch               swarm/swm_1a2b3c4d5e6f7g8h, 0000000000..8af13b0c55
 
 Tasks by kind
   kind                tasks  done  blocked  sessions
@@ -41,12 +42,13 @@ Gates
   tests         20       3              1            0       2
 
 Code
-  Files                 41, 3,120 lines, 2,204 of source
-  Maintainability       71.4 of 100 on average, worst 52.0 in app/models/task.py
-  Complexity            2.3 on average, worst 9 in app/models/task.py list_page
-  Technical debt        1.5 h
-                        how: 30 min for each function above 10, 60 min for each file below 20
-  Measured              radon on the Python files of the landed tree
+  Files                41, 3,120 lines, 2,204 of source
+  Maintainability      71.4 of 100 on average, worst 52.0 in app/models/task.py
+  Complexity           2.3 on average, worst 9 in app/models/task.py list_page
+  Technical debt       1.5 h
+                       how: 30 min for each function above 10, 60 min for each
+                       file below 20
+  Measured             radon on the Python files of the landed tree
 
 Needs attention
   tests-user: rejected 3 times"""
@@ -62,8 +64,8 @@ def test_the_whole_report():
 
 def test_what_was_not_measured_is_said_so():
     said = text(tests=None, coverage_percent=None, code=None, code_note="not measured: no Python", limit_nano_usd=None)
-    assert "Tests                 not measured" in said
-    assert "Coverage              not measured" in said
+    assert "Tests                not measured" in said
+    assert "Coverage             not measured" in said
     assert "Code\n  not measured: no Python" in said
     assert "no limit" in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
@@ -9,8 +10,8 @@ from datetime import UTC
 from swarmworks.cli.view.amounts import counted, dollars, duration, percent, plain, shortened, tokens
 from swarmworks.wire.api import AgentReport, SwarmReport
 
-LABEL = 22
-WIDTH = 100
+LABEL = 21
+WIDTH = 80
 DONE = frozenset({"landed", "nothing_to_do", "superseded"})
 GATE_OUTCOMES = ("passed", "failed", "could_not_run", "ran_nothing", "cached")
 
@@ -36,25 +37,27 @@ def report_text(report: SwarmReport) -> Iterator[str]:
 
 def _overview(report: SwarmReport) -> Iterator[str]:
     done = sum(task.state in DONE for task in report.tasks)
-    yield _row("Swarm", f"{report.id} of {report.project}, plan {report.plan_id}")
-    yield _row("Model", report.model + (" (a rehearsal: no model was asked)" if _rehearsed(report) else ""))
-    yield _row("Started", f"{report.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
-    yield _row("Duration", duration(report.duration_s) + ("" if report.ended_at else ", not ended"))
-    yield _row("Tasks", f"{done} of {len(report.tasks)} done")
-    yield _row("Tests", _tests(report))
-    yield _row("Coverage", "not measured" if report.coverage_percent is None else percent(report.coverage_percent))
-    yield _row("Model calls", f"{report.calls:,}" + _estimated(report))
-    yield _row("Tokens", f"{report.input_tokens:,} in, {report.output_tokens:,} out")
+    yield from _row("Swarm", f"{report.id} of {report.project}, plan {report.plan_id}")
+    yield from _row("Model", report.model + (" (a rehearsal: no model was asked)" if _rehearsed(report) else ""))
+    yield from _row("Started", f"{report.created_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    yield from _row("Duration", duration(report.duration_s) + ("" if report.ended_at else ", not ended"))
+    yield from _row("Tasks", f"{done} of {len(report.tasks)} done")
+    yield from _row("Tests", _tests(report))
+    yield from _row("Coverage", "not measured" if report.coverage_percent is None else percent(report.coverage_percent))
+    yield from _row("Model calls", f"{report.calls:,}" + _estimated(report))
+    yield from _row("Tokens", f"{report.input_tokens:,} in, {report.output_tokens:,} out")
     limit = "no limit" if report.limit_nano_usd is None else f"limit {dollars(report.limit_nano_usd)}"
-    yield _row("Cost", f"{dollars(report.spent_nano_usd)}, with {dollars(report.peak_nano_usd)} at the peak; {limit}")
-    yield _row("Lines", f"{report.lines_added:,} added, {report.lines_removed:,} removed")
-    yield _row("Issues found", f"{counted(report.rejections, 'change')} sent back by the gates or the merge queue")
+    yield from _row(
+        "Cost", f"{dollars(report.spent_nano_usd)}, with {dollars(report.peak_nano_usd)} at the peak; {limit}"
+    )
+    yield from _row("Lines", f"{report.lines_added:,} added, {report.lines_removed:,} removed")
+    yield from _row("Issues found", f"{counted(report.rejections, 'change')} sent back by the gates or the merge queue")
     mended = sum(task.state in DONE and task.attempts > 0 for task in report.tasks)
-    yield _row("Issues fixed", f"{counted(mended, 'task')} landed after that")
-    yield _row("Human interventions", str(report.human_interventions))
+    yield from _row("Issues fixed", f"{counted(mended, 'task')} landed after that")
+    yield from _row("Human interventions", str(report.human_interventions))
     chain = "intact" if report.chain_intact else "BROKEN: the log was changed after it was written"
-    yield _row("Event log", f"{counted(report.events, 'event')}, chain {chain}")
-    yield _row("Branch", f"{report.integration_branch}, {report.base[:10]}..{report.head[:10]}")
+    yield from _row("Event log", f"{counted(report.events, 'event')}, chain {chain}")
+    yield from _row("Branch", f"{report.integration_branch}, {report.base[:10]}..{report.head[:10]}")
 
 
 def _rehearsed(report: SwarmReport) -> bool:
@@ -121,14 +124,14 @@ def _code(report: SwarmReport) -> Iterator[str]:
     if code is None:
         yield f"  {report.code_note}"
         return
-    yield _row("Files", f"{code.files:,}, {code.lines:,} lines, {code.source_lines:,} of source")
+    yield from _row("Files", f"{code.files:,}, {code.lines:,} lines, {code.source_lines:,} of source")
     worst = f"worst {code.maintainability_min:.1f} in {code.maintainability_worst}"
-    yield _row("Maintainability", f"{code.maintainability_mean:.1f} of 100 on average, {worst}")
+    yield from _row("Maintainability", f"{code.maintainability_mean:.1f} of 100 on average, {worst}")
     worst = f"worst {code.complexity_max} in {code.complexity_worst}"
-    yield _row("Complexity", f"{code.complexity_mean:.1f} on average, {worst}")
-    yield _row("Technical debt", f"{code.debt_hours:.1f} h")
-    yield _row("", f"how: {code.debt_method}")
-    yield _row("Measured", report.code_note)
+    yield from _row("Complexity", f"{code.complexity_mean:.1f} on average, {worst}")
+    yield from _row("Technical debt", f"{code.debt_hours:.1f} h")
+    yield from _row("", f"how: {code.debt_method}")
+    yield from _row("Measured", report.code_note)
 
 
 def _attention(report: SwarmReport) -> Iterator[str]:
@@ -137,8 +140,10 @@ def _attention(report: SwarmReport) -> Iterator[str]:
             yield shortened(f"  {task.id}: {plain(task.note or '') or 'blocked'}", WIDTH)
 
 
-def _row(label: str, text: str) -> str:
-    return f"  {label:<{LABEL}}{text}".rstrip()
+def _row(label: str, text: str) -> Iterator[str]:
+    lines = textwrap.wrap(text, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False)
+    for number, line in enumerate(lines):
+        yield f"  {label if number == 0 else '':<{LABEL}}{line}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
