@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 MOST_RESTARTS = 5
 RESTART_PAUSE_S = 1.0
 STOP_S = 20.0
+LAST_WORDS_BYTES = 2000
 
 
 class LocalProcess:
@@ -48,7 +49,10 @@ class LocalProcess:
         loop = asyncio.get_running_loop()
         while not self._stopping:
             started = loop.time()
-            status = await self._once()
+            try:
+                status: int | str = await self._once()
+            except OSError as error:
+                status = str(error)
             if self._stopping:
                 return
             deaths = 1 if loop.time() - started > self._calm_s else deaths + 1
@@ -90,7 +94,9 @@ class LocalProcess:
 
     def _last_words(self) -> str:
         try:
-            text = self._log_path.read_bytes()[-2000:].decode("utf-8", errors="replace")
+            with self._log_path.open("rb") as log_file:
+                log_file.seek(max(0, self._log_path.stat().st_size - LAST_WORDS_BYTES))
+                text = log_file.read(LAST_WORDS_BYTES).decode("utf-8", errors="replace")
         except OSError:
             return "it left no log"
         lines = [line for line in text.splitlines() if line.strip()]

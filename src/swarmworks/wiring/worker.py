@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.domain.lease import Capacity
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
+from swarmworks.git.locking import held
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID
 from swarmworks.settings import Project, setup_environment, worker_token
@@ -25,6 +27,9 @@ from swarmworks.worker.context import Places, WorkerContext
 from swarmworks.worker.executor import Executor
 from swarmworks.worker.loop import WorkerLoop, register
 from swarmworks.worker.registries import registry_access
+
+PREDECESSOR_S = 60.0
+"""How long a worker waits for the one before it to end: two on one state folder would tidy up each other's working copies."""
 
 KEPT_FREE_BYTES = 1 << 30
 """Memory the worker leaves to the machine."""
@@ -35,11 +40,16 @@ async def work(project: Project, url: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     state = project.state
-    async with ControlPlaneClient(url, worker_token()) as client:
+    async with AsyncExitStack() as stack:
+        lock = held(state / "worker.lock", timeout_s=PREDECESSOR_S)
+        await asyncio.to_thread(stack.enter_context, lock)
+        client = await stack.enter_async_context(ControlPlaneClient(url, worker_token()))
         context, checker, capacity = await asyncio.to_thread(_assemble, project, state, client)
+        executor = Executor(context, checker)
+        await asyncio.to_thread(executor.keep_leftovers)
         registered = await register(context, f"local-{os.getpid()}", capacity)
         context.gateway_port = registered.gateway_port
-        loop = WorkerLoop(context, Executor(context, checker), registered, capacity)
+        loop = WorkerLoop(context, executor, registered, capacity)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, loop.stop)
         await loop.run()
@@ -68,7 +78,7 @@ def _capacity(project: Project) -> Capacity:
     """As many sessions as the project has agents, as many computing slots as there are processors (at least two, so that
     a merge build never waits behind a gate run), and the memory that is free now.
     """
-    memory = max(1 << 30, int(psutil.virtual_memory().available) - KEPT_FREE_BYTES)
+    memory = max(2 << 30, int(psutil.virtual_memory().available) - KEPT_FREE_BYTES)
     return Capacity(
         agents=project.config.agents.count, cpu_slots=max(2, len(os.sched_getaffinity(0))), memory_bytes=memory
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from swarmworks.base.errors import UnavailableError
 from swarmworks.base.ids import SwarmId
 from swarmworks.domain.gate import GateDefinition, GateOutcome, GateResult, GateStage
 from swarmworks.git.checkout import export_tree
@@ -28,6 +29,7 @@ from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
 from swarmworks.worker.registries import RegistryAccess
 
+FAILURE_REMEMBERED_S = 60.0
 KEPT_OUTCOMES = frozenset({GateOutcome.PASSED, GateOutcome.FAILED})
 
 
@@ -40,16 +42,30 @@ class Checker:
         self._access = access
         self._slots = asyncio.Semaphore(slots)
         self._environments: dict[str, BuiltEnvironment] = {}
-        self._building = asyncio.Lock()
+        self._building: dict[str, asyncio.Lock] = {}
+        self._failures: dict[str, tuple[float, UnavailableError]] = {}
 
     async def environment(self, swarm_id: SwarmId, commit: str) -> BuiltEnvironment:
         """The tools for the lock files of `commit`; built on first use. Raises UnavailableError with the log's end."""
         config = await self._context.config(swarm_id)
         key = await asyncio.to_thread(self._lock_digest, config, commit)
-        async with self._building:
-            if key not in self._environments:
-                self._environments[key] = await self._build(config, commit)
+        if key in self._environments:
             return self._environments[key]
+        async with self._building.setdefault(key, asyncio.Lock()):
+            self._refuse_again(key)
+            if key not in self._environments:
+                try:
+                    self._environments[key] = await self._build(config, commit)
+                except UnavailableError as error:
+                    self._failures[key] = (self._context.clock.monotonic(), error)
+                    raise
+            return self._environments[key]
+
+    def _refuse_again(self, key: str) -> None:
+        """A set-up that failed a moment ago would fail again: twelve sessions need not each find out in turn."""
+        at, error = self._failures.get(key, (float("-inf"), None))
+        if error is not None and self._context.clock.monotonic() - at < FAILURE_REMEMBERED_S:
+            raise error
 
     async def required(self, work: GatesWork | BuildWork, stage: GateStage) -> frozenset[str]:
         config = await self._context.config(work.swarm_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from swarmworks.base.errors import SwarmworksError
@@ -36,18 +35,27 @@ class Executor:
         self._context = context
         self._checker = checker
         self._sessions: dict[WorkId, SessionRun] = {}
+        self._stops: dict[WorkId, tuple[SessionOutcome, str]] = {}
 
     def stop(self, work_id: WorkId, outcome: SessionOutcome, reason: str) -> None:
+        """End a session; one that is still being prepared ends before its agent starts."""
+        self._stops.setdefault(work_id, (outcome, reason))
         if work_id in self._sessions:
             self._sessions[work_id].stop(outcome, reason)
 
     def keep_leftovers(self) -> None:
-        """What an earlier process of this worker left behind, committed to refs of its own before it is removed."""
+        """What an earlier process of this worker left behind, committed to refs of its own before it is removed. What
+        cannot be committed stays where it is, and keeps nobody from working.
+        """
         context = self._context
         for copy in context.copies.existing():
             ref = f"refs/swarm/work/{copy.name}/left-over"
             message = f"Left over from an interrupted session of {copy.name}\n"
-            head = context.copies.snapshot(copy, ref, message, COMMITTER, context.clock.now())
+            try:
+                head = context.copies.snapshot(copy, ref, message, COMMITTER, context.clock.now())
+            except (SwarmworksError, OSError) as error:
+                log.warning("what %s had written could not be kept, it stays in %s: %s", copy.name, copy.path, error)
+                continue
             log.info("kept what %s had written as %s", copy.name, head)
             context.copies.destroy(copy)
 
@@ -64,31 +72,41 @@ class Executor:
         reporter = EventReporter(self._context.client, work.session_id, me.worker_id, me.fence)
         reporting = asyncio.create_task(reporter.run())
         try:
-            environment = await self._checker.environment(work.swarm_id, work.base)
-            briefing = await asyncio.to_thread(brief, self._context.hub, work)
-            run = SessionRun(self._context, work, environment, briefing)
-            self._sessions[work.work_id] = run
-            return await run.result(reporter)
-        except SwarmworksError as error:
-            return SessionResult(
-                outcome=SessionOutcome.FAILED,
-                reason=f"the session could not be run: {error}"[:600],
-                base=work.base,
-                head=work.base,
-            )
+            return await self._prepared_session(work, reporter)
+        except (SwarmworksError, OSError) as error:
+            log.warning("session %s could not be run: %s", work.session_id, error)
+            return _unfinished(work, SessionOutcome.FAILED, f"the session could not be run: {error}")
         finally:
             self._sessions.pop(work.work_id, None)
-            reporting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reporting
-            await reporter.flush()
+            self._stops.pop(work.work_id, None)
+            reporter.close()
+            await reporting
+
+    async def _prepared_session(self, work: SessionWork, reporter: EventReporter) -> SessionResult:
+        environment = await self._checker.environment(work.swarm_id, work.base)
+        briefing = await asyncio.to_thread(brief, self._context.hub, work)
+        if work.work_id in self._stops:
+            return _unfinished(work, *self._stops[work.work_id])
+        run = SessionRun(self._context, work, environment, briefing)
+        self._sessions[work.work_id] = run
+        return await run.result(reporter)
 
     async def _gates(self, work: GatesWork) -> GatesResult:
-        tree = await asyncio.to_thread(self._context.hub.tree_of, work.head)
+        try:
+            tree = await asyncio.to_thread(self._context.hub.tree_of, work.head)
+        except (SwarmworksError, OSError) as error:
+            return GatesResult(tree="", results=await self._could_not_run(work, work.stage, error))
         results, keys = await self._judged(work, work.stage, work.head, tree)
         return GatesResult(tree=tree, results=results, cache_keys=keys)
 
     async def _build(self, work: BuildWork) -> BuildResult:
+        try:
+            return await self._merged_and_judged(work)
+        except (SwarmworksError, OSError) as error:
+            results = await self._could_not_run(work, GateStage.CANDIDATE, error)
+            return BuildResult(status="built", target=work.target, results=results)
+
+    async def _merged_and_judged(self, work: BuildWork) -> BuildResult:
         hub = self._context.hub
         merged = await asyncio.to_thread(hub.merge, work.target, work.head)
         if isinstance(merged, Conflicted):
@@ -121,8 +139,19 @@ class Executor:
         """The gates' results; when they could not even be started, each says so: that is no verdict on the change."""
         try:
             return await self._checker.check(work, stage, commit, tree)
-        except SwarmworksError as error:
-            log.warning("gates of %s could not run: %s", work.task.id, error)
-            names = await self._checker.required(work, stage)
-            summary = f"could not run: {error}"[:500]
-            return tuple(GateResult(name, GateOutcome.COULD_NOT_RUN, summary) for name in sorted(names)), {}
+        except* (SwarmworksError, OSError) as group:
+            error = group.exceptions[0]
+        return await self._could_not_run(work, stage, error), {}
+
+    async def _could_not_run(
+        self, work: GatesWork | BuildWork, stage: GateStage, error: BaseException
+    ) -> tuple[GateResult, ...]:
+        log.warning("gates of %s could not run: %s", work.task.id, error)
+        summary = f"could not run: {error}"[:500]
+        names = await self._checker.required(work, stage)
+        return tuple(GateResult(name, GateOutcome.COULD_NOT_RUN, summary) for name in sorted(names))
+
+
+def _unfinished(work: SessionWork, outcome: SessionOutcome, reason: str) -> SessionResult:
+    """A session whose agent never started: nothing was written."""
+    return SessionResult(outcome=outcome, reason=reason[:600], base=work.base, head=work.base)

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swarmworks.base.errors import ControlPlaneUnavailableError, FenceLostError, SwarmworksError
+from swarmworks.base.errors import FenceLostError, SwarmworksError, UnavailableError
 from swarmworks.base.ids import WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.session import SessionOutcome
@@ -29,6 +29,7 @@ RENEWALS_PER_TTL = 4
 POLL_S = 20.0
 FINISH_TRIES = 60
 PAUSE_S = 0.5
+LEAST_RENEWAL_S = 0.1
 
 
 @dataclass
@@ -57,7 +58,6 @@ class WorkerLoop:
         self._stopping.set()
 
     async def run(self) -> None:
-        await asyncio.to_thread(self._executor.keep_leftovers)
         loops = [
             asyncio.create_task(self._renew()),
             asyncio.create_task(self._lease((WorkKind.SESSION,))),
@@ -90,15 +90,17 @@ class WorkerLoop:
             holding = tuple(self._held)
             try:
                 answer = await self._client.renew_worker(
-                    self._me.worker_id, RenewWorker(fence=self._me.fence, holding=holding), timeout_s=self._me.ttl_s
+                    self._me.worker_id,
+                    RenewWorker(fence=self._me.fence, holding=holding),
+                    timeout_s=max(LEAST_RENEWAL_S, self._me.ttl_s - (clock.monotonic() - renewed)),
                 )
                 renewed = clock.monotonic()
                 for work_id in answer.lost:
                     self._end(work_id, SessionOutcome.LOST, "somebody else holds it")
                 for work_id, reason in answer.stop.items():
                     self._end(work_id, SessionOutcome.KILLED, f"the swarm is stopping: {reason}")
-            except ControlPlaneUnavailableError:
-                if clock.monotonic() - renewed > self._me.ttl_s:
+            except UnavailableError:
+                if clock.monotonic() - renewed >= self._me.ttl_s:
                     raise
             await asyncio.sleep(every_s)
 
@@ -115,7 +117,10 @@ class WorkerLoop:
                 answer = await self._client.lease(
                     self._me.worker_id, LeaseWork(fence=self._me.fence, free=free, kinds=tuple(kinds), wait_s=POLL_S)
                 )
-            except ControlPlaneUnavailableError:
+            except FenceLostError:
+                raise
+            except SwarmworksError as error:  # whatever it is, it must not cost the sessions that run
+                log.warning("no work could be leased: %s", error)
                 await asyncio.sleep(PAUSE_S)
                 continue
             for work in answer.work:
@@ -146,7 +151,7 @@ class WorkerLoop:
         for attempt in range(FINISH_TRIES):
             try:
                 await self._client.finish(work.work_id, body)
-            except ControlPlaneUnavailableError:
+            except UnavailableError:
                 if self._given_up or attempt == FINISH_TRIES - 1:
                     raise
                 await asyncio.sleep(PAUSE_S)

@@ -32,6 +32,11 @@ class Relay:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (
+            self._places.locked()
+        ):  # an agent that opens connections without end gets no more of the worker's descriptors
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)

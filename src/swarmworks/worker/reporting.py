@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 
-from swarmworks.base.errors import ControlPlaneUnavailableError, RejectedError
+from swarmworks.base.errors import RejectedError, UnavailableError
 from swarmworks.base.ids import SessionId, WorkerId
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.wire.api import SessionEvents
@@ -33,6 +32,7 @@ class EventReporter:
         self._waiting: deque[SessionEvent] = deque()
         self._dropped = 0
         self._added = asyncio.Event()
+        self._closing = False
 
     def add(self, event: SessionEvent) -> None:
         if len(self._waiting) >= MOST_WAITING:
@@ -41,30 +41,35 @@ class EventReporter:
         self._waiting.append(event)
         self._added.set()
 
+    def close(self) -> None:
+        """No more events: `run` sends what waits, and ends."""
+        self._closing = True
+        self._added.set()
+
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
+        """Until closed. Never raises for want of a control plane: events are not worth a session."""
+        while not self._closing:
             await self._added.wait()
             self._added.clear()
-            await self.flush()
-            await asyncio.sleep(PAUSE_S)
+            await self._flush()
+            if not self._closing:
+                await asyncio.sleep(PAUSE_S)
 
-    async def flush(self) -> None:
+    async def _flush(self) -> None:
         while self._waiting:
             batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
             rows = tuple(event.model_dump(mode="json") for event in batch)
             body = SessionEvents(worker_id=self._worker_id, worker_fence=self._fence, events=rows)
             try:
                 await self._client.record(self._session_id, body)
-            except ControlPlaneUnavailableError:
+            except UnavailableError:
                 return
             except RejectedError as error:
                 log.warning("events of session %s refused: %s", self._session_id, error)
                 self._waiting.clear()
                 return
             for _ in batch:
-                with contextlib.suppress(IndexError):
-                    self._waiting.popleft()
+                self._waiting.popleft()
         if self._dropped:
             log.warning("session %s: %d events dropped", self._session_id, self._dropped)
             self._dropped = 0

@@ -66,13 +66,15 @@ class SessionRun:
         gone then and nothing was written.
         """
         config = await self._context.config(self._work.swarm_id)
-        name = f"{self._work.task.id}-{self._work.fence}"
+        name = f"{self._work.swarm_id}-{self._work.task.id}-{self._work.fence}"
         copy = await asyncio.to_thread(self._context.copies.create, name, self._work.base)
         try:
             await self._agent(copy, config, reporter)
-            head = await self._keep(copy)
         finally:
-            await asyncio.to_thread(self._context.copies.destroy, copy)
+            head = await asyncio.shield(
+                self._keep(copy)
+            )  # when this fails the copy stays, for a worker that can keep it
+        await asyncio.to_thread(self._context.copies.destroy, copy)
         return await self._judge(head)
 
     async def _agent(self, copy: WorkingCopy, config: SwarmConfig, reporter: EventReporter) -> None:
@@ -94,26 +96,32 @@ class SessionRun:
         self, process: SandboxedProcess, copy: WorkingCopy, config: SwarmConfig, reporter: EventReporter
     ) -> None:
         document = agent_document(self._work, self._briefing, config)
-        with contextlib.suppress(ConnectionError):  # a program that died at once: its exit says why
-            process.stdin.write(json.dumps(document).encode())
-            await process.stdin.drain()
-            process.stdin.close()
         self._run.last_sign = self._context.clock.monotonic()
         watchers = [
+            asyncio.create_task(_feed(process, json.dumps(document).encode())),
             asyncio.create_task(self._read(process, reporter)),
             asyncio.create_task(self._watch(process, config)),
         ]
-        errors = asyncio.create_task(_tail(process.stderr))
-        await self._run.ended.wait()
-        await self._keep(copy)
-        process.kill()
         for watcher in watchers:
-            watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
-        process_errors = await errors
-        if self._run.end is None and process_errors and self._run.verdict is not None:
+            watcher.add_done_callback(self._watched)
+        errors = asyncio.create_task(_tail(process.stderr))
+        try:
+            await self._run.ended.wait()
+            await self._keep(copy)
+        finally:
+            process.kill()
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.wait(watchers)
+            last_words = await errors
+        if self._run.end is None and last_words and self._run.verdict is not None:
             outcome, reason = self._run.verdict
-            self._run.verdict = (outcome, f"{reason}; it said: {process_errors[-500:]}")
+            self._run.verdict = (outcome, f"{reason}; it said: {last_words[-500:]}")
+
+    def _watched(self, watcher: asyncio.Task[None]) -> None:
+        """A session nobody watches any more must not go on: its limits would be gone."""
+        if not watcher.cancelled() and (error := watcher.exception()) is not None:
+            self._run.stop(SessionOutcome.FAILED, f"it could not be watched: {error}")
 
     async def _read(self, process: SandboxedProcess, reporter: EventReporter) -> None:
         """Events until the stream ends or the agent says that it is done."""
@@ -155,7 +163,7 @@ class SessionRun:
         work = self._work
         agent = Identity(work.agent.name, work.agent.email)
         message = f"{work.task.title}\n\nSwarm-Task: {work.task.id}\nSwarm-Session: {work.session_id}\n"
-        ref = f"refs/swarm/work/{work.task.id}/{work.fence}"
+        ref = f"refs/swarm/work/{work.swarm_id}/{work.task.id}/{work.fence}"
         return await asyncio.to_thread(
             self._context.copies.snapshot, copy, ref, message, agent, self._context.clock.now()
         )
@@ -200,11 +208,21 @@ _OUTCOMES = {
 def _outcome(end: End, changed: tuple[str, ...]) -> tuple[SessionOutcome, str]:
     """What the agent said, corrected by what the diff shows."""
     said = _OUTCOMES[end.outcome]
+    if said in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO} and end.handoff is None:
+        return SessionOutcome.FAILED, "it ended without a handoff"
     if said is SessionOutcome.SUBMITTED and not changed:
         return SessionOutcome.FAILED, "it handed in a change, and nothing is changed"
     if said is SessionOutcome.NOTHING_TO_DO and changed:
         return SessionOutcome.SUBMITTED, "it said that nothing was to be done, and changed files"
     return said, end.reason
+
+
+async def _feed(process: SandboxedProcess, document: bytes) -> None:
+    """A program that does not read its input, or died at once, is found out by the others."""
+    with contextlib.suppress(ConnectionError):
+        process.stdin.write(document)
+        await process.stdin.drain()
+        process.stdin.close()
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
