@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from swarmworks.base.errors import ConflictError
+from swarmworks.cli.view.phrases import phrase
 from tests.cli import sample
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import FakeLauncher, FakePlane
 
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = "{'path': 'app/api/user.py', 'start_line': '1'}"
 EVENTS = [
     sample.event(1, "swarm.created", tasks=55, agents=12, model="rehearsal:rehearsal"),
-    sample.event(2, "session.tool_call", "tests-user", actor="agent:testing-1", tool="read_file", arguments="{}"),
+    sample.event(2, "session.tool_call", "tests-user", actor="agent:testing-1", tool="read_file", arguments=ARGUMENTS),
     sample.event(3, "task.blocked", "tests-user", at_s=61, reason="rejected 3 times"),
     sample.event(4, "swarm.blocked", at_s=62, reason="1 blocked, 0 waiting for them"),
 ]
@@ -77,7 +83,7 @@ def test_logs_are_one_line_an_event_in_words(tmp_path, swarm: Swarm):
     lines = [line[10:] for line in ran.out.splitlines()]
     assert lines == [
         "swarm         started: 55 tasks, 12 agents, rehearsal:rehearsal",
-        "tests-user    testing-1: read_file {}",
+        "tests-user    testing-1: read_file app/api/user.py",
         "tests-user    blocked: rejected 3 times",
         "swarm         blocked: 1 blocked, 0 waiting for them",
     ]
@@ -96,6 +102,38 @@ def test_logs_by_task_and_kind(tmp_path, swarm: Swarm):
 def test_logs_of_a_running_swarm_end_unless_they_are_followed(tmp_path, swarm: Swarm):
     ran = swarm(FakeLauncher(tmp_path, FakePlane([sample.status()], EVENTS), running=True), "logs")
     assert len(ran.out.splitlines()) == len(EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("{'path': '.'}", "a-1: tool ."),
+        ("{}", "a-1: tool"),
+        ("{'command': \"echo 'x'\", 'timeout_s': '3'}", "a-1: tool echo 'x'"),
+        ("{'command': 'cut off in the mid", "a-1: tool 'command': 'cut off in the mid"),
+    ],
+)
+def test_a_tool_call_shows_its_first_argument(arguments, said):
+    call = sample.event(1, "session.tool_call", "t", actor="agent:a-1", tool="tool", arguments=arguments)
+    assert phrase(call).text == said
+
+
+def test_a_reader_that_leaves_is_no_traceback(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from swarmworks.cli.app import run; from tests.cli import sample;"
+        "from tests.cli.fakes import FakeLauncher, FakePlane;"
+        "events = [sample.event(n, 'swarm.landed') for n in range(1, 20000)];"
+        "sys.exit(run(FakeLauncher(Path(sys.argv.pop()), FakePlane([sample.status('landed')], events))))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "logs", tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 4
 
 
 def test_logs_follow_until_the_swarm_ends(tmp_path, swarm: Swarm):

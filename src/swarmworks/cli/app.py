@@ -79,7 +79,7 @@ def run(launcher: Any) -> int:
     except SwarmworksError as error:
         _show(error)
         return error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # nobody reads what is printed; click says so by the latter
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INFRASTRUCTURE
     return result if isinstance(result, int) else 0

@@ -61,7 +61,7 @@ def project_option(command: F) -> F:
         "-C",
         "--path",
         "path",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
         default=Path(),
         help="The project's folder; the current one when left out.",
     )

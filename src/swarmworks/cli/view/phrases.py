@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +12,7 @@ from swarmworks.cli.view.amounts import counted, dollars, plain, tokens
 from swarmworks.wire.api import EventRow
 
 MOST_CHARACTERS = 300
+_FIRST_ARGUMENT = re.compile(r"""\{'\w+': (?P<quote>['"]?)(?P<value>.*?)(?P=quote)(?:, '\w+': |\}$)""", re.DOTALL)
 
 
 class Weight(Enum):
@@ -115,12 +117,10 @@ def _session_ended(event: EventRow) -> Phrase:
 
 
 def _tool_call(event: EventRow) -> Phrase:
-    arguments = event.data.get("arguments")
-    if isinstance(arguments, Mapping):
-        values = [str(value) for value in cast("Mapping[str, object]", arguments).values()]
-        shown = values[0] if values else ""
-    else:
-        shown = _text(event.data, "arguments")
+    """With its first argument, the telling one. Arguments are recorded as the text of a mapping."""
+    arguments = _text(event.data, "arguments")
+    first = _FIRST_ARGUMENT.match(arguments)
+    shown = first["value"] if first else arguments.strip("{}")
     return Phrase("", f"{actor_name(event.actor)}: {_text(event.data, 'tool')} {shown}")
 
 
@@ -137,6 +137,11 @@ def _message(event: EventRow) -> Phrase:
 def _usage(event: EventRow) -> Phrase:
     used = f"{tokens(_number(event.data, 'input_tokens'))} in, {tokens(_number(event.data, 'output_tokens'))} out"
     return Phrase("", f"{actor_name(event.actor)} used {used}")
+
+
+def _end(event: EventRow) -> Phrase:
+    outcome = _text(event.data, "outcome").replace("_", " ")
+    return Phrase("", f"{actor_name(event.actor)} ends, {outcome}{_because(event.data)}")
 
 
 def _gates(event: EventRow) -> Phrase:
@@ -184,6 +189,7 @@ _TELLERS: Mapping[str, Teller] = {
     "session.tool_result": _tool_result,
     "session.message": _message,
     "session.usage": _usage,
+    "session.end": _end,
     "change.submitted": _task("handed in, gates next", Mood.NEUTRAL, Weight.DETAIL),
     "gates.finished": _gates,
     "change.approved": _task("approved", Mood.NEUTRAL, Weight.DETAIL),
