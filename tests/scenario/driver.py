@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -26,6 +27,7 @@ from swarmworks.domain.plan import Acceptance, Plan, PlannedTask
 from swarmworks.git.hub import BareHub
 from swarmworks.settings import read_run_file
 from swarmworks.store.sqlite import open_store
+from swarmworks.wire.api import EventRow
 from swarmworks.wire.planfile import dump_plan
 from tests.scenario.harness import git, plan, repository, task
 from tests.scenario.writing_model import WritingModel
@@ -50,12 +52,12 @@ class CountedModel(WritingModel):
         self._came = threading.Condition()
         self.calls = 0
         super().__init__()
+        self._server.handle_error = lambda *_: None  # callers that are killed hang up
 
-    def answer(self, body: dict) -> dict:
+    def came(self) -> None:
         with self._came:
             self.calls += 1
             self._came.notify_all()
-        return super().answer(body)
 
     def reached(self, calls: int, timeout_s: float = MOST_S) -> bool:
         with self._came:
@@ -113,6 +115,19 @@ class Site:
         assert found is not None, "no control plane is running"
         return ControlPlaneClient(found.url, found.token)
 
+    async def event(self, process: subprocess.Popen[str], wanted: Callable[[EventRow], bool]) -> EventRow:
+        """The first event of the newest swarm that is `wanted`; the run must not end before it comes."""
+        async with self.client() as client:
+            swarm = (await client.swarms())[0].id
+            after = 0
+            while process.poll() is None:
+                page = await client.events(swarm, after=after, wait_s=5)
+                for row in page.events:
+                    after = row.seq
+                    if wanted(row):
+                        return row
+        raise AssertionError(ended(process))
+
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this site: by its environment, its command, its folder, or what it has mounted."""
         return [process for process in psutil.process_iter() if self._ours(process)]
@@ -144,6 +159,19 @@ class Site:
             return False
         return f"{self.state}/copies/" in mounted
 
+    def copies(self) -> dict[str, Path]:
+        """The working copies there are now, as `<task>/<fence>`."""
+        folder = self.state / "copies"
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
+        return {"/".join(path.name.split("-")[-2:]): path for path in found}
+
+    def kept(self, session: str, *, left_over: bool) -> str | None:
+        """The commit a session's work was kept under: by its own worker, or as a left-over by the next one."""
+        refs = git(self.state / "hub.git", "for-each-ref", "--format=%(refname)", "refs/swarm/work").split()
+        wanted = session.replace("/", "-") + "/left-over" if left_over else session
+        (ref,) = [ref for ref in refs if ref.endswith(wanted)] or [None]
+        return ref
+
     def left_behind(self, timeout_s: float = 10.0) -> list[str]:
         """The processes that are still there after `timeout_s`, by their commands."""
         _, alive = psutil.wait_procs(self.processes(), timeout_s)
@@ -155,7 +183,7 @@ class Site:
                 process.kill()
             process.communicate()
         for process in self.processes():
-            process.kill()
+            kill(process)
         psutil.wait_procs(self.processes(), 10)
 
     async def truth(self) -> Truth:
@@ -276,9 +304,9 @@ def ended(process: subprocess.Popen[str], timeout_s: float = MOST_S) -> Ended:
 def kill(process: psutil.Process | subprocess.Popen[str]) -> None:
     try:
         os.kill(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+        process.wait()
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return
-    process.wait()
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -23,6 +23,7 @@ class WritingModel:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 model.requests.append(body)
+                model.came()
                 model._gate.wait(60)
                 self._answer(model.answer(body))
 
@@ -44,6 +45,9 @@ class WritingModel:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def came(self) -> None:
+        """A request was received; nothing is answered yet."""
 
     def hold(self) -> None:
         self._gate.clear()

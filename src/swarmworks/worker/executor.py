@@ -10,6 +10,7 @@ from swarmworks.base.ids import WorkId
 from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.protocol import Conflicted, Identity
+from swarmworks.git.removal import remove_tree
 from swarmworks.wire.api import RegisteredWorker
 from swarmworks.wire.work import (
     AnyResult,
@@ -45,7 +46,7 @@ class Executor:
 
     def keep_leftovers(self) -> None:
         """What an earlier process of this worker left behind, committed to refs of its own before it is removed. What
-        cannot be committed stays where it is, and keeps nobody from working.
+        cannot be committed stays where it is, and keeps nobody from working. Scratch folders of gate runs hold no work.
         """
         context = self._context
         for copy in context.copies.existing():
@@ -58,6 +59,11 @@ class Executor:
                 continue
             log.info("kept what %s had written as %s", copy.name, head)
             context.copies.destroy(copy)
+        for left in context.places.scratch.glob("*"):
+            try:
+                remove_tree(left)
+            except SwarmworksError as error:
+                log.warning("what a gate run left could not be removed: %s", error)
 
     async def run(self, work: AnyWork, me: RegisteredWorker) -> AnyResult:
         match work:
