@@ -31,7 +31,9 @@ def test_a_worker_whose_control_plane_vanished_keeps_the_work_and_ends_within_it
     assert site.left_behind() == []
     assert not site.copies()
     for session in copies:
-        assert git(site.state / "hub.git", "show", f"{site.kept(session, left_over=False)}:half.txt") == "half a thought"
+        assert (
+            git(site.state / "hub.git", "show", f"{site.kept(session, left_over=False)}:half.txt") == "half a thought"
+        )
     model.release()
     again = site.run("resume", "--json")
     assert (again.code, again.json["state"]) == (0, "landed"), again
