@@ -250,7 +250,7 @@ def _message(reader: Reader, swarm: Swarm, change: Change) -> str:
     trailers = {
         "Swarm-Task": task.id,
         "Swarm-Session": session.id,
-        "Swarm-Agent": session.agent_id,
+        "Swarm-Agent": session.agent_id.rpartition("/")[2],
         "Swarm-Model": session.model,
         "Swarm-Plan": swarm.plan.id,
         "Swarm-Change": change.id,
