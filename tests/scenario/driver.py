@@ -128,36 +128,41 @@ class Site:
                         return row
         raise AssertionError(ended(process))
 
-    def processes(self) -> list[psutil.Process]:
-        """Every process that belongs to this site: by its environment, its command, its folder, or what it has mounted."""
-        return [process for process in psutil.process_iter() if self._ours(process)]
+    def marked(self) -> list[psutil.Process]:
+        """The processes that carry this site's mark in their environment: started by `start`, or by one of those. Only
+        these, and what descends from them, are ever killed.
+        """
+        return [process for process in psutil.process_iter() if self._is_marked(process.pid)]
 
-    def _ours(self, process: psutil.Process) -> bool:
-        folder, needle = Path(f"/proc/{process.pid}"), str(self.root).encode()
-        if process.pid == os.getpid():
+    def processes(self) -> list[psutil.Process]:
+        """To look at, never to kill: the marked ones, and those in a mount namespace of their own that holds our files."""
+        return [one for one in psutil.process_iter() if self._is_marked(one.pid) or self._is_inside(one.pid)]
+
+    def _is_marked(self, pid: int) -> bool:
+        if pid == os.getpid():
             return False
         try:
-            if self.mark.encode() in (folder / "environ").read_bytes():
-                return True
-            return needle in (folder / "cmdline").read_bytes() or needle in (folder / "mountinfo").read_bytes()
+            return f"{MARK}={self.mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+    def _is_inside(self, pid: int) -> bool:
+        folder = Path(f"/proc/{pid}")
+        try:
+            apart = (folder / "ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
+            return apart and f"{self.state}/copies/" in (folder / "mountinfo").read_text()
         except OSError:
             return False
 
     def workers(self) -> list[psutil.Process]:
-        return [process for process in self.processes() if "worker" in _command(process)[:5]]
+        return [process for process in self.marked() if "worker" in _command(process)[:5]]
 
     def sandboxes(self) -> list[psutil.Process]:
-        """The outermost process of every session's sandbox."""
-        inside = [process for process in self.processes() if self._in_a_copy(process)]
+        """The outermost process in every session's sandbox, each a descendant of this site's worker."""
+        below = [child for worker in self.workers() for child in _descendants(worker)]
+        inside = [process for process in below if self._is_inside(process.pid)]
         pids = {process.pid for process in inside}
         return [process for process in inside if _parent(process) not in pids]
-
-    def _in_a_copy(self, process: psutil.Process) -> bool:
-        try:
-            mounted = Path(f"/proc/{process.pid}/mountinfo").read_text()
-        except OSError:
-            return False
-        return f"{self.state}/copies/" in mounted
 
     def copies(self) -> dict[str, Path]:
         """The working copies there are now, as `<task>/<fence>`."""
@@ -182,7 +187,7 @@ class Site:
             if process.poll() is None:
                 process.kill()
             process.communicate()
-        for process in self.processes():
+        for process in self.marked():  # sandboxes die with their worker
             kill(process)
         psutil.wait_procs(self.processes(), 10)
 
@@ -312,6 +317,13 @@ def kill(process: psutil.Process | subprocess.Popen[str]) -> None:
 def _command(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
     except psutil.Error:
         return []
 
