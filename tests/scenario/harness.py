@@ -12,7 +12,7 @@ from swarmworks.base.ids import ChangeId, RandomIds, SwarmId, TaskId, WorkerId
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind
-from swarmworks.domain.plan import Plan, PlannedTask, Source, Stack
+from swarmworks.domain.plan import Acceptance, Plan, PlannedTask, Source, Stack
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
@@ -57,13 +57,14 @@ def task(name: str, *, after: tuple[str, ...] = (), owns: tuple[str, ...] | None
     return PlannedTask(
         id=TaskId(name),
         kind=more.pop("kind", "implement_feature"),
-        title=f"Do {name}",
-        role="api",
+        title=more.pop("title", f"Do {name}"),
+        role=more.pop("role", "api"),
         instructions="Write it.",
         output="A file.",
         depends_on=tuple(TaskId(one) for one in after),
         owns=owns if owns is not None else (f"{name}.txt",),
         gates=("scope", "tests"),
+        acceptance=more.pop("acceptance", (Acceptance("It is written.", "tests"),)),
         **more,
     )
 
@@ -123,7 +124,7 @@ async def start_plane(folder: Path, *, least: Amount = NOTHING) -> Plane:
         hub=hub,
         swarms=Swarms(store, hub, ids, lambda _model: least),
         leasing=Leasing(store, hub, clock, lambda _model: least, {}),
-        finishing=Finishing(store, ids, clock, lambda _model: least),
+        finishing=Finishing(store, hub, ids, clock, lambda _model: least),
         gating=Gating(store, ids, clock),
         merging=Merging(store, hub, ids, clock),
         watching=Watching(store, clock, 3.0),
@@ -139,7 +140,7 @@ async def create(plane: Plane, root: Path, base: str, tasks: Plan, *, config=Non
         repository=str(root),
         base=base,
         plan=tasks,
-        config=(config or configuration()).model_dump(mode="json", by_alias=True),
+        config=config or configuration(),
         agents=agents,
         model="rehearsal:rehearsal",
         **more,

@@ -82,7 +82,8 @@ async def test_a_dependent_is_told_what_the_one_before_wants_it_to_know(plane, b
     assert [(note.task_id, note.text) for note in second.notes] == [("a", "mind a")]
 
 
-async def test_tasks_that_own_the_same_file_never_run_at_once(plane, base, tmp_path):
+async def test_tasks_that_own_the_same_file_never_run_at_once(plane, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("swarmworks.service.scheduling.swarms.lint", lambda _plan: ())
     tasks = plan(task("a", owns=("shared/",)), task("b", owns=("shared/x.txt",)), task("c"))
     await create(plane, tmp_path / "repo", base, tasks)
     worker = await PlayedWorker.register(plane, tmp_path)

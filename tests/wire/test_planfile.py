@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from swarmworks.base.errors import InvalidDocumentError
 from swarmworks.domain.plan import Acceptance, Estimate, Plan, PlannedTask, Source, Stack
-from swarmworks.wire.planfile import dump_plan, edited_by_hand, parse_plan
+from swarmworks.wire.planfile import dump_plan, edited_by_hand, is_task_id, parse_plan
 
 TEXT = st.text(max_size=60).map(lambda text: text.encode("utf-8", "ignore").decode())
 SPECIAL = st.sampled_from(
@@ -29,7 +29,7 @@ SPECIAL = st.sampled_from(
 )
 WORDS = TEXT | SPECIAL
 LISTS = st.lists(WORDS.filter(bool), max_size=3).map(tuple)
-IDS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True)
+IDS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True).filter(is_task_id)
 TASKS = st.builds(
     PlannedTask,
     id=IDS,
@@ -124,3 +124,13 @@ def test_what_is_malformed_is_named_with_its_line_and_mend(old, new, line, what,
     matching = [each for each in caught.value.problems if what in each.what]
     assert matching, caught.value.problems
     assert (matching[0].line, mend in matching[0].mend) == (line, True)
+
+
+@pytest.mark.parametrize("name", ["a..b", "a.lock", "a.", "a.b.lock", ".a", "A", "a/b", "", "a" * 101])
+def test_an_id_that_git_refuses_in_a_reference_is_refused(name):
+    assert not is_task_id(name)
+
+
+@pytest.mark.parametrize("name", ["a", "a.b", "1-a_b.c", "lock", "a" * 100])
+def test_an_ordinary_id_is_taken(name):
+    assert is_task_id(name)

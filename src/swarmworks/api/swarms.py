@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from swarmworks.api.control_plane import ControlPlaneServices, services
 from swarmworks.api.waiting import answer_when
 from swarmworks.base.ids import SwarmId
-from swarmworks.domain.swarm import StopReason
 from swarmworks.wire.api import (
     CreateSwarm,
     EventPage,
@@ -73,7 +72,7 @@ async def report(swarm_id: SwarmId, plane: Services) -> SwarmReport:
 
 @router.post("/swarms/{swarm_id}/stop")
 async def stop(swarm_id: SwarmId, body: StopSwarm, plane: Services) -> SwarmStatus:
-    await plane.swarms.stop(swarm_id, StopReason(body.reason), OPERATOR)
+    await plane.swarms.stop(swarm_id, body.reason, OPERATOR)
     return await plane.status.status(swarm_id)
 
 

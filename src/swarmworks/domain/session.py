@@ -40,10 +40,14 @@ class SessionOutcome(StrEnum):
     STOPPED = "stopped"  # a limit, named in the reason
     LOST = "lost"  # its lease expired
     KILLED = "killed"  # a person or a stopping swarm ended it; costs no attempt
+    INFRASTRUCTURE = "infrastructure"  # it could not be run, or no model answered
 
 
 COSTS_AN_ATTEMPT = frozenset({SessionOutcome.FAILED, SessionOutcome.STOPPED})
-"""A lost, killed or handed-off session is no fault of the task's."""
+"""A lost, killed or handed-off session is no fault of the task's, nor is one that could not be run."""
+
+FREE = frozenset({SessionOutcome.LOST, SessionOutcome.HANDED_OFF, SessionOutcome.INFRASTRUCTURE})
+"""Outcomes that cost no attempt, but only so many times (see policy.retry)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
     from swarmworks.base.ids import AgentId, TaskId
     from swarmworks.domain.agent import Agent
+    from swarmworks.domain.lease import Capacity
+
+
+SESSION_MEMORY_BYTES = 128 << 20
+"""What a session of the built-in agent is admitted with: its interpreter, its tools and one command under way. Measured
+peaks are recorded with every session."""
+
+BUILD_MEMORY_BYTES = 1 << 30
+"""What a merge build is admitted with; sessions leave room for one, or nothing they write could ever land."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,15 @@ def overlaps(one: str, other: str) -> bool:
     if one == other:
         return True
     return (one.endswith("/") and other.startswith(one)) or (other.endswith("/") and one.startswith(other))
+
+
+def session_places(free: Capacity, *, running: int) -> int:
+    """How many more sessions a worker takes that has `free` capacity and `running` sessions. The first one is always
+    taken while there is memory for it, so that a small machine works one task after the other.
+    """
+    whole = free.memory_bytes // SESSION_MEMORY_BYTES
+    beside_a_build = (free.memory_bytes - BUILD_MEMORY_BYTES) // SESSION_MEMORY_BYTES
+    return max(0, min(free.agents, whole, max(0 if running else 1, beside_a_build)))
 
 
 def choose(facts: ClaimFacts) -> list[Choice]:

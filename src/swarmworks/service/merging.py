@@ -8,30 +8,40 @@ on the branch, and voided when it is not.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 
 from swarmworks.base.clock import Clock
-from swarmworks.base.ids import IdSource, WorkId
+from swarmworks.base.errors import ConflictError, RejectedError, SwarmworksError
+from swarmworks.base.ids import ChangeId, IdSource, WorkId
 from swarmworks.domain.change import Change, ChangeEvent, ChangeState, IntentState
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateStage
 from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind, WorkState
-from swarmworks.domain.rejection import Rejection
+from swarmworks.domain.rejection import Rejection, RejectionKind
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
+from swarmworks.policy.admit import BUILD_MEMORY_BYTES
 from swarmworks.policy.landing import next_to_build
 from swarmworks.policy.rejections import from_conflict, from_gates, judge
 from swarmworks.policy.required import at_stage, required_gates
 from swarmworks.policy.retry import after_failure
+from swarmworks.policy.wording import paragraph, title
 from swarmworks.store.protocol import GateRun, Intent, NewWork, Reader, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import WORK, BuildResult, BuildWork
 
-BUILD_NEED = Capacity(agents=0, cpu_slots=1, memory_bytes=1 << 30)
+log = logging.getLogger(__name__)
+
+BUILD_NEED = Capacity(agents=0, cpu_slots=1, memory_bytes=BUILD_MEMORY_BYTES)
 BUILD_PRIORITY = 1 << 30
 """Builds before everything else that computes: a landed change unblocks, a gate run only promises to."""
+
+BRANCH_MOVED = "the branch moved meanwhile"
+"""The one objection that building again can answer."""
 
 MOST_REBUILDS = 3
 """How often a build whose gates could not run is built again before a person is asked."""
@@ -43,23 +53,37 @@ class Merging:
         self._hub = hub
         self._ids = ids
         self._clock = clock
+        self._landing: set[ChangeId] = set()
 
     async def recover(self) -> None:
-        """At start-up, before anything is leased: finish or undo what a crash left between intent and states."""
+        """Finish or undo the landings that were left between intent and states: by a crash (asked at start-up, before
+        anything is leased), or by a repository or a store that failed for a moment. Those under way are left alone.
+        """
         for intent in await self._store.read(lambda reader: reader.open_intents()):
-            head = await asyncio.to_thread(self._hub.resolve, intent.ref)
-            moved = head is not None and await asyncio.to_thread(self._hub.is_ancestor, intent.new, head)
-            await self._close(intent, moved=moved, why="found at start-up")
+            if intent.change_id not in self._landing:
+                await self._decide(intent, "its landing was cut short")
 
     async def advance(self) -> bool:
-        """The chore: start the next build of every running swarm that has none under way. True when one started."""
-        started = False
+        """The chore: start the next build of every running swarm that has none under way. True when one started. What
+        fails in one swarm is raised after the others have had their turn.
+        """
+        await self.recover()
+        started, failures = False, list[Exception]()
         for swarm in await self._store.read(_buildable):
-            head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
-            if head is None:
-                continue
-            started |= await self._store.transact(lambda tx, s=swarm, h=head: self._build_next(tx, s, h))
+            try:
+                started |= await self._advance_one(swarm)
+            except Exception as error:  # noqa: BLE001 - raised below
+                log.warning("the merge queue of %s: %s", swarm.id, error)
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return started
+
+    async def _advance_one(self, swarm: Swarm) -> bool:
+        head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
+        if head is None:
+            return False
+        return await self._store.transact(lambda tx: self._build_next(tx, swarm, head))
 
     def _build_next(self, tx: Tx, swarm: Swarm, head: str) -> bool:
         if any(not self._returned(tx, change) for change in tx.changes(swarm.id, states=(ChangeState.BUILDING,))):
@@ -69,28 +93,16 @@ class Merging:
         change = next_to_build(approved, ranks)
         if change is None:
             return False
-        task = tx.task(swarm.id, change.task_id)
-        author = next(agent for agent in tx.agents(swarm.project) if agent.id == change.agent_id)
-        work_id = WorkId(self._ids.new("wrk"))
-        payload = BuildWork(
-            work_id=work_id,
-            fence=0,
-            need=BUILD_NEED,
-            swarm_id=swarm.id,
-            task=task.planned,
-            change_id=change.id,
-            base=change.base,
-            head=change.head,
-            target=head,
-            author=author,
-            message=_message(tx, swarm, change),
-            at=self._clock.now().replace(microsecond=0),
-            floors=dict(swarm.plan.floors),
-        )
+        try:
+            payload = self._payload(tx, swarm, change, head)
+        except RejectedError as error:
+            log.warning("change %s cannot be built: %s", change.id, error)
+            self._reject_for(tx, change, f"it cannot be built: {error.what}")
+            return True
         tx.move_change(change.id, ChangeEvent.BUILD)
         tx.enqueue_work(
             NewWork(
-                work_id,
+                payload.work_id,
                 WorkKind.BUILD,
                 swarm.id,
                 change.task_id,
@@ -103,6 +115,25 @@ class Merging:
         data = {"change": change.id, "target": head}
         tx.append(swarm.id, NewEvent("change.building", "platform", data, change.task_id, change.session_id))
         return True
+
+    def _payload(self, reader: Reader, swarm: Swarm, change: Change, head: str) -> BuildWork:
+        task = reader.task(swarm.id, change.task_id)
+        author = next(agent for agent in reader.agents(swarm.project) if agent.id == change.agent_id)
+        return BuildWork(
+            work_id=WorkId(self._ids.new("wrk")),
+            fence=0,
+            need=BUILD_NEED,
+            swarm_id=swarm.id,
+            task=task.planned,
+            change_id=change.id,
+            base=change.base,
+            head=change.head,
+            target=head,
+            author=author,
+            message=_message(reader, swarm, change),
+            at=self._clock.now().replace(microsecond=0),
+            floors=dict(swarm.plan.floors),
+        )
 
     def _returned(self, tx: Tx, change: Change) -> bool:
         """A build that nobody works on and that has no open intent was lost in a crash: back into the queue."""
@@ -123,18 +154,45 @@ class Merging:
             tx.finish_work(lease, work_id, fence, result.model_dump_json())
             return self._judge(tx, swarm, asked, result, objection)
 
-        intent = await self._store.transact(write)
-        if intent is None:
-            return
-        moved = await asyncio.to_thread(self._hub.update_ref, intent.ref, intent.new, intent.old)
-        await self._close(intent, moved=moved, why="the branch moved meanwhile")
+        # A caller that goes away must not leave a reference moving that nobody waits for.
+        await asyncio.shield(asyncio.ensure_future(self._land(asked.change_id, write)))
+
+    async def _land(self, change_id: ChangeId, write: Callable[[Tx], Intent | None]) -> None:
+        """The change is marked as landing before its intent can be seen, so that the chore never decides it meanwhile."""
+        self._landing.add(change_id)
+        try:
+            intent = await self._store.transact(write)
+            if intent is not None:
+                await self._move(intent)
+        finally:
+            self._landing.discard(change_id)
+
+    async def _move(self, intent: Intent) -> None:
+        """The build is on record already: what goes wrong from here on is for the chore to decide again."""
+        try:
+            await asyncio.to_thread(self._hub.update_ref, intent.ref, intent.new, intent.old)
+        except (SwarmworksError, OSError) as error:
+            log.warning("moving %s to %s: %s", intent.ref, intent.new, error)
+        try:
+            await self._decide(intent, BRANCH_MOVED)
+        except (SwarmworksError, OSError) as error:
+            log.warning("the landing of %s is left to the merge queue: %s", intent.change_id, error)
+
+    async def _decide(self, intent: Intent, why: str) -> None:
+        """Let the repository say what became of a landing: it has the commit on the branch, or it has not."""
+        head = await asyncio.to_thread(self._hub.resolve, intent.ref)
+        moved = head is not None and await asyncio.to_thread(self._hub.is_ancestor, intent.new, head)
+        try:
+            await self._close(intent, moved=moved, why=why)
+        except ConflictError as error:
+            log.info("the landing of %s was decided meanwhile: %s", intent.change_id, error)
 
     def _objection(self, ref: str, asked: BuildWork, result: BuildResult) -> str | None:
         """What speaks against landing this candidate, checked on the repository itself and not on the worker's word."""
         if result.status != "built" or result.candidate is None:
             return None
         if self._hub.resolve(ref) != asked.target or result.target != asked.target:
-            return "the branch moved meanwhile"
+            return BRANCH_MOVED
         if self._hub.tree_of(result.candidate) != result.tree:
             return "the candidate is not the tree that the gates judged"
         if not self._hub.is_ancestor(asked.target, result.candidate):
@@ -168,8 +226,10 @@ class Merging:
             self._reject(tx, change, why, used, most)
         elif unknown:
             self._could_not_run(tx, change, unknown, result)
+        elif objection == BRANCH_MOVED:
+            self._return(tx, change, BRANCH_MOVED)
         elif objection is not None:
-            self._return(tx, change, objection)
+            self._reject_for(tx, change, objection)
         elif result.candidate is not None:
             return tx.open_intent(change.id, swarm.integration_ref, asked.target, result.candidate)
         return None
@@ -207,6 +267,13 @@ class Merging:
         tx.move_task(change.swarm_id, change.task_id, TaskEvent.EXHAUST, note=note)
         data = {"reason": note, "change": change.id}
         tx.append(change.swarm_id, NewEvent("task.blocked", "platform", data, change.task_id, change.session_id))
+
+    def _reject_for(self, tx: Tx, change: Change, reason: str) -> None:
+        """Building it again would end the same way, so it costs an attempt."""
+        most = from_json(tx.swarm(change.swarm_id).options).config.limits.attempts
+        used = tx.task(change.swarm_id, change.task_id).attempts + 1
+        why = Rejection(RejectionKind.STALE, reason, base=change.base, attempts_left=max(0, most - used))
+        self._reject(tx, change, why, used, most)
 
     def _reject(self, tx: Tx, change: Change, rejection: Rejection, used: int, most: int) -> None:
         event = after_failure(used, most)
@@ -246,7 +313,7 @@ def _message(reader: Reader, swarm: Swarm, change: Change) -> str:
     """The landed commit's message: what the task was, what the session says it did, and trailers for machines."""
     task = reader.task(swarm.id, change.task_id).planned
     session = reader.session(change.session_id)
-    done = handoff_wire.parse(change.handoff).done.strip()
+    done = paragraph(handoff_wire.parse(change.handoff).done)
     trailers = {
         "Swarm-Task": task.id,
         "Swarm-Session": session.id,
@@ -256,7 +323,7 @@ def _message(reader: Reader, swarm: Swarm, change: Change) -> str:
         "Swarm-Change": change.id,
     }
     body = f"{done}\n\n" if done else ""
-    return f"{task.title}\n\n{body}" + "".join(f"{key}: {value}\n" for key, value in trailers.items())
+    return f"{title(task.title)}\n\n{body}" + "".join(f"{key}: {title(value)}\n" for key, value in trailers.items())
 
 
 def _results_event(change: Change, result: BuildResult) -> NewEvent:

@@ -12,7 +12,8 @@ from swarmworks.domain.event import NewEvent
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind
 from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmState
-from swarmworks.domain.task import TaskEvent, TaskState
+from swarmworks.domain.task import TaskState
+from swarmworks.service.scheduling.attempts import conclude
 from swarmworks.store.protocol import Store, Tx
 
 
@@ -22,6 +23,7 @@ class Watching:
         self._clock = clock
         self._ttl_s = ttl_s
         self._seen: dict[WorkerId, tuple[int, float]] = {}
+        self._looked: float | None = None
 
     async def register(self, worker_id: WorkerId, name: str, capacity: Capacity) -> WorkerLease:
         return await self._store.transact(lambda tx: tx.register_worker(worker_id, name, capacity, self._ttl_s))
@@ -50,8 +52,13 @@ class Watching:
             await self._expire(worker.id, worker.renewals, "the control plane was restarted")
 
     async def watch(self) -> bool:
-        """The chore: expire the workers that stood still for a TTL. True when one was."""
+        """The chore: expire the workers that stood still for a TTL. True when one was. When this process itself was away
+        (suspended, or starved), nobody could reach it: no silence from before counts.
+        """
         now = self._clock.monotonic()
+        if self._looked is not None and now - self._looked > self._ttl_s / 2:
+            self._seen.clear()
+        self._looked = now
         expired = False
         workers = await self._store.read(lambda reader: reader.workers())
         for worker in workers:
@@ -75,7 +82,7 @@ class Watching:
 
 def give_back(tx: Tx, work: Work, why: str) -> None:
     """Work whose worker is gone: gates and builds wait for another, a session's task is ready again. No attempt is
-    charged. What the session wrote is on its own ref as soon as a worker looks after the leftovers.
+    charged, unless the task has lost sessions too often. What the session wrote is on its own ref as soon as a worker looks after the leftovers.
     """
     if tx.expire_work(work.id, work.fence) is None or work.kind is not WorkKind.SESSION:
         return
@@ -85,7 +92,7 @@ def give_back(tx: Tx, work: Work, why: str) -> None:
         data = {"outcome": str(SessionOutcome.LOST), "reason": why}
         tx.append(work.swarm_id, NewEvent("session.ended", "platform", data, work.task_id, session.id))
     if tx.task(work.swarm_id, work.task_id).state is TaskState.RUNNING:
-        tx.move_task(work.swarm_id, work.task_id, TaskEvent.REWORK)
+        conclude(tx, session, SessionOutcome.LOST, why)
 
 
 def _to_stop(tx: Tx, holding: frozenset[WorkId]) -> dict[WorkId, str]:

@@ -31,8 +31,10 @@ class ChangeReads(Scope):
         self, swarm_id: SwarmId, *, states: Sequence[ChangeState] = (), task_id: TaskId | None = None
     ) -> list[Change]:
         wanted = tuple(states) or tuple(ChangeState)
-        of_swarm = map(rows.change, self.db.rows(_SQL["changes"], swarm_id=swarm_id, states=wanted))
-        return [change for change in of_swarm if task_id in {None, change.task_id}]
+        if task_id is None:
+            return [rows.change(row) for row in self.db.rows(_SQL["changes"], swarm_id=swarm_id, states=wanted)]
+        of_task = self.db.rows(_SQL["changes_of_task"], swarm_id=swarm_id, task_id=task_id, states=wanted)
+        return [rows.change(row) for row in of_task]
 
     def open_intents(self) -> list[Intent]:
         return [rows.intent(row) for row in self.db.rows(_SQL["open_intents"])]

@@ -50,6 +50,10 @@ class SessionReads(Scope):
         of_task = self.db.rows(_SQL["sessions_of_task"], swarm_id=swarm_id, task_id=task_id, states=wanted)
         return [rows.session(row) for row in of_task]
 
+    def session_result(self, session_id: SessionId) -> str | None:
+        row = self.db.row(_SQL["session_result"], session_id=session_id)
+        return None if row is None else str(row["result"])
+
     def token_session(self, token_sha256: str) -> SessionId | None:
         row = self.db.row(_SQL["token_session"], token_sha256=token_sha256)
         return None if row is None else SessionId(row["id"])

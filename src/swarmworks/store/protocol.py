@@ -184,6 +184,7 @@ class Reader(Protocol):
     def sessions(
         self, swarm_id: SwarmId, *, task_id: TaskId | None = None, states: Sequence[SessionState] = ()
     ) -> list[Session]: ...  # oldest first
+    def session_result(self, session_id: SessionId) -> str | None: ...  # wire form; None when it handed in nothing
     def change(self, change_id: ChangeId) -> Change: ...
     def changes(
         self, swarm_id: SwarmId, *, states: Sequence[ChangeState] = (), task_id: TaskId | None = None
@@ -275,7 +276,9 @@ class Tx(Reader, Protocol):
         ...
 
     def enqueue_work(self, new: NewWork) -> Work: ...
-    def claim_work(self, lease: WorkerLease, free: Capacity, kinds: Sequence[WorkKind]) -> list[Work]: ...
+    def claim_work(
+        self, lease: WorkerLease, free: Capacity, kinds: Sequence[WorkKind]
+    ) -> list[Work]: ...  # of open swarms
     def finish_work(self, lease: WorkerLease, work_id: WorkId, fence: int, result: str) -> Work:
         """DONE; FenceLostError unless `lease` still holds it at `fence`."""
         ...

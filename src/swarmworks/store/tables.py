@@ -260,6 +260,7 @@ work = Table(
     Index("ix_work_state", "state", text("priority DESC"), "number"),
     Index("ix_work_swarm", "swarm_id", "state", "number"),
     Index("ix_work_worker", "worker_id", "state"),
+    Index("ix_work_subject", "subject"),
 )
 
 change = Table(
@@ -280,6 +281,7 @@ change = Table(
     _words("landed", optional=True),
     one_of("state", CHANGE_TABLE.states),
     Index("ix_change_swarm", "swarm_id", "state", "number"),
+    Index("ix_change_task", "swarm_id", "task_id", "number"),
 )
 
 gate_run = Table(

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from swarmworks.base.ids import SessionId, SwarmId, TaskId, WorkerId, WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.plan import Plan
+from swarmworks.domain.swarm import StopReason
+from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.work import AnyResult, AnyWork
 
 
@@ -94,7 +96,7 @@ class CreateSwarm(Model):
     repository: str
     base: str
     plan: Plan
-    config: dict[str, Any]
+    config: SwarmConfig
     agents: int = Field(ge=1, le=1000)
     model: str
     budget_nano_usd: int | None = Field(default=None, ge=0)
@@ -108,7 +110,7 @@ class ResumeSwarm(Model):
 
 
 class StopSwarm(Model):
-    reason: str = "person"
+    reason: StopReason = StopReason.PERSON
 
 
 class AgentStatus(Model):

@@ -60,7 +60,13 @@ _TASK_KEYS = (
     "estimate",
 )
 _TASK_NEEDS = ("id", "kind", "title", "role", "instructions", "output")
-_TASK_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_TASK_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.|$)){0,99}")
+TASK_ID_MEND = "use lower-case letters, digits, `-`, `_` and single `.` inside; it must not end in `.lock`"
+
+
+def is_task_id(text: str) -> bool:
+    """Whether `text` can name a task. It becomes part of git references and folders, which refuse some names."""
+    return _TASK_ID.fullmatch(text) is not None and not text.endswith(".lock")
 
 
 class _Dumper(yaml.CSafeDumper):
@@ -246,12 +252,12 @@ class _PlanReader:
         where = f"task `{task_id}`" if task_id else "the task"
         self.problems.extend(unknown_keys(node, _TASK_KEYS, where))
         self._needs(node, ("id", "kind"), where)
-        if task_id and not _TASK_ID.fullmatch(task_id):
+        if task_id and not is_task_id(task_id):
             entry = node.get("id")
             self._problem(
                 entry.line if entry else node.line,
                 f"`{task_id}` cannot be a task's id",
-                "use lower-case letters, digits, `-`, `_` and `.`",
+                TASK_ID_MEND,
             )
         return PlannedTask(
             id=TaskId(task_id),

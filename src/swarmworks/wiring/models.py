@@ -17,7 +17,6 @@ from swarmworks.wire.config import SwarmConfig
 
 SMALLEST_INPUT_TOKENS = 40_000
 """A first request of a session: prompt, tools and files, bounded by its bytes."""
-SMALLEST_OUTPUT_TOKENS = 4_096
 REACH_S = 5.0
 
 
@@ -39,18 +38,18 @@ def full_name(model: str) -> str:
     return f"{REHEARSAL}:{REHEARSAL}" if model == REHEARSAL else model
 
 
-def least_amount(prices: PriceTable, found: Mapping[str, Upstream]) -> Callable[[str], Amount]:
-    """The headroom one small call needs, by model. Zero money for an unpriced model: the gateway refuses that itself."""
+def least_amount(prices: PriceTable, found: Mapping[str, Upstream], *, output_tokens: int) -> Callable[[str], Amount]:
+    """The headroom one small call needs, by model: the gateway holds the `output_tokens` a call may write at most. Zero money for an unpriced model: the gateway refuses that itself."""
 
     def least(model: str) -> Amount:
         provider, _, name = model.partition(":")
         upstream = found.get(provider)
         price = prices.find(provider, name, upstream.base_url) if upstream is not None else None
-        tokens = SMALLEST_INPUT_TOKENS + SMALLEST_OUTPUT_TOKENS
+        tokens = SMALLEST_INPUT_TOKENS + output_tokens
         if price is None:
             return Amount(0, tokens)
         dearest = max(price.rates.input, price.rates.cache_write)
-        nano = SMALLEST_INPUT_TOKENS * dearest + SMALLEST_OUTPUT_TOKENS * price.rates.output
+        nano = SMALLEST_INPUT_TOKENS * dearest + output_tokens * price.rates.output
         return Amount(-(-nano // PER_MILLION), tokens)
 
     return least

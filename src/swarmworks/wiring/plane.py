@@ -154,7 +154,7 @@ async def _assemble(
     accounts = providers(project.config)
     found = upstreams(accounts, f"http://127.0.0.1:{rehearsal_port}/v1")
     prices = price_table(project.config)
-    least: Callable[[str], Amount] = least_amount(prices, found)
+    least: Callable[[str], Amount] = least_amount(prices, found, output_tokens=project.config.limits.max_output_tokens)
     limits = project.config.session_limits()
     gateway = Gateway(store, found, prices, clock, ids, GatewaySettings(), limits=_same_limits(limits))
     stack.push_async_callback(gateway.close)
@@ -165,7 +165,7 @@ async def _assemble(
         ids=ids,
         swarms=Swarms(store, hub, ids, least),
         leasing=Leasing(store, hub, clock, least, wires),
-        finishing=Finishing(store, ids, clock, least),
+        finishing=Finishing(store, hub, ids, clock, least),
         gating=Gating(store, ids, clock),
         merging=Merging(store, hub, ids, clock),
         watching=Watching(store, clock, LOCAL_TTL_S),

@@ -102,7 +102,7 @@ def swarm_request(
         repository=str(project.root),
         base=launcher.base_commit(project, allow_dirty=allow_dirty),
         plan=plan,
-        config=config.model_dump(mode="json", by_alias=True),
+        config=config,
         agents=agents or config.agents.count,
         model=full_model_name(model or config.models.default),
         budget_nano_usd=config.budget.swarm_nano_usd if budget is None else budget,

@@ -1,30 +1,51 @@
-"""What becomes of a session's result: a change on its way to the gates, another attempt, or a blocked task."""
+"""What becomes of a session's result: a change on its way to the gates, another attempt, or a blocked task.
+
+Workers relay what agents say, so nothing of a result is taken on trust: the base is the one the session was given, the head
+must descend from it, texts are bounded and cleaned, and the handoff is parsed before it is stored.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Callable
 
 from swarmworks.base.clock import Clock
+from swarmworks.base.errors import InvalidDocumentError
 from swarmworks.base.ids import ChangeId, IdSource, SessionId, WorkId
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateStage
+from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind
-from swarmworks.domain.rejection import Rejection, RejectionKind
 from swarmworks.domain.session import Session, SessionOutcome
-from swarmworks.domain.task import Task, TaskEvent
-from swarmworks.policy.retry import after_failure, costs_an_attempt
+from swarmworks.domain.task import TaskEvent
+from swarmworks.git.protocol import Hub
+from swarmworks.policy.purse import fits, refused_by_swarm
+from swarmworks.policy.wording import plain
+from swarmworks.service.scheduling import purse
+from swarmworks.service.scheduling.attempts import conclude
 from swarmworks.store.protocol import NewChange, NewWork, Store, Tx
-from swarmworks.wire import rejection as rejection_wire
+from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import GatesWork, SessionResult
 
 GATES_NEED = Capacity(agents=0, cpu_slots=1, memory_bytes=512 << 20)
+MOST_REASON = 600
+MOST_PATH = 200
+MOST_CHANGED = 50
+MOST_PROBLEMS = 10
+MOST_PROBLEM = 300
+"""Together below the 64 KiB of an event, with four bytes for every character."""
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_NEVER_RAN = ("model_unavailable:", "the session could not be run")
+"""How the reason begins when the platform, and not the session, is at fault."""
 
 
 class Finishing:
-    def __init__(self, store: Store, ids: IdSource, clock: Clock, least: Callable[[str], Amount]) -> None:
+    def __init__(self, store: Store, hub: Hub, ids: IdSource, clock: Clock, least: Callable[[str], Amount]) -> None:
         self._store = store
+        self._hub = hub
         self._ids = ids
         self._clock = clock
         self._least = least
@@ -32,17 +53,48 @@ class Finishing:
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: SessionResult) -> None:
         """FenceLostError when the work is no longer the worker's; nothing is written then."""
         change_id, gates_id = self._ids.new("chg"), self._ids.new("wrk")
+        asked = await self._store.read(lambda reader: reader.session(SessionId(reader.work(work_id).subject)))
+        checked = await asyncio.to_thread(self._checked, asked.base_commit, result)
 
         def write(tx: Tx) -> None:
-            work = tx.finish_work(lease, work_id, fence, result.model_dump_json())
+            work = tx.finish_work(lease, work_id, fence, checked.model_dump_json())
             session = tx.session(SessionId(work.subject))
-            self._ended(tx, session, result)
-            if result.outcome in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO}:
-                self._submitted(tx, session, result, ChangeId(change_id), WorkId(gates_id))
+            self._ended(tx, session, checked)
+            if checked.outcome in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO}:
+                self._submitted(tx, session, checked, ChangeId(change_id), WorkId(gates_id))
             else:
-                self._not_submitted(tx, session, result)
+                self._not_submitted(tx, session, checked)
 
         await self._store.transact(write)
+
+    def _checked(self, base: str, result: SessionResult) -> SessionResult:
+        """The result in terms of what the repository and the platform know."""
+        handoff, remark = _handoff(result)
+        outcome, reason, head = result.outcome, result.reason, result.head
+        if outcome is SessionOutcome.FAILED and (reason or "").startswith(_NEVER_RAN):
+            outcome = SessionOutcome.INFRASTRUCTURE
+        if not self._continues(base, head):
+            outcome, head = SessionOutcome.FAILED, base
+            reason = f"its commit {plain(result.head, 64)!r} does not continue the commit it was given"
+        problems = (*remark, *result.problems)[:MOST_PROBLEMS]
+        return result.model_copy(
+            update={
+                "outcome": outcome,
+                "reason": plain(reason, MOST_REASON) if reason else None,
+                "base": base,
+                "head": head,
+                "handoff": handoff,
+                "problems": tuple(plain(text, MOST_PROBLEM) for text in problems),
+                "changed": tuple(plain(path, MOST_PATH) for path in result.changed[:MOST_CHANGED]),
+            }
+        )
+
+    def _continues(self, base: str, head: str) -> bool:
+        if head == base:
+            return True
+        if not _COMMIT.fullmatch(head) or self._hub.resolve(head) != head:
+            return False
+        return self._hub.is_ancestor(base, head)
 
     def _ended(self, tx: Tx, session: Session, result: SessionResult) -> None:
         tx.end_session(session.id, result.outcome, result.reason)
@@ -52,11 +104,11 @@ class Finishing:
             "reason": result.reason or "",
             "base": result.base,
             "head": result.head,
-            "changed": list(result.changed[:100]),
-            "problems": list(result.problems[:20]),
-            "sandbox": list(result.properties),
+            "changed": list(result.changed),
+            "problems": list(result.problems),
+            "sandbox": [plain(name, 40) for name in result.properties[:20]],
             "peak_memory_bytes": result.peak_memory_bytes,
-            "prompt_sha256": result.prompt_sha256,
+            "prompt_sha256": plain(result.prompt_sha256, MOST_PATH),
             "tokens": account.spent.tokens,
             "cost_nano_usd": account.spent.nano_usd,
         }
@@ -69,7 +121,7 @@ class Finishing:
         """A change that changes nothing claims that nothing is to be done: all its gates must prove it."""
         empty = result.outcome is SessionOutcome.NOTHING_TO_DO
         head = result.base if empty else result.head
-        tx.insert_change(NewChange(change_id, session.id, result.base, head, result.handoff or "{}"))
+        tx.insert_change(NewChange(change_id, session.id, result.base, head, result.handoff or _EMPTY))
         task = tx.move_task(session.swarm_id, session.task_id, TaskEvent.SUBMIT)
         payload = GatesWork(
             work_id=gates_id,
@@ -100,38 +152,23 @@ class Finishing:
 
     def _not_submitted(self, tx: Tx, session: Session, result: SessionResult) -> None:
         swarm = tx.swarm(session.swarm_id)
-        options = from_json(swarm.options)
         totals = tx.totals(swarm.account_id)
-        least = self._least(options.model)
-        limit = totals.limit.nano_usd
-        empty_purse = limit is not None and totals.spent.nano_usd + least.nano_usd > limit
-        task = tx.task(session.swarm_id, session.task_id)
-        if not costs_an_attempt(result.outcome, swarm_out_of_budget=empty_purse):
-            tx.move_task(session.swarm_id, session.task_id, TaskEvent.REWORK)
-            _say(tx, task, "task.returned", {"outcome": str(result.outcome), "reason": result.reason or ""})
-            return
-        attempts_left = options.config.limits.attempts - task.attempts - 1
-        event = after_failure(task.attempts + 1, options.config.limits.attempts)
-        rejection = Rejection(
-            kind=RejectionKind.SESSION_FAILED,
-            summary=f"the session ended {result.outcome}: {result.reason or 'no reason was given'}",
-            tree="",
-            findings=(),
-            log_tail="",
-            attempts_left=max(0, attempts_left),
-            base=session.base_commit,
-        )
-        tx.move_task(
-            session.swarm_id,
-            session.task_id,
-            event,
-            rejection=rejection_wire.dump(rejection),
-            note=rejection.summary if event is TaskEvent.EXHAUST else None,
-            count_attempt=True,
-        )
-        name = "task.blocked" if event is TaskEvent.EXHAUST else "task.rework"
-        _say(tx, task, name, {"reason": rejection.summary, "attempts_left": rejection.attempts_left})
+        least = self._least(from_json(swarm.options).model)
+        refused = refused_by_swarm(result.outcome, result.reason, swarm.id, totals.limit, totals.spent, least)
+        if refused:
+            purse.shut(tx, swarm.id)
+        empty = refused or not fits(totals.limit, totals.spent, least)
+        conclude(tx, session, result.outcome, result.reason, swarm_out_of_budget=empty)
 
 
-def _say(tx: Tx, task: Task, name: str, data: dict[str, object]) -> None:
-    tx.append(task.swarm_id, NewEvent(name, "platform", data, task.id))
+_EMPTY = handoff_wire.dump(Handoff("submitted", ""))
+
+
+def _handoff(result: SessionResult) -> tuple[str | None, tuple[str, ...]]:
+    """The handoff in its stored form, and what was wrong with the one that was given."""
+    if result.handoff is None:
+        return None, ()
+    try:
+        return handoff_wire.dump(handoff_wire.parse(result.handoff)), ()
+    except InvalidDocumentError as error:
+        return None, (f"its handoff could not be read and was left out: {error}",)

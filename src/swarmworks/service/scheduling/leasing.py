@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 
 from swarmworks.base.clock import Clock
-from swarmworks.base.ids import SwarmId, TaskId
+from swarmworks.base.errors import InvalidDocumentError
+from swarmworks.base.ids import TaskId
 from swarmworks.domain.budget import Amount, Limit
 from swarmworks.domain.event import NewEvent
+from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
-from swarmworks.domain.session import Session
+from swarmworks.domain.session import Session, SessionOutcome, SessionState
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskState
 from swarmworks.git.protocol import Hub
-from swarmworks.policy.admit import choose
+from swarmworks.policy.admit import SESSION_MEMORY_BYTES, choose, session_places
+from swarmworks.service.scheduling.purse import affordable
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.options import SwarmOptions, from_json
-from swarmworks.wire.work import WORK, AnyWork, NoteFromTask, SessionWork
+from swarmworks.wire.work import RESULT, WORK, AnyWork, NoteFromTask, SessionResult, SessionWork
 
-SESSION_MEMORY_BYTES = 128 << 20
-"""What a session of the built-in agent is admitted with: its interpreter, its tools and one command under way. Measured
-peaks are recorded with every session."""
+log = logging.getLogger(__name__)
 
 MOST_NOTES = 40
+MOST_LOOKED_BACK = 10
+"""Ended sessions of a task that are looked through for work it can go on from."""
 
 
 class Leasing:
@@ -59,8 +63,9 @@ class Leasing:
 
     async def _sessions(self, lease: WorkerLease, free: Capacity) -> list[AnyWork]:
         taken: list[AnyWork] = []
-        for swarm in await self._store.read(_with_ready_tasks):
-            places = min(free.agents, free.memory_bytes // SESSION_MEMORY_BYTES) - len(taken)
+        swarms, running = await self._store.read(lambda reader: (_with_ready_tasks(reader), _running(reader, lease)))
+        for swarm in swarms:
+            places = session_places(free, running=running) - len(taken)
             if places <= 0:
                 break
             taken += await self._sessions_of(lease, swarm, places)
@@ -79,6 +84,8 @@ class Leasing:
         )
 
         def write(tx: Tx) -> list[AnyWork]:
+            if not affordable(tx, swarm, terms.least):
+                return []
             claimed = tx.claim_sessions(lease, swarm.id, terms, places, choose)
             return [self._start(tx, swarm, options, session, work) for session, work in claimed]
 
@@ -117,8 +124,8 @@ class Leasing:
             token=token,
             limits=options.config.session_limits(),
             rejection=task.rejection,
-            last_head=_last_head(tx, swarm.id, session.task_id),
-            notes=_notes(tx, swarm.id, task.planned.depends_on),
+            last_head=_last_head(tx, session),
+            notes=_notes(tx, session, task.planned.depends_on),
         )
 
 
@@ -130,6 +137,11 @@ def _with_ready_tasks(reader: Reader) -> list[Swarm]:
     ]
 
 
+def _running(reader: Reader, lease: WorkerLease) -> int:
+    held = reader.works(worker_id=lease.worker_id, states=(WorkState.LEASED,))
+    return sum(1 for work in held if work.kind is WorkKind.SESSION)
+
+
 def _has_queued(reader: Reader, kinds: Sequence[WorkKind]) -> bool:
     return any(work.kind in kinds for work in reader.works(states=(WorkState.QUEUED,)))
 
@@ -139,16 +151,52 @@ def _computing_work(work: Work) -> AnyWork:
     return WORK.validate_json(work.payload).model_copy(update={"work_id": work.id, "fence": work.fence})
 
 
-def _last_head(reader: Reader, swarm_id: SwarmId, task_id: TaskId) -> str | None:
-    changes = reader.changes(swarm_id, task_id=task_id)
-    return changes[-1].head if changes else None
+def _before(reader: Reader, session: Session) -> list[Session]:
+    """The task's ended sessions, the latest first."""
+    ended = reader.sessions(session.swarm_id, task_id=session.task_id, states=(SessionState.ENDED,))
+    return ended[-MOST_LOOKED_BACK:][::-1]
 
 
-def _notes(reader: Reader, swarm_id: SwarmId, depends_on: Sequence[TaskId]) -> tuple[NoteFromTask, ...]:
-    """What the landed sessions of the tasks this one depends on want the next agent to know."""
-    notes: list[NoteFromTask] = []
+def _result(reader: Reader, session: Session) -> SessionResult | None:
+    text = reader.session_result(session.id)
+    found = RESULT.validate_json(text) if text is not None else None
+    return found if isinstance(found, SessionResult) else None
+
+
+def _last_head(reader: Reader, session: Session) -> str | None:
+    """The commit of the latest session before this one that wrote anything, however it ended."""
+    results = (_result(reader, one) for one in _before(reader, session))
+    return next((one.head for one in results if one is not None and one.head != one.base), None)
+
+
+def _notes(reader: Reader, session: Session, depends_on: Sequence[TaskId]) -> tuple[NoteFromTask, ...]:
+    """What the session that handed over says it did, and what the landed sessions of the tasks this one depends on want
+    the next agent to know.
+    """
+    notes = _handed_over(reader, session)
     for task_id in depends_on:
-        for change in reader.changes(swarm_id, task_id=task_id)[-1:]:
-            handoff = handoff_wire.parse(change.handoff)
+        for change in reader.changes(session.swarm_id, task_id=task_id)[-1:]:
+            handoff = _handoff(change.handoff, change.id)
             notes += [NoteFromTask(task_id=task_id, text=text) for text in (*handoff.notes, *handoff.risks)]
     return tuple(notes[:MOST_NOTES])
+
+
+def _handed_over(reader: Reader, session: Session) -> list[NoteFromTask]:
+    before = next(iter(_before(reader, session)), None)
+    if before is None or before.outcome is not SessionOutcome.HANDED_OFF:
+        return []
+    result = _result(reader, before)
+    if result is None or result.handoff is None:
+        return []
+    handoff = _handoff(result.handoff, before.id)
+    texts = (handoff.done, *handoff.notes, *handoff.risks)
+    return [NoteFromTask(task_id=session.task_id, text=text) for text in texts if text.strip()]
+
+
+def _handoff(text: str, where: str) -> Handoff:
+    """A stored handoff; one that cannot be read (written before it was checked) has nothing to say, and stops nobody."""
+    try:
+        return handoff_wire.parse(text)
+    except InvalidDocumentError as error:
+        log.warning("the handoff of %s cannot be read: %s", where, error)
+        return Handoff("submitted", "")

@@ -17,11 +17,13 @@ from swarmworks.domain.task import SATISFIED, TaskEvent, TaskState
 from swarmworks.git.protocol import Hub
 from swarmworks.policy import capability, staffing
 from swarmworks.policy.life import LifeFacts, verdict
+from swarmworks.policy.lint import errors, lint
 from swarmworks.policy.order import rank
+from swarmworks.service.scheduling import purse
 from swarmworks.store.protocol import NewSwarm, Reader, Store, Tx
 from swarmworks.wire.api import CreateSwarm, ResumeSwarm
-from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.options import SwarmOptions, from_json, to_json
+from swarmworks.wire.planfile import TASK_ID_MEND, is_task_id
 
 PLATFORM = "platform"
 
@@ -39,19 +41,21 @@ class Swarms:
         """Bring the base commit into the hub, make the integration branch, write the swarm down. One swarm of a project
         runs at a time on one machine: ConflictError names the one that is still open.
         """
-        config = SwarmConfig.model_validate(request.config)
-        reason = capability.refusal(request.model, request.plan)
-        if reason is not None:
-            raise RejectedError(
-                reason,
-                where=f"--model {request.model}",
-                mend="name a real model, such as --model openai:gpt-5, or change the specification's architecture",
-            )
+        _check(request)
+        await self._store.read(lambda reader: _refuse_second(reader, request.project))
         await asyncio.to_thread(self._hub.import_commit, Path(request.repository), request.base)
         swarm_id = SwarmId(self._ids.new("swm"))
         ref = f"refs/heads/swarm/{swarm_id}"
         if not await asyncio.to_thread(self._hub.update_ref, ref, request.base, None):
             raise ConflictError(f"{ref} exists already", where=str(self._hub.path))
+        try:
+            return await self._write(request, swarm_id, ref)
+        except BaseException:
+            await asyncio.to_thread(self._hub.delete_ref, ref)
+            raise
+
+    async def _write(self, request: CreateSwarm, swarm_id: SwarmId, ref: str) -> Swarm:
+        config = request.config
         options = SwarmOptions(config=config, model=request.model, agents=request.agents)
         new = NewSwarm(
             id=swarm_id,
@@ -66,12 +70,7 @@ class Swarms:
         )
 
         def write(tx: Tx) -> Swarm:
-            for other in tx.swarms(request.project):
-                if other.state in {SwarmState.RUNNING, SwarmState.STOPPING}:
-                    raise ConflictError(
-                        f"swarm {other.id} of this project is still {other.state}",
-                        mend="resume it with `swarm resume`, or end it with `swarm stop`",
-                    )
+            _refuse_second(tx, request.project)
             tx.set_agents(request.project, staffing.staff(request.plan, request.agents, request.project))
             swarm = tx.insert_swarm(new)
             data = {
@@ -82,6 +81,7 @@ class Swarms:
                 "base": request.base,
                 "limit_nano_usd": request.budget_nano_usd,
                 "limit_tokens": request.budget_tokens,
+                "gates": "none" if config.gates.explicitly_none else "configured",
             }
             tx.append(swarm_id, NewEvent("swarm.created", PLATFORM, data))
             return swarm
@@ -105,6 +105,9 @@ class Swarms:
             swarm = tx.swarm(swarm_id)
             if swarm.state is SwarmState.LANDED:
                 raise ConflictError(f"swarm {swarm_id} has landed: there is nothing to resume")
+            _refuse_second(tx, swarm.project, but=swarm_id)
+            tx.set_agents(swarm.project, staffing.staff(swarm.plan, from_json(swarm.options).agents, swarm.project))
+            purse.reopen(tx, swarm_id)
             if request.budget_nano_usd is not None or request.budget_tokens is not None:
                 limit = tx.account(swarm.account_id).limit
                 nano = request.budget_nano_usd if request.budget_nano_usd is not None else limit.nano_usd
@@ -155,7 +158,6 @@ class Swarms:
         works = reader.works(swarm_id=swarm.id, states=(WorkState.LEASED,))
         done = sum(counts.get(state, 0) for state in (*SATISFIED, TaskState.CANCELLED))
         moving = sum(counts.get(s, 0) for s in (TaskState.RUNNING, TaskState.REVIEW, TaskState.QUEUED))
-        totals = reader.totals(swarm.account_id)
         return LifeFacts(
             state=swarm.state,
             tasks=sum(counts.values()),
@@ -165,14 +167,39 @@ class Swarms:
             blocked=counts.get(TaskState.BLOCKED, 0),
             sessions=len(active),
             leased=len(works),
-            affordable=_fits(totals.limit, totals.spent.plus(totals.held), self._least(options.model)),
+            affordable=purse.affordable(reader, swarm, self._least(options.model)),
         )
 
 
-def _fits(limit: Limit, used: Amount, least: Amount) -> bool:
-    money = limit.nano_usd is None or used.nano_usd + least.nano_usd <= limit.nano_usd
-    tokens = limit.tokens is None or used.tokens + least.tokens <= limit.tokens
-    return money and tokens
+def _check(request: CreateSwarm) -> None:
+    """What can be refused before anything is touched. RejectedError says which, and how to mend it."""
+    reason = capability.refusal(request.model, request.plan)
+    if reason is not None:
+        raise RejectedError(
+            reason,
+            where=f"--model {request.model}",
+            mend="name a real model, such as --model openai:gpt-5, or change the specification's architecture",
+        )
+    for task in request.plan.tasks:
+        if not is_task_id(task.id):
+            raise RejectedError(f"{task.id[:120]!r} cannot be a task's id", where="the plan", mend=TASK_ID_MEND)
+    found = errors(lint(request.plan))
+    if found:
+        first, more = found[0], len(found) - 1
+        raise RejectedError(
+            f"task {first.task or '-'}: {first.what}" + (f" (and {more} more)" if more else ""),
+            where="the plan",
+            mend=f"{first.mend}; `swarm check` shows all of them",
+        )
+
+
+def _refuse_second(reader: Reader, project: str, but: SwarmId | None = None) -> None:
+    for other in reader.swarms(project):
+        if other.id != but and other.state in {SwarmState.RUNNING, SwarmState.STOPPING}:
+            raise ConflictError(
+                f"swarm {other.id} of this project is still {other.state}",
+                mend="resume it with `swarm resume`, or end it with `swarm stop`",
+            )
 
 
 def _open_swarms(reader: Reader) -> list[SwarmId]:

@@ -4,6 +4,9 @@ SELECT * FROM change WHERE id = :id;
 -- name: changes
 SELECT * FROM change WHERE swarm_id = :swarm_id AND state IN :states ORDER BY number;
 
+-- name: changes_of_task
+SELECT * FROM change WHERE swarm_id = :swarm_id AND task_id = :task_id AND state IN :states ORDER BY number;
+
 -- name: session
 SELECT * FROM session WHERE id = :id;
 

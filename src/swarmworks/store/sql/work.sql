@@ -45,7 +45,12 @@ SELECT * FROM work WHERE swarm_id = :swarm_id AND state IN :states ORDER BY numb
 SELECT * FROM work WHERE worker_id = :worker_id AND state IN :states ORDER BY number;
 
 -- name: queued
-SELECT * FROM work WHERE state = 'queued' AND kind IN :kinds ORDER BY priority DESC, number LIMIT :most;
+SELECT work.* FROM work JOIN swarm ON swarm.id = work.swarm_id
+WHERE work.state = 'queued' AND work.kind IN :kinds AND swarm.state IN ('running', 'stopping')
+ORDER BY work.priority DESC, work.number LIMIT :most;
+
+-- name: session_result
+SELECT result FROM work WHERE subject = :session_id AND kind = 'session' AND result IS NOT NULL;
 
 -- name: insert_work
 INSERT INTO work

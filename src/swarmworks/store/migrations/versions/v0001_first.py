@@ -219,6 +219,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_work")),
         sa.UniqueConstraint("id", name=op.f("uq_work_id")),
     )
+    op.create_index("ix_work_subject", "work", ["subject"], unique=False)
     op.create_index("ix_work_swarm", "work", ["swarm_id", "state", "number"], unique=False)
     op.create_index("ix_work_worker", "work", ["worker_id", "state"], unique=False)
     op.create_table(
@@ -254,7 +255,8 @@ def upgrade() -> None:
         sa.Column("token_sha256", sa.Text(), nullable=True),
         sa.CheckConstraint("(state = 'ended') = (outcome IS NOT NULL)", name=op.f("ck_session_ended_has_outcome")),
         sa.CheckConstraint(
-            "outcome IN ('submitted', 'nothing_to_do', 'failed', 'handed_off', 'stopped', 'lost', 'killed')",
+            "outcome IN ('submitted', 'nothing_to_do', 'failed', 'handed_off', 'stopped', 'lost', 'killed', "
+            "'infrastructure')",
             name=op.f("ck_session_outcome"),
         ),
         sa.CheckConstraint("state IN ('claimed', 'running', 'ended')", name=op.f("ck_session_state")),
@@ -323,6 +325,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("session_id", name=op.f("uq_change_session_id")),
     )
     op.create_index("ix_change_swarm", "change", ["swarm_id", "state", "number"], unique=False)
+    op.create_index("ix_change_task", "change", ["swarm_id", "task_id", "number"], unique=False)
     op.create_table(
         "reservation",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

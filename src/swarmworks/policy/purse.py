@@ -1,0 +1,29 @@
+"""Whether a budget still pays for a call, and whether it was the swarm's budget that ended a session."""
+
+from __future__ import annotations
+
+from swarmworks.domain.budget import Amount, Limit
+from swarmworks.domain.session import SessionOutcome
+
+LARGEST_CALL = 16
+"""The largest call, in smallest ones (a full context against a first request): a session that says the swarm's budget
+refused it is believed only while less than this is left.
+"""
+
+
+def fits(limit: Limit, used: Amount, asked: Amount) -> bool:
+    """Whether `asked` still fits beside what is used, in money and in tokens."""
+    money = limit.nano_usd is None or used.nano_usd + asked.nano_usd <= limit.nano_usd
+    tokens = limit.tokens is None or used.tokens + asked.tokens <= limit.tokens
+    return money and tokens
+
+
+def refused_by_swarm(
+    outcome: SessionOutcome, reason: str | None, swarm_id: str, limit: Limit, spent: Amount, least: Amount
+) -> bool:
+    """Whether the gateway turned the session's last call away because the swarm's own budget does not hold it. The
+    reason went through the agent's hands: it counts only while the swarm's budget is nearly used up.
+    """
+    said = outcome is SessionOutcome.STOPPED and f"the budget of swarm {swarm_id} is full" in (reason or "")
+    largest = Amount(least.nano_usd * LARGEST_CALL, least.tokens * LARGEST_CALL)
+    return said and not fits(limit, spent, largest)

@@ -1,0 +1,41 @@
+"""Agents' words made fit for a commit message or the event log: no secrets, no control characters, nothing that a reader
+of messages could take for a trailer or a patch.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from swarmworks.policy.redact import redact
+
+MOST_TITLE = 120
+MOST_PARAGRAPH = 4_000
+_TRAILER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*[ \t]*:([ \t]|$)|\(cherry picked from ")
+_PATCH = re.compile(r"diff -|--- |---$|\+\+\+ |@@ |Index: |index [0-9a-f]{7}|From [0-9a-f]{40}|-- $")
+
+
+def title(text: str) -> str:
+    """One line, bounded."""
+    return plain(" ".join(text.split()), MOST_TITLE).strip() or "(no title)"
+
+
+def paragraph(text: str) -> str:
+    """Several lines; one that looks like a trailer or a part of a patch is marked as quoted."""
+    lines = plain(text, MOST_PARAGRAPH).strip().splitlines()
+    return "\n".join(_quoted(line.rstrip()) for line in lines)
+
+
+def plain(text: str, most: int) -> str:
+    """At most `most` characters, without secrets and without control and direction characters; lines stay lines."""
+    lines = re.sub(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]", "\n", text)
+    kept = "".join(letter for letter in lines if letter in "\n\t" or unicodedata.category(letter) not in _UNSEEN)
+    return redact(kept)[:most]
+
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+
+def _quoted(line: str) -> str:
+    text = line.lstrip()
+    return f"> {text}" if _TRAILER.match(text) or _PATCH.match(text) else line
