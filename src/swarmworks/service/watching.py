@@ -13,7 +13,7 @@ from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind
 from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import TaskState
-from swarmworks.service.scheduling.attempts import conclude
+from swarmworks.service.attempts import conclude
 from swarmworks.store.protocol import Store, Tx
 
 

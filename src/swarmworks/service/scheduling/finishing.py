@@ -23,8 +23,8 @@ from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.purse import fits, refused_by_swarm
 from swarmworks.policy.wording import plain
+from swarmworks.service.attempts import conclude
 from swarmworks.service.scheduling import purse
-from swarmworks.service.scheduling.attempts import conclude
 from swarmworks.store.protocol import NewChange, NewWork, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.options import from_json
