@@ -128,10 +128,19 @@ def setup_environment() -> Mapping[str, str]:
     return dict(os.environ)
 
 
-def worker_environment(token: str) -> dict[str, str]:
+def clean_environment(config: SwarmConfig) -> dict[str, str]:
+    """The caller's environment without what may be a provider's key: by the usual names, and by those configured."""
+    named = {section.key_env for section in config.providers.values()}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in named and not name.endswith(("_API_KEY", "_AUTH_TOKEN"))
+    }
+
+
+def worker_environment(config: SwarmConfig, token: str) -> dict[str, str]:
     """What a worker process started by the local engine gets: the caller's environment without provider keys."""
-    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_AUTH_TOKEN"))}
-    return {**kept, WORKER_TOKEN_VARIABLE: token}
+    return {**clean_environment(config), WORKER_TOKEN_VARIABLE: token}
 
 
 def worker_token() -> str:

@@ -12,9 +12,22 @@ from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.domain.swarm import StopReason
 from swarmworks.policy.retry import MOST_FREE
+from swarmworks.settings import worker_environment
 from swarmworks.wire.api import ResumeSwarm
+from swarmworks.wire.config import GatesSection
 from swarmworks.wire.work import SessionResult
-from tests.scenario.harness import Identity, PlayedWorker, create, git, plan, repository, start_plane, task
+from tests.scenario.harness import (
+    Identity,
+    PlayedWorker,
+    configuration,
+    create,
+    git,
+    passed,
+    plan,
+    repository,
+    start_plane,
+    task,
+)
 
 NUL, ESCAPE, EURO = chr(0), chr(27), chr(0x20AC)
 
@@ -386,3 +399,26 @@ async def test_the_watcher_that_was_away_itself_expires_nobody(plane, tmp_path):
         clock.now_s += 1.0
         expired.append(await plane.watching.watch())
     assert expired == [False, False, True]
+
+
+async def test_gates_that_a_project_chose_not_to_have_block_no_task_of_its_plan(plane, base, tmp_path):
+    config = configuration().model_copy(update={"gates": GatesSection(explicitly_none=True)})
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await worker.session(work, {"a.txt": "x\n"})
+    (gates,) = await worker.take(WorkKind.GATES)
+    await worker.gates(gates, passed("scope"))
+    await plane.settle()
+    (build,) = await worker.take(WorkKind.BUILD)
+    await worker.finish_build(build, worker.build(build, passed("scope")))
+    assert await plane.states(swarm) == {"a": "landed"}
+    assert (await events(plane, swarm, "swarm.created"))[0]["gates"] == "none"
+
+
+def test_a_key_under_a_name_of_its_own_does_not_reach_the_worker(monkeypatch):
+    provider = {"kind": "openai", "base_url": "http://127.0.0.1:1", "key_env": "MY_SECRET"}
+    for name in ("MY_SECRET", "OPENAI_API_KEY", "KEPT"):
+        monkeypatch.setenv(name, "x")
+    found = worker_environment(configuration(providers={"own": provider}), "token")
+    assert {"MY_SECRET", "OPENAI_API_KEY", "KEPT"} & found.keys() == {"KEPT"}

@@ -6,7 +6,6 @@ reach the gateway, which listens elsewhere.
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
@@ -14,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from swarmworks.api.control_plane import ControlPlaneServices
+from swarmworks.api.guard import Guard, same
 from swarmworks.api.swarms import router as swarms_router
 from swarmworks.api.workers import router as workers_router
 from swarmworks.base.errors import ForbiddenError, InvalidDocumentError, SwarmworksError, UnauthenticatedError
@@ -23,6 +23,7 @@ from swarmworks.wire.api import ErrorBody
 def build_app(services: ControlPlaneServices) -> FastAPI:
     app = FastAPI(title="Swarmworks", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     app.state.services = services
+    app.add_middleware(Guard, tokens=(services.operator_token, services.worker_token))
     app.add_exception_handler(SwarmworksError, _known)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.include_router(workers_router, prefix="/api/v1", dependencies=[Depends(worker_only)])
@@ -44,16 +45,16 @@ def _bearer(request: Request) -> str:
 
 def operator_only(request: Request, token: Annotated[str, Depends(_bearer)]) -> None:
     services: ControlPlaneServices = request.app.state.services
-    if hmac.compare_digest(token, services.operator_token):
+    if same(token, services.operator_token):
         return
-    if hmac.compare_digest(token, services.worker_token):
+    if same(token, services.worker_token):
         raise ForbiddenError("a worker's token does not allow this")
     raise UnauthenticatedError("this token is not valid")
 
 
 def worker_only(request: Request, token: Annotated[str, Depends(_bearer)]) -> None:
     services: ControlPlaneServices = request.app.state.services
-    if hmac.compare_digest(token, services.worker_token) or hmac.compare_digest(token, services.operator_token):
+    if same(token, services.worker_token) or same(token, services.operator_token):
         return
     raise UnauthenticatedError("this token is not valid")
 

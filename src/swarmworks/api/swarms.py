@@ -44,9 +44,11 @@ async def status(
     wait_s: Annotated[float, Query(ge=0, le=30)] = 0.0,
 ) -> SwarmStatus:
     """The status at once, or, with `after`, as soon as its version is above it, at the latest after `wait_s`."""
-    return await answer_when(
-        plane.waking, request, lambda: plane.status.status(swarm_id), lambda now: now.version > after, wait_s
-    )
+    if wait_s > 0:
+        await answer_when(
+            plane.waking, request, lambda: plane.status.version(swarm_id), lambda version: version > after, wait_s
+        )
+    return await plane.status.status(swarm_id)
 
 
 @router.get("/swarms/{swarm_id}/events")

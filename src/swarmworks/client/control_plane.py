@@ -39,6 +39,8 @@ from swarmworks.wire.config import SwarmConfig
 
 M = TypeVar("M", bound=BaseModel)
 ANSWER_S = 30.0
+CREATE_S = 1800.0  # a large repository is imported meanwhile
+REPORT_S = 300.0  # the landed tree is measured meanwhile
 _SUMMARIES: TypeAdapter[list[SwarmSummary]] = TypeAdapter(list[SwarmSummary])
 _CACHED: TypeAdapter[dict[str, GateResult]] = TypeAdapter(dict[str, GateResult])
 
@@ -67,7 +69,7 @@ class ControlPlaneClient:
     # --- swarms
 
     async def create_swarm(self, request: CreateSwarm) -> SwarmStatus:
-        return SwarmStatus.model_validate_json(await self._send("POST", "/api/v1/swarms", request))
+        return SwarmStatus.model_validate_json(await self._send("POST", "/api/v1/swarms", request, timeout_s=CREATE_S))
 
     async def swarms(self) -> list[SwarmSummary]:
         return _SUMMARIES.validate_json(await self._send("GET", "/api/v1/swarms"))
@@ -83,7 +85,9 @@ class ControlPlaneClient:
         )
 
     async def report(self, swarm_id: SwarmId) -> SwarmReport:
-        return SwarmReport.model_validate_json(await self._send("GET", f"/api/v1/swarms/{swarm_id}/report"))
+        return SwarmReport.model_validate_json(
+            await self._send("GET", f"/api/v1/swarms/{swarm_id}/report", timeout_s=REPORT_S)
+        )
 
     async def stop(self, swarm_id: SwarmId, request: StopSwarm) -> SwarmStatus:
         answer = await self._send("POST", f"/api/v1/swarms/{swarm_id}/stop", request)

@@ -14,6 +14,8 @@ from swarmworks.store.protocol import Store, Tx
 
 MOST_TEXT = 2000
 MOST_DOING = 80
+MOST_SESSIONS = 2000
+"""Sessions that ended without an `end` (lost, killed) are forgotten when others have come, oldest first."""
 
 
 class Auditing:
@@ -47,7 +49,10 @@ class Auditing:
         if event.get("type") == "tool_call":
             arguments = event.get("arguments")
             values = list(cast("Mapping[str, object]", arguments).values()) if isinstance(arguments, Mapping) else []
-            self._doing[session_id] = f"{event.get('tool', '')} {values[0] if values else ''}"[:MOST_DOING].strip()
+            words = f"{event.get('tool', '')} {values[0] if values else ''}"[:MOST_TEXT]
+            self._doing[session_id] = redact(words)[:MOST_DOING].strip()
+            while len(self._doing) > MOST_SESSIONS:
+                self._doing.pop(next(iter(self._doing)))
         elif event.get("type") == "end":
             self._doing.pop(session_id, None)
 

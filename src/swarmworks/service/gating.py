@@ -48,7 +48,7 @@ class Gating:
             _append_results(tx, change, asked.stage, result)
             options = from_json(tx.swarm(change.swarm_id).options)
             configured = options.config.required_gates(asked.task.kind)
-            required = required_gates(asked.task, configured)
+            required = required_gates(asked.task, configured, none_chosen=options.config.gates.explicitly_none)
             at_this_stage = at_stage(required, options.config.gate_definitions(), asked.stage)
             failed, unknown = judge(result.results, at_this_stage)
             if failed:

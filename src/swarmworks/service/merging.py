@@ -218,7 +218,8 @@ class Merging:
             GateRun(change.id, GateStage.CANDIDATE, result.tree, result.results, self._clock.now()), result.cache_keys
         )
         tx.append(swarm.id, _results_event(change, result))
-        required = required_gates(asked.task, options.config.required_gates(asked.task.kind))
+        configured = options.config.required_gates(asked.task.kind)
+        required = required_gates(asked.task, configured, none_chosen=options.config.gates.explicitly_none)
         required = at_stage(required, options.config.gate_definitions(), GateStage.CANDIDATE)
         failed, unknown = judge(result.results, required)
         if failed:

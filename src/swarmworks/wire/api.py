@@ -32,7 +32,7 @@ class ErrorBody(Model):
 
 
 class RegisterWorker(Model):
-    name: str
+    name: str = Field(max_length=200)
     capacity: Capacity
 
 
@@ -46,7 +46,7 @@ class RegisteredWorker(Model):
 
 class RenewWorker(Model):
     fence: int
-    holding: tuple[WorkId, ...]
+    holding: tuple[WorkId, ...] = Field(max_length=20_000)
 
 
 class RenewedWorker(Model):
@@ -59,7 +59,7 @@ class RenewedWorker(Model):
 class LeaseWork(Model):
     fence: int
     free: Capacity
-    kinds: tuple[WorkKind, ...]
+    kinds: tuple[WorkKind, ...] = Field(max_length=10)
     wait_s: float = Field(default=10.0, ge=0, le=30)
 
 
@@ -92,9 +92,9 @@ class CachedGates(Model):
 class CreateSwarm(Model):
     """`config` is the project's configuration in its wire form; money in nano-dollars. `repository` is only read."""
 
-    project: str
-    repository: str
-    base: str
+    project: str = Field(max_length=200)
+    repository: str = Field(max_length=4_096)
+    base: str = Field(max_length=200)
     plan: Plan
     config: SwarmConfig
     agents: int = Field(ge=1, le=1000)

@@ -82,6 +82,10 @@ class BuildWork(Leased):
     floors: dict[str, float] = {}
 
 
+Path = Annotated[str, Field(max_length=4_096)]
+Text = Annotated[str, Field(max_length=100_000)]
+MOST_PATHS = 20_000
+
 AnyWork = Annotated[SessionWork | GatesWork | BuildWork, Field(discriminator="kind")]
 
 
@@ -92,21 +96,21 @@ class SessionResult(Model):
 
     kind: Literal["session"] = "session"
     outcome: SessionOutcome
-    reason: str | None = None
-    base: str
-    head: str
-    handoff: str | None = None
-    problems: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    properties: tuple[str, ...] = ()
+    reason: Text | None = None
+    base: str = Field(max_length=200)
+    head: str = Field(max_length=200)
+    handoff: str | None = Field(default=None, max_length=1 << 20)
+    problems: tuple[Text, ...] = Field(default=(), max_length=200)
+    changed: tuple[Path, ...] = Field(default=(), max_length=MOST_PATHS)
+    properties: tuple[Path, ...] = Field(default=(), max_length=200)
     peak_memory_bytes: int = 0
-    prompt_sha256: str = ""
+    prompt_sha256: str = Field(default="", max_length=200)
 
 
 class GatesResult(Model):
     kind: Literal["gates"] = "gates"
     tree: str
-    results: tuple[GateResult, ...]
+    results: tuple[GateResult, ...] = Field(max_length=200)
     cache_keys: dict[str, str] = {}
 
 
@@ -118,9 +122,9 @@ class BuildResult(Model):
     target: str
     candidate: str | None = None
     tree: str = ""
-    conflict_paths: tuple[str, ...] = ()
-    conflict_detail: str = ""
-    results: tuple[GateResult, ...] = ()
+    conflict_paths: tuple[Path, ...] = Field(default=(), max_length=MOST_PATHS)
+    conflict_detail: Text = ""
+    results: tuple[GateResult, ...] = Field(default=(), max_length=200)
     cache_keys: dict[str, str] = {}
 
 

@@ -39,13 +39,13 @@ class ProcessLauncher:
         settings, context = _load("swarmworks.settings"), _load("swarmworks.cli.context")
         client_module, errors = _load("swarmworks.client.control_plane"), _load("swarmworks.base.errors")
         run = settings.read_run_file(project.state)
-        if run is None:
+        if run is None or not _lives(run.pid):
             yield None
             return
         async with client_module.ControlPlaneClient(run.url, run.token) as client:
             try:
-                await client.health()
-            except errors.ControlPlaneUnavailableError:
+                await client.swarms()
+            except (errors.SwarmworksError, ValueError):
                 alive = False
             else:
                 alive = True
@@ -66,6 +66,11 @@ class ProcessLauncher:
 
     async def work(self, project: OpenProject, url: str) -> None:
         await _load("swarmworks.wiring.worker").work(_project(project), url)
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process: the file of one that was killed stays, and its port may be somebody else's now."""
+    return Path(f"/proc/{pid}").exists()
 
 
 def _project(project: OpenProject) -> Any:

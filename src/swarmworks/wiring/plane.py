@@ -54,6 +54,7 @@ from swarmworks.service.watching import Watching
 from swarmworks.settings import (
     Project,
     RunFile,
+    clean_environment,
     prepare_state,
     providers,
     remove_run_file,
@@ -221,7 +222,10 @@ def _rehearsing(reader: Reader) -> bool:
 async def _start_rehearsal(stack: AsyncExitStack, project: Project, port: int, gave_up: asyncio.Future[str]) -> None:
     log_path = project.state / "logs" / "rehearsal.log"
     argv = (sys.executable, "-m", "swarmworks.provider.rehearsal", "--port", str(port))
-    await _keep_running(stack, LocalProcess("the rehearsal model", argv, log_path, _giving_up(gave_up)))
+    process = LocalProcess(
+        "the rehearsal model", argv, log_path, _giving_up(gave_up), environment=clean_environment(project.config)
+    )
+    await _keep_running(stack, process)
     await _answering(port, "the rehearsal model", log_path)
 
 
@@ -230,7 +234,7 @@ async def _start_worker(
 ) -> None:
     log_path = project.state / "logs" / "worker.log"
     argv = (sys.executable, "-m", "swarmworks", "worker", "--url", url, "--path", str(project.root))
-    environment = worker_environment(token)
+    environment = worker_environment(project.config, token)
     worker = LocalProcess("the worker", argv, log_path, _giving_up(gave_up), environment=environment)
     await _keep_running(stack, worker)
 

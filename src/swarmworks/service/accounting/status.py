@@ -44,6 +44,10 @@ class Status:
             for swarm in swarms
         ]
 
+    async def version(self, swarm_id: SwarmId) -> int:
+        """Cheap: what those who wait ask after every commit. NotFoundError for no such swarm."""
+        return await self._store.read(lambda reader: reader.last_seq(reader.swarm(swarm_id).id))
+
     async def status(self, swarm_id: SwarmId) -> SwarmStatus:
         swarm = await self._store.read(lambda reader: reader.swarm(swarm_id))
         head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
