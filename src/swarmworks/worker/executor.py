@@ -81,7 +81,7 @@ class Executor:
             return await self._prepared_session(work, reporter)
         except (SwarmworksError, OSError) as error:
             log.warning("session %s could not be run: %s", work.session_id, error)
-            return _unfinished(work, SessionOutcome.FAILED, f"the session could not be run: {error}")
+            return _unfinished(work, SessionOutcome.FAILED, f"the session could not be run: {_plain(error)}")
         finally:
             self._sessions.pop(work.work_id, None)
             self._stops.pop(work.work_id, None)
@@ -153,7 +153,7 @@ class Executor:
         self, work: GatesWork | BuildWork, stage: GateStage, error: BaseException
     ) -> tuple[GateResult, ...]:
         log.warning("gates of %s could not run: %s", work.task.id, error)
-        summary = f"could not run: {error}"[:500]
+        summary = f"could not run: {_plain(error)}"[:500]
         names = await self._checker.required(work, stage)
         return tuple(GateResult(name, GateOutcome.COULD_NOT_RUN, summary) for name in sorted(names))
 
@@ -161,3 +161,10 @@ class Executor:
 def _unfinished(work: SessionWork, outcome: SessionOutcome, reason: str) -> SessionResult:
     """A session whose agent never started: nothing was written."""
     return SessionResult(outcome=outcome, reason=reason[:600], base=work.base, head=work.base)
+
+
+def _plain(error: BaseException) -> str:
+    """What happened first: a reader sees the beginning of a line."""
+    if isinstance(error, SwarmworksError):
+        return ", ".join(part for part in (error.what, error.mend, error.where) if part)
+    return str(error)
