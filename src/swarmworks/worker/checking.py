@@ -69,7 +69,8 @@ class Checker:
 
     async def required(self, work: GatesWork | BuildWork, stage: GateStage) -> frozenset[str]:
         config = await self._context.config(work.swarm_id)
-        names = required_gates(work.task, config.required_gates(work.task.kind))
+        none_chosen = config.gates.explicitly_none
+        names = required_gates(work.task, config.required_gates(work.task.kind), none_chosen=none_chosen)
         return at_stage(names, config.gate_definitions(), stage)
 
     async def check(

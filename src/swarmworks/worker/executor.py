@@ -81,7 +81,7 @@ class Executor:
             return await self._prepared_session(work, reporter)
         except (SwarmworksError, OSError) as error:
             log.warning("session %s could not be run: %s", work.session_id, error)
-            return _unfinished(work, SessionOutcome.FAILED, f"the session could not be run: {_plain(error)}")
+            return _unfinished(work, SessionOutcome.INFRASTRUCTURE, f"the session could not be run: {_plain(error)}")
         finally:
             self._sessions.pop(work.work_id, None)
             self._stops.pop(work.work_id, None)
