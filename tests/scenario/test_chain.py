@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from swarmworks.base.errors import ConflictError, FenceLostError
@@ -386,3 +388,64 @@ async def test_work_of_a_stopping_swarm_is_not_given_out(plane, base, tmp_path):
     await plane.swarms.resume(swarm, ResumeSwarm(), "person:tester")
     await worker.run_to_the_end(swarm)
     assert await plane.state(swarm) == "landed"
+
+
+async def two_builds(plane, base, tmp_path):
+    """The first is being built, the second on top of it."""
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a"), task("b")))
+    worker = await PlayedWorker.register(plane, tmp_path)
+    for work in await worker.take(WorkKind.SESSION):
+        await worker.session(work, {work.task.owns[0]: "x\n"})
+    for gates in await worker.take(WorkKind.GATES):
+        await worker.gates(gates)
+    assert await plane.merging.advance()
+    (first,) = await worker.take(WorkKind.BUILD)
+    assert await plane.merging.advance()
+    (second,) = await worker.take(WorkKind.BUILD)
+    assert not await plane.merging.advance()
+    assert (first.after, second.after) == (None, first.change_id)
+    return swarm, worker, first, second
+
+
+async def test_the_next_change_is_built_on_the_one_under_way_and_lands_only_after_it(plane, base, tmp_path):
+    swarm, worker, first, second = await two_builds(plane, base, tmp_path)
+    result = worker.build(first)
+    on_top = worker.build(second.model_copy(update={"target": result.candidate}))
+    waiting = asyncio.create_task(worker.finish_build(second, on_top))
+    await asyncio.wait([waiting], timeout=0.2)
+    assert await plane.head(swarm) == base
+    await worker.finish_build(first, result)
+    await waiting
+    assert await plane.head(swarm) == on_top.candidate
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    assert [row["commit"] for row in plane.hub.log(base, await plane.head(swarm))] == [
+        on_top.candidate,
+        result.candidate,
+    ]
+
+
+@pytest.mark.parametrize("good", [True, False])
+async def test_what_was_built_on_a_change_that_did_not_land_is_built_again_and_costs_no_attempt(
+    plane, base, tmp_path, good
+):
+    swarm, worker, first, second = await two_builds(plane, base, tmp_path)
+    result = worker.build(first, (*passed("scope"), *failed("tests")))
+    results = passed("scope", "tests") if good else (*passed("scope"), *failed("tests"))
+    on_top = worker.build(second.model_copy(update={"target": result.candidate}), results)
+    waiting = asyncio.create_task(worker.finish_build(second, on_top))
+    await worker.finish_build(first, result)
+    await waiting
+    assert await plane.head(swarm) == base
+    found = await plane.read(lambda reader: reader.task(swarm, second.task.id))
+    assert (str(found.state), found.attempts) == ("queued", 0)
+    await worker.run_to_the_end(swarm)
+    assert await plane.state(swarm) == "landed"
+
+
+async def test_a_crash_with_two_builds_under_way_lands_both_once(plane, base, tmp_path):
+    swarm, *_ = await two_builds(plane, base, tmp_path)
+    await plane.watching.expire_all()
+    other = await PlayedWorker.register(plane, tmp_path / "two", "w2")
+    await other.run_to_the_end(swarm)
+    assert await plane.state(swarm) == "landed"
+    assert len(plane.hub.log(base, await plane.head(swarm))) == 2

@@ -1,4 +1,7 @@
-"""The merge queue: one change at a time onto the integration branch, and only the exact tree that the gates passed.
+"""The merge queue: one change after the other onto the integration branch, and only the exact tree that the gates passed.
+
+While a change is being built, the next one may be built on its candidate. It is judged only once the first one has landed;
+if that did not, the second goes back into the queue, whatever its gates said: they judged a tree that never was.
 
 Order of a landing: objects are durable in the hub, the intent is committed, the reference moves by compare-and-swap, then
 the intent is closed and the states move in one commit. After a crash an open intent is rolled forward when its commit is
@@ -17,7 +20,7 @@ from swarmworks.base.ids import ChangeId, IdSource, WorkId
 from swarmworks.domain.change import Change, ChangeEvent, ChangeState, IntentState
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateStage
-from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind, WorkState
+from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
 from swarmworks.domain.rejection import Rejection, RejectionKind
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskEvent
@@ -39,6 +42,11 @@ log = logging.getLogger(__name__)
 BUILD_NEED = Capacity(agents=0, cpu_slots=1, memory_bytes=BUILD_MEMORY_BYTES)
 BUILD_PRIORITY = 1 << 30
 """Builds before everything else that computes: a landed change unblocks, a gate run only promises to."""
+
+MOST_BUILDS = 2
+"""One that will land next, and one on top of it: the gates of both run side by side."""
+
+TURN_POLL_S = 0.05
 
 BRANCH_MOVED = "the branch moved meanwhile"
 """The one objection that building again can answer."""
@@ -86,7 +94,11 @@ class Merging:
         return await self._store.transact(lambda tx: self._build_next(tx, swarm, head))
 
     def _build_next(self, tx: Tx, swarm: Swarm, head: str) -> bool:
-        if any(not self._returned(tx, change) for change in tx.changes(swarm.id, states=(ChangeState.BUILDING,))):
+        under_way = [c for c in tx.changes(swarm.id, states=(ChangeState.BUILDING,)) if not self._returned(tx, c)]
+        if len(under_way) >= MOST_BUILDS:
+            return False
+        first = self._to_follow(tx, under_way[0]) if under_way else None
+        if under_way and first is None:
             return False
         approved = tx.changes(swarm.id, states=(ChangeState.APPROVED,))
         ranks = {change.task_id: tx.task(swarm.id, change.task_id).rank for change in approved}
@@ -94,7 +106,7 @@ class Merging:
         if change is None:
             return False
         try:
-            payload = self._payload(tx, swarm, change, head)
+            payload = self._payload(tx, swarm, change, head if first is None else first.target, first)
         except RejectedError as error:
             log.warning("change %s cannot be built: %s", change.id, error)
             self._reject_for(tx, change, f"it cannot be built: {error.what}")
@@ -112,11 +124,19 @@ class Merging:
                 BUILD_PRIORITY,
             )
         )
-        data = {"change": change.id, "target": head}
+        data = {"change": change.id, "target": payload.target, "after": payload.after}
         tx.append(swarm.id, NewEvent("change.building", "platform", data, change.task_id, change.session_id))
         return True
 
-    def _payload(self, reader: Reader, swarm: Swarm, change: Change, head: str) -> BuildWork:
+    def _to_follow(self, reader: Reader, change: Change) -> BuildWork | None:
+        """The build under way that the next one may be built upon: one a worker has begun, which follows none itself."""
+        for work in reader.works(swarm_id=change.swarm_id, states=(WorkState.LEASED,)):
+            if work.subject == change.id and work.kind is WorkKind.BUILD:
+                asked = _build_work(work)
+                return asked if asked.after is None else None
+        return None
+
+    def _payload(self, reader: Reader, swarm: Swarm, change: Change, target: str, first: BuildWork | None) -> BuildWork:
         task = reader.task(swarm.id, change.task_id)
         author = next(agent for agent in reader.agents(swarm.project) if agent.id == change.agent_id)
         return BuildWork(
@@ -128,7 +148,8 @@ class Merging:
             change_id=change.id,
             base=change.base,
             head=change.head,
-            target=head,
+            target=target,
+            after=None if first is None else first.change_id,
             author=author,
             message=_message(reader, swarm, change),
             at=self._clock.now().replace(microsecond=0),
@@ -148,6 +169,8 @@ class Merging:
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: BuildResult) -> None:
         """Judge a finished build and land it. FenceLostError when the lease is gone; nothing is written then."""
         swarm, asked = await self._store.read(lambda reader: _asked(reader, work_id))
+        if asked.after is not None:
+            asked = await self._in_turn(asked, asked.after)
         objection = await asyncio.to_thread(self._objection, swarm.integration_ref, asked, result)
 
         def write(tx: Tx) -> Intent | None:
@@ -156,6 +179,18 @@ class Merging:
 
         # A caller that goes away must not leave a reference moving that nobody waits for.
         await asyncio.shield(asyncio.ensure_future(self._land(asked.change_id, write)))
+
+    async def _in_turn(self, asked: BuildWork, first: ChangeId) -> BuildWork:
+        """Wait until the build this one follows is over. Its target is then what that one landed as; when it landed
+        nothing, the target stays the old one, which the candidate does not continue: back into the queue.
+        """
+        while True:
+            change = await self._store.read(lambda reader: reader.change(first))
+            if change.state is ChangeState.LANDED and change.landed is not None:
+                return asked.model_copy(update={"target": change.landed})
+            if change.state is not ChangeState.BUILDING:
+                return asked
+            await asyncio.sleep(TURN_POLL_S)
 
     async def _land(self, change_id: ChangeId, write: Callable[[Tx], Intent | None]) -> None:
         """The change is marked as landing before its intent can be seen, so that the chore never decides it meanwhile."""
@@ -189,10 +224,10 @@ class Merging:
 
     def _objection(self, ref: str, asked: BuildWork, result: BuildResult) -> str | None:
         """What speaks against landing this candidate, checked on the repository itself and not on the worker's word."""
-        if result.status != "built" or result.candidate is None:
-            return None
         if self._hub.resolve(ref) != asked.target or result.target != asked.target:
             return BRANCH_MOVED
+        if result.status != "built" or result.candidate is None:
+            return None
         if self._hub.tree_of(result.candidate) != result.tree:
             return "the candidate is not the tree that the gates judged"
         if not self._hub.is_ancestor(asked.target, result.candidate):
@@ -206,6 +241,9 @@ class Merging:
         self, tx: Tx, swarm: Swarm, asked: BuildWork, result: BuildResult, objection: str | None
     ) -> Intent | None:
         change = tx.change(asked.change_id)
+        if asked.after is not None and objection == BRANCH_MOVED:
+            self._return(tx, change, "what it was built on did not land")
+            return None
         options = from_json(swarm.options)
         most = options.config.limits.attempts
         used = tx.task(swarm.id, change.task_id).attempts + 1
@@ -305,9 +343,13 @@ def _buildable(reader: Reader) -> list[Swarm]:
 
 def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork]:
     work = reader.work(work_id)
+    return reader.swarm(work.swarm_id), _build_work(work)
+
+
+def _build_work(work: Work) -> BuildWork:
     asked = WORK.validate_json(work.payload)
     assert isinstance(asked, BuildWork)
-    return reader.swarm(work.swarm_id), asked
+    return asked
 
 
 def _message(reader: Reader, swarm: Swarm, change: Change) -> str:

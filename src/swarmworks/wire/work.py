@@ -69,13 +69,16 @@ class GatesWork(Leased):
 
 
 class BuildWork(Leased):
-    """Merge `head` onto `target`, commit the merged tree as `author` with `message`, and run the candidate's gates."""
+    """Merge `head` onto `target`, commit the merged tree as `author` with `message`, and run the candidate's gates. With
+    `after`, the target is the candidate that change is being built into, itself built on `target`.
+    """
 
     kind: Literal["build"] = "build"
     change_id: ChangeId
     base: str
     head: str
     target: str
+    after: ChangeId | None = None
     author: Agent
     message: str
     at: datetime

@@ -71,14 +71,17 @@ def _assemble(project: Project, state: Path, client: ControlPlaneClient) -> tupl
     context = WorkerContext(client, hub, copies, sandbox, places, clock, gateway_port=0)
     capacity = _capacity(project)
     access = registry_access(setup_environment(), Path.home())
-    return context, Checker(context, state, access, capacity.cpu_slots), capacity
+    return context, Checker(context, state, access, _processors()), capacity
+
+
+def _processors() -> int:
+    return max(2, len(os.sched_getaffinity(0)))
 
 
 def _capacity(project: Project) -> Capacity:
-    """As many sessions as the project has agents, as many computing slots as there are processors (at least two, so that
-    a merge build never waits behind a gate run), and the memory that is free now.
+    """As many sessions as the project has agents; a place for two merge builds and for the gates of a change beside them,
+    more with more processors; and the memory that is free now. How many gate commands run at once is another matter: as
+    many as there are processors.
     """
     memory = max(2 << 30, int(psutil.virtual_memory().available) - KEPT_FREE_BYTES)
-    return Capacity(
-        agents=project.config.agents.count, cpu_slots=max(2, len(os.sched_getaffinity(0))), memory_bytes=memory
-    )
+    return Capacity(agents=project.config.agents.count, cpu_slots=1 + _processors(), memory_bytes=memory)

@@ -74,9 +74,9 @@ class Checker:
         return at_stage(names, config.gate_definitions(), stage)
 
     async def check(
-        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str
+        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str, base: str
     ) -> tuple[tuple[GateResult, ...], dict[str, str]]:
-        """The results of the gates of `stage` on `tree`, which is the tree of `commit`, and the keys under which the new
+        """The results of the gates of `stage` on `tree`, which is the tree of `commit` and stands on `base`, and the keys under which the new
         ones may be kept. What passed on this very tree before is not run again.
         """
         config = await self._context.config(work.swarm_id)
@@ -97,7 +97,7 @@ class Checker:
         missing = required - known.keys()
         results: tuple[GateResult, ...] = ()
         if missing:
-            results = await self._run(work, stage, commit, config, environment, definitions, missing)
+            results = await self._run(work, stage, commit, base, config, environment, definitions, missing)
         fresh = {one.gate for one in results if one.outcome in KEPT_OUTCOMES}
         return (*known.values(), *(one for one in results if one.gate not in known)), {
             name: key for name, key in keys.items() if name in fresh and name not in known
@@ -119,13 +119,13 @@ class Checker:
         work: GatesWork | BuildWork,
         stage: GateStage,
         commit: str,
+        base: str,
         config: SwarmConfig,
         environment: BuiltEnvironment,
         definitions: tuple[GateDefinition, ...],
         wanted: frozenset[str],
     ) -> tuple[GateResult, ...]:
         context = self._context
-        base = work.target if isinstance(work, BuildWork) else work.base
         place = await asyncio.to_thread(self._scratch)
         try:
             tree = place / "tree"

@@ -6,10 +6,10 @@ import asyncio
 import logging
 
 from swarmworks.base.errors import SwarmworksError
-from swarmworks.base.ids import WorkId
+from swarmworks.base.ids import ChangeId, WorkId
 from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
 from swarmworks.domain.session import SessionOutcome
-from swarmworks.git.protocol import Conflicted, Identity
+from swarmworks.git.protocol import Conflicted, Hub, Identity
 from swarmworks.git.removal import remove_tree
 from swarmworks.wire.api import RegisteredWorker
 from swarmworks.wire.work import (
@@ -29,6 +29,9 @@ from swarmworks.worker.reporting import EventReporter
 from swarmworks.worker.session import SessionRun
 
 log = logging.getLogger(__name__)
+
+CANDIDATE_WAIT_S = 10.0
+CANDIDATE_POLL_S = 0.02
 
 
 class Executor:
@@ -102,7 +105,7 @@ class Executor:
             tree = await asyncio.to_thread(self._context.hub.tree_of, work.head)
         except (SwarmworksError, OSError) as error:
             return GatesResult(tree="", results=await self._could_not_run(work, work.stage, error))
-        results, keys = await self._judged(work, work.stage, work.head, tree)
+        results, keys = await self._judged(work, work.stage, work.head, tree, work.base)
         return GatesResult(tree=tree, results=results, cache_keys=keys)
 
     async def _build(self, work: BuildWork) -> BuildResult:
@@ -114,37 +117,54 @@ class Executor:
 
     async def _merged_and_judged(self, work: BuildWork) -> BuildResult:
         hub = self._context.hub
-        merged = await asyncio.to_thread(hub.merge, work.target, work.head)
+        target = await self._target(work)
+        merged = await asyncio.to_thread(hub.merge, target, work.head)
         if isinstance(merged, Conflicted):
             return BuildResult(
                 status="conflict",
-                target=work.target,
+                target=target,
                 conflict_paths=merged.paths[:100],
                 conflict_detail=merged.detail,
             )
         author = Identity(work.author.name, work.author.email)
         candidate = await asyncio.to_thread(
-            hub.commit_tree, merged.tree, [work.target], work.message, author, COMMITTER, work.at
+            hub.commit_tree, merged.tree, [target], work.message, author, COMMITTER, work.at
         )
-        ref = f"refs/swarm/candidate/{work.change_id}"
+        ref = candidate_ref(work.change_id)
         previous = await asyncio.to_thread(hub.resolve, ref)
         await asyncio.to_thread(hub.update_ref, ref, candidate, previous)
-        results, keys = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree)
+        results, keys = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree, target)
         return BuildResult(
             status="built",
-            target=work.target,
+            target=target,
             candidate=candidate,
             tree=merged.tree,
             results=results,
             cache_keys=keys,
         )
 
+    async def _target(self, work: BuildWork) -> str:
+        """The commit to build on: of a build that follows another, the other's candidate, made within moments of its start."""
+        if work.after is None:
+            return work.target
+        hub, clock = self._context.hub, self._context.clock
+        deadline = clock.monotonic() + CANDIDATE_WAIT_S
+        while True:
+            candidate = await asyncio.to_thread(hub.resolve, candidate_ref(work.after))
+            if candidate is not None and await asyncio.to_thread(_continues, hub, candidate, work.target):
+                return candidate
+            if clock.monotonic() > deadline:
+                return (
+                    work.target
+                )  # it was not built after all: what is built here is judged on the branch as it is then
+            await asyncio.sleep(CANDIDATE_POLL_S)
+
     async def _judged(
-        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str
+        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str, base: str
     ) -> tuple[tuple[GateResult, ...], dict[str, str]]:
         """The gates' results; when they could not even be started, each says so: that is no verdict on the change."""
         try:
-            return await self._checker.check(work, stage, commit, tree)
+            return await self._checker.check(work, stage, commit, tree, base)
         except* (SwarmworksError, OSError) as group:
             error = group.exceptions[0]
         return await self._could_not_run(work, stage, error), {}
@@ -156,6 +176,16 @@ class Executor:
         summary = f"could not run: {_plain(error)}"[:500]
         names = await self._checker.required(work, stage)
         return tuple(GateResult(name, GateOutcome.COULD_NOT_RUN, summary) for name in sorted(names))
+
+
+def candidate_ref(change_id: ChangeId) -> str:
+    return f"refs/swarm/candidate/{change_id}"
+
+
+def _continues(hub: Hub, candidate: str, target: str) -> bool:
+    """An earlier build of the same change, on an older branch, left a candidate that is not meant."""
+    history = hub.log(None, candidate, limit=2)
+    return len(history) > 1 and history[1]["commit"] == target
 
 
 def _unfinished(work: SessionWork, outcome: SessionOutcome, reason: str) -> SessionResult:
