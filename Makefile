@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
-PIP_FLAGS := --disable-pip-version-check --no-input -q
+PIP_FLAGS := --disable-pip-version-check --no-input -qq
 
 .PHONY: help setup setup-dev system demo test check bench bench-smoke lock clean
 

@@ -48,7 +48,7 @@ class Conflicted:
 
 
 class Hub(Protocol):
-    """The bare repository of a project. Refs: `refs/swarm/work/<task>/<attempt>`, `refs/swarm/pin/<change>`,
+    """The bare repository of a project. Refs: `refs/swarm/work/<swarm>/<task>/<fence>`,
     `refs/swarm/candidate/<change>`, and `refs/heads/swarm/<swarm>` (the integration branch).
     """
 

@@ -11,7 +11,9 @@ ALWAYS = frozenset({"scope"})
 
 
 def required_gates(task: PlannedTask, configured: frozenset[str], *, none_chosen: bool = False) -> frozenset[str]:
-    """With `none_chosen` (the project wrote `gates = "none"`) nothing but `scope`, whatever the plan names. Otherwise What the plan and the project ask for together, without what the plan declares not to apply. `scope` stays."""
+    """What the plan and the project ask for together, without what the plan declares not to apply; `scope` stays. With
+    `none_chosen` (the project wrote `gates = "none"`) nothing but `scope`, whatever the plan names.
+    """
     if none_chosen:
         return ALWAYS
     return (frozenset(task.gates) | configured) - frozenset(task.not_required) | ALWAYS
