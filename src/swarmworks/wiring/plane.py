@@ -221,7 +221,7 @@ def _rehearsing(reader: Reader) -> bool:
 
 async def _start_rehearsal(stack: AsyncExitStack, project: Project, port: int, gave_up: asyncio.Future[str]) -> None:
     log_path = project.state / "logs" / "rehearsal.log"
-    argv = (sys.executable, "-m", "swarmworks.provider.rehearsal", "--port", str(port))
+    argv = (sys.executable, "-m", "swarmworks.provider.rehearsal", "--port", str(port), "--parent", str(os.getpid()))
     process = LocalProcess(
         "the rehearsal model", argv, log_path, _giving_up(gave_up), environment=clean_environment(project.config)
     )

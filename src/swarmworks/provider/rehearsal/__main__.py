@@ -8,8 +8,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import socket
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 BACKLOG = 128
+PARENT_CHECK_S = 1.0
 
 
 class AnnouncingServer(uvicorn.Server):
@@ -46,12 +50,22 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
+def end_with(parent: int) -> None:
+    """A parent that was killed asks nobody to stop: whoever is left without it is given to another."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_S)
+    os._exit(0)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m swarmworks.provider.rehearsal", description=NOTICE)
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--seed", type=int, default=0, help="chooses the behaviour of each session")
     parser.add_argument("--latency-ms", type=int, default=0, help="waited before each answer")
+    parser.add_argument("--parent", type=int, help="the process it ends with, however that one ends")
     options = parser.parse_args(arguments)
+    if options.parent is not None:
+        threading.Thread(target=end_with, args=(options.parent,), daemon=True).start()
     app = RehearsalApp(Coder(), seed=options.seed, latency_ms=max(0, options.latency_ms))
     listener = listen(options.port)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
