@@ -43,7 +43,7 @@ check: setup-dev ## lint, types, floors of the house
 	@$(BIN)/lint-imports --no-cache
 
 test: setup-dev system check ## every test
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 bench: setup-dev system ## the measurements, with their peers, in one run
 	@$(BIN)/python -m bench

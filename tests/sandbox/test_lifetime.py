@@ -38,6 +38,7 @@ def test_a_sandbox_outlives_the_thread_that_started_it(bubblewrap):
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(playground):
     await playground.shell("true")
+    children = set(psutil.Process().children())  # others' tests in this process may keep some
     before = _descriptors()
     for milliseconds in range(0, 30, 2):
         try:
@@ -49,7 +50,7 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(playground
         await process.wait()
     gc.collect()
     assert _descriptors() == before
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= children
 
 
 async def test_a_launcher_that_is_killed_takes_the_sandbox_along(playground):
