@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ MOST_RESTARTS = 5
 RESTART_PAUSE_S = 1.0
 STOP_S = 20.0
 LAST_WORDS_BYTES = 2000
+FULL_DISK_BYTES = 8 << 20
 
 
 class LocalProcess:
@@ -58,7 +60,9 @@ class LocalProcess:
             deaths = 1 if loop.time() - started > self._calm_s else deaths + 1
             log.warning("%s ended with status %s (%d in a row)", self.name, status, deaths)
             if deaths >= MOST_RESTARTS:
-                self._on_given_up(f"{self.name} died {deaths} times in a row: {self._last_words()}")
+                self._on_given_up(
+                    f"{self.name} died {deaths} times in a row: {self._full_disk() or self._last_words()}"
+                )
                 return
             await asyncio.sleep(RESTART_PAUSE_S)
 
@@ -91,6 +95,13 @@ class LocalProcess:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+    def _full_disk(self) -> str:
+        """A full disk keeps a process even from saying why it died."""
+        free = shutil.disk_usage(self._log_path.parent).free
+        if free >= FULL_DISK_BYTES:
+            return ""
+        return f"the disk of {self._log_path.parent} is full, {free >> 10} KiB are free: make room"
 
     def _last_words(self) -> str:
         try:

@@ -101,6 +101,7 @@ async def running(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    logging.raiseExceptions = False  # a log that cannot be written, on a full disk, must not cover what the user reads
     logging.getLogger("httpx").setLevel(logging.WARNING)
     accounts = providers(project.config)
     chosen = full_name(model or project.config.models.default)

@@ -38,6 +38,7 @@ KEPT_FREE_BYTES = 1 << 30
 async def work(project: Project, url: str) -> None:
     """Until SIGTERM, or until the control plane has not answered for a whole lease."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.raiseExceptions = False
     logging.getLogger("httpx").setLevel(logging.WARNING)
     state = project.state
     async with AsyncExitStack() as stack:
