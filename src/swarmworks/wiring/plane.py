@@ -269,7 +269,9 @@ async def _answering(port: int, name: str, log_path: Path) -> None:
 
 
 async def _serve(stack: AsyncExitStack, app: Any, listener: socket.socket) -> None:
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+    )  # its own handlers would print to the terminal; the root logger writes to the log file
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
 
