@@ -37,8 +37,8 @@ def test_a_sandbox_outlives_the_thread_that_started_it(bubblewrap):
 
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(playground):
+    children = set(psutil.Process().children())  # what earlier tests of this process started is not this one's
     await playground.shell("true")
-    children = set(psutil.Process().children())  # others' tests in this process may keep some
     before = _descriptors()
     for milliseconds in range(0, 30, 2):
         try:
