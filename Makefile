@@ -3,9 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+ON_BOTH_STORES := $(patsubst %,tests/scenario/test_%.py,story chain people parking whole_run whole_run_budget)
 PIP_FLAGS := --disable-pip-version-check --no-input -qq
 
-.PHONY: help setup setup-dev system demo test check bench bench-smoke lock clean
+.PHONY: help setup setup-dev setup-bench system system-tests system-bench demo test check bench bench-smoke lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -20,18 +21,32 @@ setup-dev: .venv/.dev ## the same, with the tools the tests need
 
 .venv/.runtime: requirements/runtime.lock pyproject.toml | .venv/bin/python
 	@echo "Installing what swarm needs ..."
-	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes -r requirements/runtime.lock
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/runtime.lock
 	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: requirements/dev.lock pyproject.toml | .venv/bin/python
 	@echo "Installing what swarm and its tests need ..."
-	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/dev.lock
 	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/.runtime
 
+.venv-bench/.installed: requirements/bench.lock
+	@echo "Installing the peers of the measurements ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/bench.lock
+	@touch $@
+
+setup-bench: .venv-bench/.installed
+
 system: ## the Debian packages the sandbox needs (installed when run as root on Debian, otherwise named)
 	@scripts/system-packages
+
+system-tests: ## the same, with those of the tests and the measurements
+	@scripts/system-packages tests
+
+system-bench: system-tests
+	@scripts/system-packages bench
 
 demo: setup system ## twelve agents build a sample application with the rehearsal model
 	@$(BIN)/swarm demo
@@ -42,19 +57,22 @@ check: setup-dev ## lint, types, floors of the house
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-cache
 
-test: setup-dev system check ## every test
+test: setup-dev system-tests check ## every test, and whole stories again on PostgreSQL
 	@$(BIN)/pytest -n 2 --dist loadfile
+	@SWARM_TEST_STORE=postgres $(BIN)/pytest -n 2 --dist loadfile $(ON_BOTH_STORES)
 
-bench: setup-dev system ## the measurements, with their peers, in one run
+bench: setup-dev setup-bench system-bench ## the measurements, with their peers, in one run
 	@$(BIN)/python -m bench
 
-bench-smoke: setup-dev system ## every benchmark once, small, to see that it runs
+bench-smoke: setup-dev setup-bench system-bench ## every benchmark once, small, to see that it runs
 	@$(BIN)/python -m bench --smoke
 
 lock: ## re-resolve the locks (needs uv)
 	@for set in runtime dev; do \
 	  uv pip compile pyproject.toml --group $$([ $$set = dev ] && echo dev || echo build) --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header -q -o requirements/$$set.lock; done
+	@uv pip compile --group pyproject.toml:bench --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -o requirements/bench.lock
 
 clean: ## remove what setup and the demo made
-	@rm -rf .venv demo
+	@rm -rf .venv .venv-bench demo

@@ -28,6 +28,7 @@ class Answer:
     calls: tuple[Call, ...] = ()
     cut: bool = False  # stopped at the output limit
     stream_cut: bool = False  # the stream ends before its end
+    usage: dict | None = None  # of the Anthropic format
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,9 @@ class ScriptedModel:
             body = json.dumps({"error": {"type": "invalid_request_error", "message": answer.message}}).encode()
             self._send(handler, answer.status, "application/json", body, answer.headers)
         else:
-            anthropic = recorded.path.endswith("/messages")
+            anthropic = recorded.path.partition("?")[0].endswith("/messages")
             document = (self._anthropic if anthropic else self._openai)(answer)
-            if recorded.body["stream"]:
+            if recorded.body.get("stream"):
                 chunks = (_anthropic_stream if anthropic else _openai_stream)(document)
                 self._stream(handler, chunks, cut=answer.stream_cut)
             else:
@@ -158,9 +159,10 @@ class ScriptedModel:
             for c in answer.calls
         ]
         stop = "max_tokens" if answer.cut else "tool_use" if answer.calls else "end_turn"
-        usage = {"input_tokens": 30, "output_tokens": 20, "cache_read_input_tokens": 60,
-                 "cache_creation_input_tokens": 10}  # fmt: skip
-        return {"type": "message", "role": "assistant", "content": content, "stop_reason": stop, "usage": usage}
+        usage = answer.usage or {"input_tokens": 30, "output_tokens": 20, "cache_read_input_tokens": 60,
+                                 "cache_creation_input_tokens": 10}  # fmt: skip
+        return {"id": f"msg_{next(self._ids)}", "model": "scripted", "type": "message", "role": "assistant",
+                "content": content, "stop_reason": stop, "stop_sequence": None, "usage": usage}  # fmt: skip
 
     def _send(self, handler, status, content_type, body, headers=None):
         handler.send_response(status)
@@ -209,7 +211,7 @@ def _openai_stream(document):
 
 
 def _anthropic_stream(document):
-    start = document | {"content": [], "usage": document["usage"] | {"output_tokens": 1}}
+    start = document | {"content": [], "stop_reason": None, "usage": document["usage"] | {"output_tokens": 1}}
     events = [{"type": "message_start", "message": start}, {"type": "ping"}]
     for index, block in enumerate(document["content"]):
         if block["type"] == "text":

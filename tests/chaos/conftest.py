@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
+import httpx
 import pytest
 
 from tests.scenario.driver import CountedModel, Site, twelve
+
+
+@pytest.fixture(scope="module")
+def model_without_faults():
+    command = [sys.executable, "-m", "swarmworks.provider.rehearsal"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        ready = json.loads(process.stdout.readline())
+        with httpx.Client(base_url=f"http://{ready['host']}:{ready['port']}", timeout=60) as client:
+            yield client
+        process.terminate()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MOUNT = 'mount --make-rprivate / && mount -t tmpfs -o size=64m tmpfs "$1" && exec "$2" -m tests.chaos.full_disk "$1"'
+MOUNT = 'mount --make-rprivate / && mount -t tmpfs -o size=64m tmpfs "$1" && exec "$2" -m "$3" "$1"'
 
 
 @pytest.mark.chaos
@@ -21,7 +21,7 @@ def test_a_full_disk_ends_the_run_in_words_and_a_resume_lands_everything(tmp_pat
     disk = tmp_path / "disk"
     disk.mkdir()
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", MOUNT, "sh", disk, sys.executable],
+        ["unshare", "--mount", "sh", "-c", MOUNT, "sh", disk, sys.executable, "tests.chaos.full_disk"],
         cwd=ROOT,
         capture_output=True,
         text=True,

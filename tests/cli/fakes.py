@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +12,20 @@ from typing import Any
 
 import httpx
 
-from swarmworks.base.errors import ConflictError, SwarmworksError
-from swarmworks.cli.context import LiveControlPlane, OpenProject, ProviderKey
+from swarmworks.base.errors import ConflictError, SwarmworksError, UsageError
+from swarmworks.base.findings import Check
+from swarmworks.cli.context import LiveControlPlane, OpenProject, ProviderKey, Verified
 from swarmworks.client.control_plane import ControlPlaneClient
+from swarmworks.domain.budget import Amount
+from swarmworks.domain.gate import GateResult
+from swarmworks.notify.protocol import Channel
+from swarmworks.runtime.protocol import Found
 from swarmworks.sandbox.protocol import Probe, Property
 from swarmworks.wire.api import EventRow, SwarmReport, SwarmStatus, SwarmSummary
 from swarmworks.wire.config_file import load_config
+from swarmworks.wire.why import WhyReport
 from tests.cli import sample
+from tests.cli.inbox_sample import FakeInbox
 
 CONFIG = """\
 [project]
@@ -40,9 +47,12 @@ class FakePlane:
     swarms: list[SwarmSummary] = field(default_factory=lambda: [sample.summary()])
     after_stop: list[SwarmStatus] = field(default_factory=list)
     report: SwarmReport = field(default_factory=sample.report)
+    why: WhyReport = field(default_factory=sample.why)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     errors: dict[str, SwarmworksError] = field(default_factory=dict)
     on_wait: list[Any] = field(default_factory=list)
+    inbox: FakeInbox = field(default_factory=FakeInbox)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._moved = asyncio.Event()
@@ -60,6 +70,8 @@ class FakePlane:
         path = request.url.path
         self.requests.append((request.method, path, json.loads(request.content) if request.content else None))
         try:
+            if "/inbox" in path:
+                return await self._inbox(request.method, path, self.requests[-1][2])
             return await self._answer(request.method, path, request.url.params)
         except SwarmworksError as error:
             body = {"code": error.code, "what": error.what, "where": error.where, "mend": error.mend}
@@ -74,13 +86,27 @@ class FakePlane:
         if last == "events":
             page = [one.model_dump(mode="json") for one in self.events if one.seq > int(params["after"])]
             return httpx.Response(200, json={"events": page, "state": self.now.state})
+        if last == "file":
+            return httpx.Response(200, content=self.files[params["path"]])
+        if last == "why":
+            return httpx.Response(200, json=self.why.model_dump(mode="json"))
         if last == "report":
             return httpx.Response(200, json=self.report.model_dump(mode="json"))
-        if last == "stop":
+        if last == "pause":
+            self.now = self.now.model_copy(update={"state": "paused"})
+        elif last == "stop":
             self._stop()
         elif method == "GET" and int(params["after"]) >= self.now.version:
             await self._next()
         return httpx.Response(200, json=self.now.model_dump(mode="json"))
+
+    async def _inbox(self, method: str, path: str, body: Any) -> httpx.Response:
+        if method == "GET" and path.endswith("/inbox"):
+            return httpx.Response(200, content=(await self.inbox.items()).model_dump_json())
+        name, _, what = path.partition("/inbox/")[2].partition("/")
+        if method == "GET":
+            return httpx.Response(200, content=(await self.inbox.detail(name)).model_dump_json())
+        return httpx.Response(200, content=(await getattr(self.inbox, what)(name, body)).model_dump_json())
 
     def _stop(self) -> None:
         before = self.now.state
@@ -113,9 +139,14 @@ class FakeLauncher:
     refuses: SwarmworksError | None = None
     missing: dict[Property, str] = field(default_factory=dict)
     keys: list[ProviderKey] = field(default_factory=list)
+    channels: list[Channel] = field(default_factory=list)
+    telemetry: list[Check] | UsageError = field(default_factory=list)
     config: str = CONFIG
     started: list[dict[str, Any]] = field(default_factory=list)
     served: list[Any] = field(default_factory=list)
+    verified: tuple[GateResult, ...] = ()
+    least: Amount = Amount()  # noqa: RUF009
+    files: tuple[str, ...] = ("app/main.py", "tests/test_main.py", "pyproject.toml")
 
     def project(self, path: Path) -> OpenProject:
         del path
@@ -128,6 +159,14 @@ class FakeLauncher:
         if not allow_dirty and (project.root / "dirty").exists():
             raise ConflictError("uncommitted changes in dirty", where=str(project.root), mend="commit them")
         return "0" * 40
+
+    def smallest_call(self, project: OpenProject, model: str) -> Amount:
+        del project, model
+        return self.least
+
+    def tracked_files(self, project: OpenProject, commit: str) -> tuple[str, ...]:
+        del project, commit
+        return self.files
 
     @asynccontextmanager
     async def control_plane(self, project: OpenProject, **asked: Any) -> AsyncIterator[LiveControlPlane]:
@@ -162,8 +201,27 @@ class FakeLauncher:
         del project
         return self.keys
 
+    def check_telemetry(self, project: OpenProject) -> list[Check]:
+        del project
+        if isinstance(self.telemetry, UsageError):
+            raise self.telemetry
+        return self.telemetry
+
+    async def verify(self, project: OpenProject, commit: str, say: Any) -> Verified:
+        del project, commit
+        say("building ...")
+        return Verified(self.verified)
+
+    def runtimes(self, project: OpenProject | None) -> dict[str, Found]:
+        del project
+        return {"claude": Found("/usr/bin/claude", version="2.1.197 (Claude Code)")}
+
+    def notice_channels(self, project: OpenProject) -> list[Channel]:
+        del project
+        return self.channels
+
     async def serve(self, project: OpenProject, port: int) -> None:
         self.served.append((project.name, port))
 
-    async def work(self, project: OpenProject, url: str) -> None:
-        self.served.append((project.name, url))
+    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None) -> None:
+        self.served.append((project.name, urls, name))

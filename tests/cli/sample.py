@@ -18,6 +18,7 @@ from swarmworks.wire.api import (
     SwarmSummary,
     TaskReport,
 )
+from swarmworks.wire.why import WhyReport
 
 SWARM = SwarmId("swm_1a2b3c4d5e6f7g8h")
 BRANCH = f"swarm/{SWARM}"
@@ -199,3 +200,21 @@ def _task(task: str, kind: str, **changed: Any) -> TaskReport:
         "note": None,
     }
     return TaskReport(**(facts | changed))
+
+
+def why(**changed: Any) -> WhyReport:
+    facts: dict[str, Any] = {
+        "swarm_id": SWARM,
+        "plan_id": "task-management",
+        "plan_name": "Task Management",
+        "task_id": "schema-user",
+        "title": "The user's table",
+        "kind": "implement_database",
+        "role": "database",
+        "state": "landed",
+        "change_id": "chg_1",
+        "change_state": "landed",
+        "landed": "8af13b0c55d2e1f00a11b22c33d44e55f6607788",
+        "events": 5_210,
+    }
+    return WhyReport(**(facts | changed))

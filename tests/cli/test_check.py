@@ -8,6 +8,8 @@ from click.testing import CliRunner
 from swarmworks.base.errors import EXIT_USAGE, InvalidDocumentError
 from swarmworks.cli.commands.check import command
 from swarmworks.cli.commands.plan import command as plan_command
+from swarmworks.domain.budget import Amount
+from tests.cli.fakes import CONFIG, FakeLauncher
 
 SPEC = Path(__file__).parents[2] / "examples" / "school" / "spec.yaml"
 
@@ -58,3 +60,20 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path):
     plan.write_text("tasks: many\n")
     assert isinstance(check(plan).exception, InvalidDocumentError)
     assert isinstance(check(tmp_path / "none.yaml").exception, InvalidDocumentError)
+
+
+def test_a_ceiling_that_holds_no_call_is_an_error_that_says_what_is_the_least(tmp_path):
+    config = CONFIG + "\n[budget]\nday_usd = 0.50\nsession_usd = 5\n"
+    launcher = FakeLauncher(tmp_path, config=config, least=Amount(810_000_000, 48_192))
+    result = CliRunner().invoke(command, [str(planned(tmp_path))], obj=launcher)
+    assert result.exit_code == EXIT_USAGE
+    assert "budget.day_* does not hold one call of" in result.output
+    assert "allow at least $0.81 and 48,192 tokens" in result.output
+    assert "session_*" not in result.output
+
+
+def test_an_estimate_above_the_ceiling_of_a_task_is_an_error(tmp_path):
+    launcher = FakeLauncher(tmp_path, config=CONFIG + "\n[budget]\ntask_tokens = 1000\n")
+    result = CliRunner().invoke(command, [str(planned(tmp_path))], obj=launcher)
+    assert result.exit_code == EXIT_USAGE
+    assert "tokens, above budget.task_tokens (1,000)" in result.output

@@ -50,9 +50,10 @@ def launcher(tmp_path: Path) -> DemoLauncher:
 
 
 def test_the_demo_ends_with_the_application_in_the_folder(tmp_path, swarm: Swarm, launcher):
-    ran = swarm(launcher, "demo")
+    ran = swarm(launcher, "demo", "--faults", "none")
     assert ran.err == ""
     assert ran.code == 0
+    assert "on purpose" not in ran.out
     assert "Task Management: 55 tasks for 12 agents, in demo" in ran.out
     assert "No model is asked, no money is spent." in ran.out
     assert "(cd demo && .swarm/environments/abc/env/bin/python -m uvicorn --factory app.main:create_app" in ran.out
@@ -61,6 +62,21 @@ def test_the_demo_ends_with_the_application_in_the_folder(tmp_path, swarm: Swarm
     assert (tmp_path / "demo" / "spec.yaml").read_bytes() == EXAMPLE.read_bytes()
     [body] = launcher.plane.bodies("/swarms")
     assert (body["model"], body["agents"]) == ("rehearsal:rehearsal", 12)
+
+
+def test_a_model_that_errs_on_purpose_is_said_to_and_its_faults_are_counted_at_the_end(tmp_path, swarm, launcher):
+    ran = swarm(launcher, "demo", "--faults", "many", "--seed", 7)
+    assert ran.code == 0
+    assert "The rehearsal model errs on purpose (--faults many --seed 7)" in ran.out
+    assert "demo/.swarm/logs/rehearsal-faults.jsonl" in ran.out
+    assert "made no fault this time" in ran.out
+    [body] = launcher.plane.bodies("/swarms")
+    assert body["model"] == "rehearsal:faults-many-7"
+    sharing = [task for task in body["plan"]["tasks"] if "docs/endpoints.md" in task["owns"]]
+    assert {task["kind"] for task in sharing} == {"implement_endpoint"}
+    described = (tmp_path / "demo" / "docs" / "endpoints.md").read_text()
+    assert all(f"## {task['id']}\n" in described for task in sharing)
+    assert body["config"]["files"]["exclusive"] is False
 
 
 def test_an_earlier_demo_is_replaced_and_nothing_else_is(tmp_path, swarm: Swarm, launcher):

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 
-from swarmworks.base.errors import InvalidDocumentError, NotFoundError, Problem
+from swarmworks.base.errors import InvalidDocumentError, NotFoundError, Problem, UsageError
+from swarmworks.base.findings import Check, Finding
 from swarmworks.cli.context import ProviderKey
+from swarmworks.runtime.protocol import Found
 from swarmworks.sandbox.protocol import Property
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import CONFIG, FakeLauncher
@@ -25,6 +27,7 @@ def test_a_machine_with_everything(tmp_path, swarm: Swarm):
         "processors",
         "memory",
         "project",
+        "runtime claude",
     ):
         assert any(line.startswith("ok") and line[7:].startswith(name) for line in ran.out.splitlines()), name
 
@@ -66,3 +69,29 @@ def test_a_configuration_with_errors_is_lacking(tmp_path, swarm: Swarm):
     ran = swarm(FakeLauncher(tmp_path, refuses=broken), "doctor")
     assert ran.code == 4
     assert "swarm.toml:3: unknown key" in ran.out
+
+
+def test_a_program_that_is_missing_is_lacking_only_where_the_agents_are_that_program(tmp_path, swarm: Swarm):
+    class Without(FakeLauncher):
+        def runtimes(self, project):
+            return {"claude": Found("claude", lacking="there is no program 'claude'", mend="npm install it")}
+
+    ran = swarm(Without(tmp_path), "doctor")
+    assert ran.code == 0
+    assert "note   runtime claude" in ran.out
+    ran = swarm(Without(tmp_path, config=CONFIG + '[agents]\nruntime = "claude"\n'), "doctor")
+    assert ran.code == 4
+    assert "LACKS  runtime claude" in ran.out
+    assert "npm install it" in ran.out
+
+
+def test_a_collector_that_does_not_answer_is_lacking(tmp_path, swarm: Swarm):
+    away = Check("telemetry", Finding.LACKING, "the collector at http://c: it answers 403", "start the collector")
+    ran = swarm(FakeLauncher(tmp_path, telemetry=[away]), "doctor")
+    assert ran.code == 4
+    assert "LACKS  telemetry" in ran.out
+    unset = UsageError("the variable X holds no headers", where="telemetry.headers_env", mend="export X=name=value")
+    ran = swarm(FakeLauncher(tmp_path, telemetry=unset), "doctor")
+    assert ran.code == 4
+    assert "the variable X holds no headers" in ran.out
+    assert "export X=name=value" in ran.out

@@ -40,9 +40,7 @@ def test_every_command_explains_itself_within_a_hundred_columns(tmp_path, swarm:
     assert max(len(line) for line in ran.out.splitlines()) <= 100
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"), [(["bake"], "No such command 'bake'"), (["run"], "Missing argument 'PLAN'")]
-)
+@pytest.mark.parametrize(("arguments", "said"), [(["bake"], "No such command 'bake'"), (["run"], "what is wanted?")])
 def test_a_wrong_command_line_is_explained(tmp_path, swarm: Swarm, arguments, said):
     ran = swarm(FakeLauncher(tmp_path), *arguments)
     assert ran.code == 2

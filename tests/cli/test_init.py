@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from swarmworks.base.errors import InvalidDocumentError, UsageError
 from swarmworks.cli.commands.init import command
+from swarmworks.cli.starters.detection import detect
 from swarmworks.cli.starters.writing import starter_files
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.config_file import load_config
@@ -72,7 +74,7 @@ def test_a_python_project_gets_gates_for_the_tools_it_uses(tmp_path):
             ["lint", "types", "tests"],
             "npm install",
         ),
-        ({"go.mod": "module x\n"}, "go", ["lint", "tests"], "go mod download"),
+        ({"go.mod": "module x\n", "a/x_test.go": ""}, "go", ["lint", "tests"], "go mod download"),
         ({"Cargo.toml": "[package]\n"}, "rust", ["lint", "tests"], "cargo fetch"),
     ],
 )
@@ -90,6 +92,95 @@ def test_a_repository_without_anything_to_check_never_gets_gates_none_by_itself(
     assert "add gates" in run_init("--path", str(tmp_path))
     with pytest.raises(InvalidDocumentError, match="no gates are configured"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "gate", "run", "reads"),
+    [
+        ({"setup.cfg": "[flake8]\nexclude=docs\n", "a.py": ""}, "lint", "flake8", "lines"),
+        ({"pyproject.toml": "[tool.black]\n"}, "format", "black --check", "exit"),
+        ({"pyproject.toml": "[tool.pyright]\n"}, "types", "pyright", "exit"),
+        ({"setup.py": "", "tests/test_a.py": "import unittest\n"}, "tests", "unittest discover -s tests", "exit"),
+        ({"setup.py": "", "test_a.py": "import pytest\n"}, "tests", "pytest", "junit"),
+        ({"setup.py": "", "tests/test_a.py": "def test_a(): pass\n"}, "tests", "pytest", "junit"),
+        ({"package.json": '{"devDependencies": {"vitest": "1"}}'}, "tests", "vitest run", "junit"),
+        ({"package.json": '{"scripts": {"test": "jest"}}'}, "tests", "npm test", "exit"),
+        ({"package.json": '{"scripts": {"test": "mocha"}}'}, "tests", "--reporter xunit", "junit"),
+        ({"package.json": '{"scripts": {"test": "node --test"}}'}, "tests", "--test-reporter=junit", "junit"),
+        ({"package.json": "{}", "eslint.config.mjs": ""}, "lint", "eslint .", "exit"),
+        ({"package.json": "{}", "biome.json": "{}"}, "lint", "biome ci", "exit"),
+        ({"go.mod": "module x\n", ".golangci.yml": ""}, "golangci", "golangci-lint run", "lines"),
+        ({"Cargo.toml": "", "rustfmt.toml": ""}, "format", "fmt --check", "exit"),
+        ({"pom.xml": "", "mvnw": ""}, "tests", "./mvnw -o", "exit"),
+        ({"build.gradle.kts": ""}, "tests", "gradle --offline", "exit"),
+        ({"Makefile": "all:\ntest: all\n\tsh run.sh\n"}, "tests", "make test", "exit"),
+    ],
+)
+def test_each_tool_becomes_a_gate_that_says_where_it_was_found(tmp_path, files, gate, run, reads):
+    write(tmp_path, **files)
+    output = run_init("--path", str(tmp_path))
+    found = load(tmp_path).gates.commands[gate]
+    assert run in (found.run or "")
+    assert found.reads == reads
+    assert f"  gate {gate}" in output
+    assert "# found: " in (tmp_path / "swarm.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "said", "locks"),
+    [
+        ({"package.json": "{}", "pnpm-lock.yaml": ""}, "npx --yes pnpm install --frozen-lockfile", "pnpm-lock.yaml"),
+        ({"package.json": "{}", "yarn.lock": ""}, "npx --yes yarn install --frozen-lockfile", "yarn.lock"),
+        ({"package.json": "{}", "bun.lock": ""}, "npx --yes bun install --frozen-lockfile", "bun.lock"),
+        ({"package.json": "{}", "package-lock.json": "{}"}, "npm ci", "package-lock.json"),
+        ({"pyproject.toml": "", "pdm.lock": ""}, "bin/pdm", "pdm.lock"),
+        ({"Pipfile": "", "Pipfile.lock": "{}"}, "bin/pipenv", "Pipfile.lock"),
+        ({"requirements-dev.txt": "pytest\n", "a.py": ""}, "-r requirements-dev.txt", "requirements-dev.txt"),
+        (
+            {"pyproject.toml": '[project]\nname="x"\n[dependency-groups]\ntest=["pytest>=8"]\n'},
+            'pip" install "pytest>=8"',
+            "pyproject.toml",
+        ),
+        (
+            {"pyproject.toml": '[project]\nname="x"\n[build-system]\nrequires=["hatch-vcs"]\n'},
+            "SETUPTOOLS_SCM_PRETEND_VERSION",
+            "pyproject.toml",
+        ),
+        ({"pom.xml": ""}, "mvn -B", "pom.xml"),
+    ],
+)
+def test_the_environment_is_built_by_the_projects_own_package_manager(tmp_path, files, said, locks):
+    write(tmp_path, **files)
+    detected = detect(tmp_path)
+    assert said in " ".join(detected.setup)
+    assert locks in detected.lock_files
+
+
+def test_tools_that_no_manifest_installs_are_installed_besides(tmp_path):
+    write(tmp_path, **{"setup.py": "", "setup.cfg": "[flake8]\n[mypy]\n", "test_a.py": "import pytest\n"})
+    run_init("--path", str(tmp_path))
+    assert load(tmp_path).environment.setup[-1].endswith('pip" install pytest flake8 mypy')
+
+
+@pytest.mark.parametrize("files", [{"README.md": ""}, {"setup.py": "", "a.py": ""}, {"package.json": "{}"}])
+def test_that_there_are_no_tests_is_said_loudly_and_written_down(tmp_path, files):
+    write(tmp_path, **files)
+    assert "NO TESTS WERE FOUND" in run_init("--path", str(tmp_path))
+    assert "MISSING  tests" in (tmp_path / "swarm.toml").read_text()
+
+
+def test_the_default_branch_is_what_the_remote_says(tmp_path):
+    write(tmp_path, **{".git/HEAD": "ref: refs/heads/work\n", "go.mod": ""})
+    write(tmp_path, **{".git/refs/remotes/origin/HEAD": "ref: refs/remotes/origin/develop\n"})
+    assert "branch develop, the default branch of origin" in run_init("--path", str(tmp_path))
+    assert load(tmp_path).project.default_branch == "develop"
+
+
+def test_what_a_repository_says_cannot_become_configuration(tmp_path):
+    script = "eslint\n[gates.tests]\nrun = 'true'"
+    write(tmp_path, **{"package.json": json.dumps({"scripts": {"lint": script}})})
+    run_init("--path", str(tmp_path))
+    assert list(load(tmp_path).gates.commands) == ["lint"]
 
 
 def test_a_broken_manifest_is_not_a_crash(tmp_path):

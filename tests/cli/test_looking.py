@@ -51,7 +51,7 @@ def test_printed_commands_work_from_elsewhere(tmp_path, swarm: Swarm):
     project = tmp_path / "my project"
     project.mkdir()
     ran = swarm(FakeLauncher(project, FakePlane([sample.status("landed")])), "status", "-C", project)
-    assert "git -C 'my project' pull --ff-only .swarm/hub.git" in ran.out
+    assert "swarm deliver -C 'my project'" in ran.out
     assert "swarm report -C 'my project'" in ran.out
 
 

@@ -20,7 +20,7 @@ STOPPED_BY_BUDGET = sample.status(
 @pytest.mark.parametrize(
     ("last", "code", "said"),
     [
-        (sample.status("landed"), 0, f"git pull --ff-only .swarm/hub.git {sample.BRANCH}"),
+        (sample.status("landed"), 0, f"next: swarm deliver {sample.SWARM}"),
         (sample.status("blocked", blocked=(sample.blocked(),)), 1, "--retry-blocked"),
         (STOPPED_BY_BUDGET, 3, f"swarm resume {sample.SWARM} --budget 2"),
         (sample.status("stopped", reason="deadline"), 3, f"swarm resume {sample.SWARM}"),
@@ -111,6 +111,14 @@ def test_a_refusal_of_the_control_plane_is_printed_with_its_mend(tmp_path, swarm
     ran = swarm(FakeLauncher(tmp_path, plane), "run", plan)
     assert ran.code == 2
     assert "--model rehearsal: it cannot do that\n  mend: name a real model" in ran.err
+
+
+def test_an_error_that_quotes_an_agent_cannot_drive_the_terminal(tmp_path, swarm: Swarm, plan):
+    plane = FakePlane([sample.status()])
+    plane.errors["swarms"] = RejectedError("it says \x1b]0;mine\x07 and \u202eback", mend="read\nit")
+    ran = swarm(FakeLauncher(tmp_path, plane), "run", plan)
+    assert "it says  ]0;mine  and  back" in ran.err
+    assert "mend: read\nit" in ran.err
 
 
 def test_errors_are_json_when_json_is_asked_for(tmp_path, swarm: Swarm):
@@ -220,5 +228,19 @@ def test_resume_does_not_tell_the_past_again(tmp_path, swarm: Swarm):
 def test_serve_and_worker_are_handed_on(tmp_path: Path, swarm: Swarm):
     launcher = FakeLauncher(tmp_path)
     assert swarm(launcher, "serve", "--port", 8123).code == 0
-    assert swarm(launcher, "worker", "--url", "http://127.0.0.1:1").code == 0
-    assert launcher.served == [("task-management", 8123), ("task-management", "http://127.0.0.1:1")]
+    urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
+    assert swarm(launcher, "worker", "--url", urls[0], "--url", urls[1], "--name", "w2").code == 0
+    assert launcher.served == [("task-management", 8123), ("task-management", urls, "w2")]
+
+
+def test_a_worker_needs_an_address_and_a_name_that_makes_a_folder(tmp_path: Path, swarm: Swarm):
+    launcher = FakeLauncher(tmp_path)
+    assert "--url" in swarm(launcher, "worker").err
+    refused = swarm(launcher, "worker", "--url", "http://127.0.0.1:1", "--name", "../up")
+    assert refused.code == 2
+    assert "cannot name a worker" in refused.err
+    for url in ("http://[::1", "http://h:port", "http://h:99999", "127.0.0.1:1", "http://"):
+        refused = swarm(launcher, "worker", "--url", "http://127.0.0.1:1", "--url", url)
+        assert refused.code == 2
+        assert f"--url: {url!r} is not the address of a control plane" in refused.err
+    assert launcher.served == []

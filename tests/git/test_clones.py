@@ -104,6 +104,13 @@ class TestSnapshot:
         (copy.path / "a.txt").touch()
         assert copies.snapshot(copy, REF, "m", AGENT, AT) == base
 
+    def test_caches_of_tools_are_nobodys_work_even_where_gitignore_forgot_them(self, copies, copy, base):
+        for name in ("src/__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"):
+            (copy.path / name).mkdir()
+            (copy.path / name / "x").write_text("left by a tool")
+        (copy.path / "node_modules").symlink_to("/somewhere")
+        assert copies.snapshot(copy, REF, "m", AGENT, AT) == base
+
     def test_everything_is_committed_onto_the_base(self, copies, copy, hub, base):
         (copy.path / "a.txt").write_text("new\n")
         (copy.path / "src/b.py").unlink()

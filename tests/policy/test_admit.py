@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +38,14 @@ def test_nothing_is_given_twice_and_no_bound_is_crossed(given_facts):
         assert task.kind in agents[choice.agent_id].kinds
         assert not any(overlaps(mine, theirs) for mine in task.owns for theirs in held)
         held.update(task.owns)
+
+
+def test_where_files_are_not_exclusive_two_tasks_may_write_the_same_one():
+    ready = [ReadyTask(TaskId(name), "code", "coder", ("src/a.py",), 1) for name in ("one", "two")]
+    idle = [Agent(AgentId(f"a{n}"), f"a{n}", "coder", frozenset({"code"})) for n in range(2)]
+    given_facts = ClaimFacts(ready, idle, frozenset({"src/"}), 5, 5)
+    assert choose(given_facts) == []
+    assert [c.task_id for c in choose(replace(given_facts, exclusive=False))] == ["one", "two"]
 
 
 @given(facts())

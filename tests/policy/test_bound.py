@@ -1,6 +1,7 @@
 import json
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,13 +9,17 @@ from swarmworks.domain.budget import Usage
 from swarmworks.policy.bound import (
     FRAME_TOKENS,
     FREE,
+    PIECE,
     TOOLS_TOKENS,
+    UNFOLDED_BYTES,
     Billed,
+    MediaKind,
     Price,
     Rates,
     Shape,
     Tier,
     cost,
+    counted_bound,
     input_bound,
     text_bytes,
     worst_case,
@@ -99,3 +104,76 @@ def test_money_is_rounded_up_and_an_unpriced_call_still_counts_its_tokens():
     assert cost(price, Billed(Usage(1, 0))).nano_usd == 1
     assert cost(None, Billed(Usage(5, 6))).tokens == 11
     assert cost(FREE, Billed(Usage(5, 6))).nano_usd == 0
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ("a", "o", "á", "ồ", "\u0301", "\u0316", "\u1161", "\u11a8", "가", "\u09c7", "\u09be", "ﷺ", "中")
+        )
+    )
+)
+def test_the_bound_holds_over_the_seams_of_a_text_that_is_normalised_in_pieces(parts):
+    text = "\u0301" * PIECE + "".join(parts) * 40
+    body = json.dumps(text, ensure_ascii=False)
+    assert text_bytes(body.encode(), body, text) >= len(unicodedata.normalize("NFKC", text).encode())
+
+
+def test_marks_that_follow_each_other_without_end_are_bounded_in_time():
+    text = "a" + "\u0301" * 300_000 + "\u0316" * 300_000  # normalised in one piece this takes minutes
+    body = json.dumps(text, ensure_ascii=False)
+    assert text_bytes(body.encode(), body, text) >= 1_200_001
+
+
+def test_no_character_unfolds_to_more_than_is_counted_for_one():
+    longest = max(
+        len(unicodedata.normalize("NFKC", chr(each)).encode("utf-8", "surrogatepass")) for each in range(0x110000)
+    )
+    assert longest == UNFOLDED_BYTES
+
+
+@given(st.text(max_size=50), st.integers(1, 3))
+def test_json_within_json_is_bounded_by_what_it_says_at_every_depth(text, depth):
+    inner = text
+    for _ in range(depth):
+        inner = json.dumps({"a": inner})
+    plain = json.dumps({"arguments": inner})
+    bound = text_bytes(plain.encode(), plain, json.loads(plain))
+    assert bound >= len(unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass"))
+
+
+def test_an_escape_inside_arguments_counts_as_the_longest_character():
+    plain = json.dumps({"arguments": json.dumps({"a": "\ufdfa" * 100})})
+    assert text_bytes(plain.encode(), plain, json.loads(plain)) >= 100 * UNFOLDED_BYTES
+
+
+def test_the_payload_of_media_is_no_text_and_each_item_counts_its_maximum():
+    plain = json.dumps({"data": "A" * 1_000, "text": "\u00e9"}, ensure_ascii=False)
+    size = text_bytes(plain.encode(), plain, json.loads(plain), media_bytes=1_000)
+    assert size == len(plain.encode()) - 1_000
+    seen = Shape(text_bytes=size, output_cap=1, media=(MediaKind.IMAGE, MediaKind.IMAGE))
+    assert input_bound(seen, None, {MediaKind.IMAGE: 1_500}) == size + 2 * 1_500 + FRAME_TOKENS
+
+
+def test_media_without_a_maximum_are_bounded_by_the_window_and_by_nothing_without_one():
+    price = Price(Rates.of(input=1, output=1), context_window=200_000)
+    read = Shape(text_bytes=10, output_cap=1, media=(MediaKind.IMAGE, MediaKind.DOCUMENT))
+    assert input_bound(read, price, {MediaKind.IMAGE: 1_500}) == 200_000
+    assert input_bound(read, Price(Rates.of(input=1, output=1)), {MediaKind.IMAGE: 1_500}) is None
+    longer = Shape(text_bytes=10, output_cap=1, media=(MediaKind.DOCUMENT,), any_window=True)
+    assert input_bound(longer, price) is None
+    with pytest.raises(ValueError, match="nothing bounds"):
+        worst_case(longer, price)
+
+
+def test_a_providers_own_count_gets_three_per_cent_and_512():
+    assert counted_bound(1_000) == 1_000 + 30 + 512
+    assert counted_bound(1) == 1 + 1 + 512
+
+
+def test_a_tighter_bound_lowers_the_reservation_and_may_miss_a_cliff():
+    price = Price(Rates.of(input=1_000_000, output=0), (Tier(1_000, Rates.of(input=9_000_000, output=0)),))
+    shape = Shape(text_bytes=100_000, output_cap=5)
+    assert worst_case(shape, price, 1_000).nano_usd == 1_000 * 5 // 4
+    assert worst_case(shape, price, 1_001).nano_usd == -(-1_001 * 45 // 4)
+    assert worst_case(shape, price, 1_000).tokens == 1_005

@@ -103,6 +103,12 @@ def test_tasks_that_run_together_must_not_share_a_file_or_folder():
     assert rules(task("a"), task("b", "a", owns=("src/xy/",)), task("c", "a", **shared)) == []
 
 
+def test_where_files_are_not_exclusive_a_shared_file_is_a_note_and_no_error():
+    shared = {"owns": ("src/x.py",)}
+    [found] = lint(plan(task("a"), task("b", "a", **shared), task("c", "a", **shared)), exclusive=False)
+    assert (found.rule, found.task, found.severity) == ("overlap", "c", Severity.WARNING)
+
+
 def test_an_orphan_is_reported():
     assert rules(task("a"), task("b", "a"), task("c")) == [("orphan", "c")]
     assert rules(task("alone")) == []

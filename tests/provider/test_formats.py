@@ -11,7 +11,9 @@ from swarmworks.domain.budget import Usage
 from swarmworks.provider import jsonbody
 from swarmworks.provider.anthropic import Messages
 from swarmworks.provider.format import Fault
+from swarmworks.provider.gemini import GenerateContent
 from swarmworks.provider.openai import ChatCompletions
+from swarmworks.provider.responses import Responses
 from swarmworks.provider.sse import EventSplitter
 
 CHAT, MESSAGES = ChatCompletions(), Messages()
@@ -254,8 +256,8 @@ def test_a_rewrite_touches_model_cap_and_usage_only():
     )
     demand = CHAT.read(raw, headers={}, allowed_fields=frozenset())
     assert CHAT.rewrite(demand, model="mine", output_cap=9) == raw.replace(b'"gpt-4o"', b'"mine"').replace(
-        b"{ ", b'{"stream_options":{"include_usage": true}, '
-    ).replace(b'include_usage": true', b'include_usage": true')
+        b"{ ", b'{"stream_options":{"include_usage":true}, '
+    )
 
 
 def test_a_missing_cap_is_injected_and_a_large_one_lowered():
@@ -302,3 +304,141 @@ def test_every_fault_has_the_vendors_shape(wire, fault):
     status, body = wire.error(fault, "what went wrong", "some_code")
     assert 400 <= status < 600
     assert json.loads(body)["error"]["message"] == "what went wrong"
+
+
+RESPONSES, GEMINI = Responses(), GenerateContent()
+RESPONSE_STREAM = [
+    b'event: response.created\ndata: {"type":"response.created","response":{"usage":null}}\n\n',
+    b'data: {"type":"response.output_text.delta","delta":"say \\"type\\":\\"response.completed\\""}\n\n',
+    (
+        b'data: {"type":"response.completed","response":{"status":"completed","service_tier":"default","usage":'
+        b'{"input_tokens":20,"output_tokens":7,"input_tokens_details":{"cached_tokens":5},"total_tokens":27}}}\n\n'
+    ),
+]
+GEMINI_STREAM = [
+    b'data: {"candidates":[{"content":{"parts":[{"text":"h"}]}}],"usageMetadata":{"promptTokenCount":20}}\r\n\r\n',
+    (
+        b'data: {"candidates":[{"content":{"parts":[]},"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":20,'
+        b'"cachedContentTokenCount":5,"candidatesTokenCount":4,"thoughtsTokenCount":3,"totalTokenCount":27}}\r\n\r\n'
+    ),
+]
+
+
+@pytest.mark.parametrize(("wire", "stream"), [(RESPONSES, RESPONSE_STREAM), (GEMINI, GEMINI_STREAM)])
+def test_a_stream_split_at_every_byte_is_metered_the_same(wire, stream):
+    whole = b"".join(stream)
+    for at in range(len(whole)):
+        meter, events, hidden = metered(wire, [whole[:at], whole[at:]])
+        assert b"".join(events) == whole
+        assert hidden == []
+        assert meter.billed().usage == Usage(20, 7, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "field"),
+    [
+        (RESPONSES, {"input": "x", "previous_response_id": "resp_1"}, "previous_response_id"),
+        (RESPONSES, {"input": "x", "conversation": "c"}, "conversation"),
+        (RESPONSES, {"input": "x", "background": True}, "background"),
+        (RESPONSES, {"input": "x", "prompt": {"id": "p"}}, "prompt"),
+        (RESPONSES, {"input": "x", "service_tier": "priority"}, "service_tier"),
+        (RESPONSES, {"input": "x", "tools": [{"type": "web_search"}]}, "tools[0].type"),
+        (RESPONSES, {"input": "x", "include": ["file_search_call.results"]}, "include"),
+        (RESPONSES, {"input": [{"type": "item_reference", "id": "m"}]}, "input[0]"),
+        (RESPONSES, {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content"),
+        (
+            RESPONSES,
+            {"input": [{"type": "function_call_output", "output": [{"type": "input_file"}]}]},
+            "input[0].output",
+        ),
+        (RESPONSES, {"input": "x", "max_output_tokens": "9"}, "max_output_tokens"),
+        (RESPONSES, {"input": "x", "include": "web_search_call.results"}, "include"),
+        (RESPONSES, {"input": "x", "instructions": [{"role": "user", "content": []}]}, "instructions"),
+        (RESPONSES, {"input": [{"id": "rs_1"}]}, "input[0]"),
+        (RESPONSES, {"input": [{"type": "message", "id": "msg_1"}]}, "input[0]"),
+        (RESPONSES, {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, "input[0]"),
+        (RESPONSES, {"input": [{"type": "function_call_output", "output": {"type": "input_file"}}]}, "input[0].output"),
+        (GEMINI, {"generationConfig": {"maxOutputTokens": 9, "max_output_tokens": 0}}, "max_output_tokens"),
+        (GEMINI, {"generationConfig": {}, "generation_config": {}}, "generation_config"),
+        (GEMINI, {"contents": [{"parts": [{"functionResponse": [{"parts": []}]}]}]}, "functionResponse"),
+        (GenerateContent(stream=True), {"generationConfig": {"candidateCount": 2}}, "generationConfig.candidateCount"),
+        (GEMINI, {"contents": [], "cachedContent": "c"}, "cachedContent"),
+        (GEMINI, {"contents": [], "tools": [{"googleSearch": {}}]}, "tools[0].googleSearch"),
+        (GEMINI, {"contents": [{"parts": [{"inlineData": {}}]}]}, "contents[0].parts[0].inlineData"),
+        (GEMINI, {"contents": [{"parts": [{"fileData": {}}]}]}, "contents[0].parts[0].fileData"),
+        (GEMINI, {"systemInstruction": {"parts": [{"fileData": {}}]}}, "systemInstruction.parts[0].fileData"),
+        (GEMINI, {"generationConfig": {"max_output_tokens": 9}}, "max_output_tokens"),
+        (GEMINI, {"generation_config": {"maxOutputTokens": 9}}, "generation_config"),
+        (GEMINI, {"generationConfig": {"candidateCount": 99}}, "candidateCount"),
+        (GEMINI, {"generationConfig": {"responseModalities": ["IMAGE"]}}, "generationConfig.responseModalities"),
+        (GEMINI, {"generationConfig": []}, "generationConfig"),
+    ],
+)
+def test_what_the_other_two_cannot_bound_is_refused_by_name(wire, body, field):
+    with pytest.raises(RejectedError) as refused:
+        read(wire, body)
+    assert refused.value.where == field
+    assert refused.value.mend
+
+
+def test_what_codex_and_gemini_send_passes():
+    body = {
+        "model": "gpt-5",
+        "instructions": "be brief",
+        "input": [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "s"}], "encrypted_content": "gAAA"},
+            {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c"},
+            {"type": "function_call_output", "call_id": "c", "output": "done"},
+        ],
+        "tools": [{"type": "function", "name": "shell", "parameters": {}}, {"type": "local_shell"}],
+        "include": ["reasoning.encrypted_content"],
+        "reasoning": {"effort": "medium"},
+        "store": False,
+        "stream": True,
+    }
+    demand = read(RESPONSES, body)
+    assert (demand.stream, demand.asked_output, demand.shape.vendor_tools) == (True, None, 1)
+    assert json.loads(RESPONSES.rewrite(demand, model="m", output_cap=9)) == {
+        **body,
+        "model": "m",
+        "max_output_tokens": 9,
+    }
+    asked = {
+        "contents": [{"role": "user", "parts": [{"text": "hi"}]}, {"role": "model", "parts": [{"functionCall": {}}]}],
+        "systemInstruction": {"parts": [{"text": "be brief"}]},
+        "tools": [{"functionDeclarations": [{"name": "look"}]}],
+        "generationConfig": {"temperature": 0, "thinkingConfig": {"thinkingBudget": 100}},
+    }
+    demand = read(GEMINI, asked)
+    assert demand.shape.tools
+    changed = json.loads(GEMINI.rewrite(demand, model="m", output_cap=9))
+    thinking = {"thinkingConfig": {"thinkingBudget": 7}}
+    assert changed == {**asked, "generationConfig": {**asked["generationConfig"], "maxOutputTokens": 9, **thinking}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "answer"),
+    [
+        (RESPONSES, {"status": "failed", "usage": {"input_tokens": 1, "output_tokens": 1}}),
+        (RESPONSES, {"status": "in_progress", "usage": {"input_tokens": 1, "output_tokens": 1}}),
+        (
+            RESPONSES,
+            {"status": "completed", "service_tier": "priority", "usage": {"input_tokens": 1, "output_tokens": 1}},
+        ),
+        (RESPONSES, {"status": "completed", "usage": {"input_tokens": 1}}),
+        (GEMINI, {"error": {"code": 500}, "usageMetadata": {"promptTokenCount": 1}}),
+        (GEMINI, {"candidates": []}),
+    ],
+)
+def test_usage_that_cannot_be_believed_is_none(wire, answer):
+    assert wire.billed(json.dumps(answer).encode()) is None
+
+
+def test_a_gemini_stream_that_ends_before_every_candidate_did_has_no_final_usage():
+    meter, _events, _hidden = metered(GEMINI, GEMINI_STREAM[:1])
+    assert meter.billed() is None
+    two = b'data: {"candidates":[{"index":0,"finishReason":"STOP"},{"index":1}],"usageMetadata":{"promptTokenCount":9}}\n\n'
+    assert metered(GEMINI, [two])[0].billed() is None
+    blocked = b'data: {"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9}}\n\n'
+    assert metered(GEMINI, [blocked])[0].billed().usage == Usage(9, 0, 0, 0)

@@ -26,11 +26,12 @@ from swarmworks.domain.event import first_break
 from swarmworks.domain.plan import Acceptance, Plan, PlannedTask
 from swarmworks.git.hub import BareHub
 from swarmworks.settings import read_run_file
-from swarmworks.store.sqlite import open_store
+from swarmworks.store.protocol import Store
 from swarmworks.wire.api import EventRow
 from swarmworks.wire.planfile import dump_plan
 from tests.scenario.harness import git, plan, repository, task
 from tests.scenario.writing_model import WritingModel
+from tests.stores import open_test_store, store_environment
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 MARK = "SWARM_TEST_RUN"
@@ -46,10 +47,13 @@ MOST_S = 90.0
 
 
 class CountedModel(WritingModel):
-    """A writing model that can be waited for: `reached(n)` returns when the n-th call has come in."""
+    """A writing model that can be waited for: `reached(n)` returns when the n-th call has come in. `hold_from(n)` leaves
+    that call and those after it without an answer until `release`.
+    """
 
     def __init__(self) -> None:
         self._came = threading.Condition()
+        self._hold_from: int | None = None
         self.calls = 0
         super().__init__()
         self._server.handle_error = lambda *_: None  # callers that are killed hang up
@@ -57,11 +61,37 @@ class CountedModel(WritingModel):
     def came(self) -> None:
         with self._came:
             self.calls += 1
+            if self._hold_from is not None and self.calls >= self._hold_from:
+                self.hold()
             self._came.notify_all()
+
+    def hold_from(self, calls: int) -> None:
+        with self._came:
+            self._hold_from = calls
+            if self.calls >= calls:
+                self.hold()
+
+    def release(self) -> None:
+        with self._came:
+            self._hold_from = None
+            super().release()
 
     def reached(self, calls: int, timeout_s: float = MOST_S) -> bool:
         with self._came:
             return self._came.wait_for(lambda: self.calls >= calls, timeout_s)
+
+    def reached_or_ended(self, calls: int, process: subprocess.Popen[str], timeout_s: float = MOST_S) -> bool:
+        """Whether the n-th call came in while the run was still going on."""
+        watched = threading.Thread(target=self._wake_at_the_end_of, args=(process,), daemon=True)
+        watched.start()
+        with self._came:
+            self._came.wait_for(lambda: self.calls >= calls or process.poll() is not None, timeout_s)
+        return process.poll() is None and self.calls >= calls
+
+    def _wake_at_the_end_of(self, process: subprocess.Popen[str]) -> None:
+        process.wait()
+        with self._came:
+            self._came.notify_all()
 
 
 @dataclass(frozen=True)
@@ -89,7 +119,7 @@ class Site:
         repository(root, {"README.md": "hello\n", "swarm.toml": configuration(model_url, agents, more, gates)})
 
     def start(self, *arguments: str, environment: dict[str, str] | None = None, **more) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": str(SOURCE), MARK: self.mark, **(environment or {})}
+        environment = {**self.environment(), **(environment or {})}
         environment.setdefault("OPENAI_API_KEY", "sk-not-a-secret")
         process = subprocess.Popen(
             [sys.executable, "-m", "swarmworks", *arguments],
@@ -102,6 +132,24 @@ class Site:
             **more,
         )
         self._started.append(process)
+        return process
+
+    def environment(self) -> dict[str, str]:
+        store = store_environment(self.state / "state.db")
+        return {**os.environ, "PYTHONPATH": str(SOURCE), MARK: self.mark, **store}
+
+    def start_at(self, terminal: int, *arguments: str) -> subprocess.Popen[bytes]:
+        """As `start`, at a terminal: the descriptor of its inner side."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "swarmworks", *arguments],
+            cwd=self.root,
+            env={**self.environment(), "COLUMNS": "160"},
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        self._started.append(process)  # type: ignore[arg-type]
         return process
 
     def run(self, *arguments: str, timeout_s: float = MOST_S, **more) -> Ended:
@@ -191,10 +239,12 @@ class Site:
             kill(process)
         psutil.wait_procs(self.processes(), 10)
 
+    async def store(self) -> Store:
+        return await open_test_store(self.state / "state.db", SystemClock(), RandomIds())
+
     async def truth(self) -> Truth:
         """What is stored, once nothing runs any more."""
-        clock = SystemClock()
-        store = await open_store(self.state / "state.db", clock, RandomIds())
+        store = await self.store()
         try:
             swarm = (await store.read(lambda reader: reader.swarms()))[0]
             return Truth(

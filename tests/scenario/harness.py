@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmworks.base.clock import SystemClock
+from swarmworks.base.clock import Clock, SystemClock
 from swarmworks.base.ids import ChangeId, RandomIds, SwarmId, TaskId, WorkerId
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
@@ -17,6 +17,7 @@ from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
 from swarmworks.git.protocol import Conflicted, Identity
+from swarmworks.policy.tiers import ModelBook
 from swarmworks.service.accounting.report import Report
 from swarmworks.service.accounting.status import Status
 from swarmworks.service.auditing import Auditing
@@ -26,14 +27,14 @@ from swarmworks.service.scheduling.finishing import Finishing
 from swarmworks.service.scheduling.leasing import Leasing
 from swarmworks.service.scheduling.swarms import Swarms
 from swarmworks.service.watching import Watching
-from swarmworks.store.sqlite import open_store
 from swarmworks.wire.api import CreateSwarm
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.work import BuildResult, BuildWork, GatesResult, GatesWork, SessionResult, SessionWork
+from tests.stores import open_test_store
 
 NOTHING = Amount()
 ROOM = Capacity(agents=8, cpu_slots=4, memory_bytes=64 << 30)
-ALL_KINDS = (WorkKind.SESSION, WorkKind.GATES, WorkKind.BUILD)
+ALL_KINDS = (WorkKind.SESSION, WorkKind.GATES, WorkKind.BUILD, WorkKind.REVIEW)
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -114,18 +115,18 @@ class Plane:
             pass
 
 
-async def start_plane(folder: Path, *, least: Amount = NOTHING) -> Plane:
-    clock, ids = SystemClock(), RandomIds()
-    store = await open_store(folder / "state.db", clock, ids)
+async def start_plane(folder: Path, *, least: Amount = NOTHING, clock: Clock | None = None) -> Plane:
+    clock, ids = clock or SystemClock(), RandomIds()
+    store = await open_test_store(folder / "state.db", clock, ids)
     hub = BareHub.open_or_create(folder / "hub.git")
     auditing = Auditing(store)
     return Plane(
         store=store,
         hub=hub,
-        swarms=Swarms(store, hub, ids, lambda _model: least),
-        leasing=Leasing(store, hub, clock, lambda _model: least, {}),
+        swarms=Swarms(store, hub, ids, clock, lambda _model: least),
+        leasing=Leasing(store, hub, clock, lambda _model: least, ModelBook(), {}),
         finishing=Finishing(store, hub, ids, clock, lambda _model: least),
-        gating=Gating(store, ids, clock),
+        gating=Gating(store, hub, ids, clock),
         merging=Merging(store, hub, ids, clock),
         watching=Watching(store, clock, 3.0),
         status=Status(store, hub, clock, auditing.doing),
@@ -134,7 +135,9 @@ async def start_plane(folder: Path, *, least: Amount = NOTHING) -> Plane:
     )
 
 
-async def create(plane: Plane, root: Path, base: str, tasks: Plan, *, config=None, agents=4, **more) -> SwarmId:
+async def create(
+    plane: Plane, root: Path, base: str, tasks: Plan, *, config=None, agents=4, actor="platform", **more
+) -> SwarmId:
     request = CreateSwarm(
         project="testing",
         repository=str(root),
@@ -145,7 +148,7 @@ async def create(plane: Plane, root: Path, base: str, tasks: Plan, *, config=Non
         model="rehearsal:rehearsal",
         **more,
     )
-    return (await plane.swarms.create(request)).id
+    return (await plane.swarms.create(request, actor)).id
 
 
 def passed(*names: str) -> tuple[GateResult, ...]:
@@ -165,6 +168,7 @@ class PlayedWorker:
         self.lease = lease
         self.copies = SharedClones(plane.hub.path, folder / "copies", None)
         self.seen: list[SessionWork] = []
+        self.says: str | None = None  # the handoff of every session from now on
 
     @classmethod
     async def register(cls, plane: Plane, folder: Path, name: str = "w1") -> PlayedWorker:
@@ -177,7 +181,9 @@ class PlayedWorker:
         """Write `files` and hand in."""
         self.seen.append(work)
         head = await asyncio.to_thread(self.commit, work, files)
-        handoff = f'{{"outcome": "submitted", "done": "did {work.task.id}", "notes": ["mind {work.task.id}"]}}'
+        handoff = self.says or (
+            f'{{"outcome": "submitted", "done": "did {work.task.id}", "notes": ["mind {work.task.id}"]}}'
+        )
         result = SessionResult(outcome=outcome, reason=reason, base=work.base, head=head, handoff=handoff)
         await self.plane.finishing.finish(self.lease, work.work_id, work.fence, result)
 

@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
-from swarmworks.base.errors import ConflictError, FenceLostError
+from swarmworks.base.errors import ConflictError, FenceLostError, NotFoundError, RejectedError
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.event import first_break
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.domain.swarm import StopReason
+from swarmworks.service.reading import Reading
 from swarmworks.wire.api import ResumeSwarm
 from swarmworks.wire.work import BuildWork, GatesWork, SessionWork
 from tests.scenario.harness import (
@@ -85,7 +86,7 @@ async def test_a_dependent_is_told_what_the_one_before_wants_it_to_know(plane, b
 
 
 async def test_tasks_that_own_the_same_file_never_run_at_once(plane, base, tmp_path, monkeypatch):
-    monkeypatch.setattr("swarmworks.service.scheduling.swarms.lint", lambda _plan: ())
+    monkeypatch.setattr("swarmworks.service.scheduling.swarms.lint", lambda _plan, **_: ())
     tasks = plan(task("a", owns=("shared/",)), task("b", owns=("shared/x.txt",)), task("c"))
     await create(plane, tmp_path / "repo", base, tasks)
     worker = await PlayedWorker.register(plane, tmp_path)
@@ -272,7 +273,7 @@ async def test_a_lost_worker_s_tasks_are_taken_again_and_its_late_word_is_refuse
 
 
 @pytest.mark.parametrize("moved", [True, False])
-async def test_a_crash_between_intent_and_states_is_finished_or_undone(plane, base, tmp_path, moved):
+async def test_a_landing_cut_short_by_a_crash_is_finished(plane, base, tmp_path, moved):
     swarm = await create(plane, tmp_path / "repo", base, plan(task("a")))
     worker = await PlayedWorker.register(plane, tmp_path)
     (work,) = await worker.take(WorkKind.SESSION)
@@ -300,8 +301,7 @@ async def test_a_crash_between_intent_and_states_is_finished_or_undone(plane, ba
         await worker.finish_build(build, result)
     plane.merging._hub = hub
     await plane.merging.recover()
-    assert plane.hub.resolve(ref) == (result.candidate if moved else base)
-    assert (await plane.states(swarm))["a"] == ("landed" if moved else "queued")
+    assert plane.hub.resolve(ref) == result.candidate
     await worker.run_to_the_end(swarm)
     assert await plane.states(swarm) == {"a": "landed"}
     assert len(plane.hub.log(base, await plane.head(swarm))) == 1
@@ -377,7 +377,7 @@ async def test_work_of_a_stopping_swarm_is_not_given_out(plane, base, tmp_path):
     taken = await worker.take(WorkKind.SESSION)
     await plane.swarms.stop(swarm, StopReason.PERSON, "person:tester")
     holding = frozenset(work.work_id for work in taken)
-    _, stop = await plane.watching.renew(worker.lease, holding)
+    stop = (await plane.watching.renew(worker.lease, holding)).stop
     assert set(stop) == holding
     for work in taken:
         assert isinstance(work, SessionWork | GatesWork)
@@ -449,3 +449,73 @@ async def test_a_crash_with_two_builds_under_way_lands_both_once(plane, base, tm
     await other.run_to_the_end(swarm)
     assert await plane.state(swarm) == "landed"
     assert len(plane.hub.log(base, await plane.head(swarm))) == 2
+
+
+async def test_a_person_who_saw_the_plan_has_approved_it_already(plane, base, tmp_path):
+    gates = {"gates": [{"name": "plan", "on": "plan", "question": "Is this it?"}]}
+    config = configuration(review=gates)
+    said = {"approved": "I read it", "config": config}
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), actor="person:ada", **said)
+    (review,) = await plane.read(lambda reader: reader.reviews(swarm))
+    assert (str(review.state), review.decided_by, review.reason) == ("approved", "person:ada", "I read it")
+
+
+async def test_a_yes_is_no_yes_where_somebody_else_is_asked(plane, base, tmp_path):
+    gates = {"gates": [{"name": "plan", "on": "plan", "question": "Is this it?", "deciders": ["grace"]}]}
+    config = configuration(review=gates)
+    said = {"approved": "I read it", "config": config}
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), actor="person:ada", **said)
+    (review,) = await plane.read(lambda reader: reader.reviews(swarm))
+    assert str(review.state) == "open"
+
+
+async def test_a_file_that_landed_can_be_read_and_no_other(plane, base, tmp_path):
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a", owns=("plan.yaml",))))
+    reading = Reading(plane.store, plane.hub)
+    with pytest.raises(NotFoundError):
+        await reading.file(swarm, "plan.yaml")
+    await (await PlayedWorker.register(plane, tmp_path)).run_to_the_end(swarm)
+    assert await reading.file(swarm, "plan.yaml")
+    for path in ("../plan.yaml", "/etc/passwd", "", "a//b"):
+        with pytest.raises(RejectedError):
+            await reading.file(swarm, path)
+
+
+async def test_a_task_made_ready_while_the_branch_is_looked_up_starts_on_what_it_waited_for(plane, base, tmp_path):
+    tasks = plan(task("schema"), task("other"), task("one", after=("schema",)))
+    swarm = await create(plane, tmp_path / "repo", base, tasks)
+    gone = await PlayedWorker.register(plane, tmp_path, "gone")
+    schema = next(work for work in await gone.take(WorkKind.SESSION) if work.task.id == "schema")
+    await gone.session(schema, {"schema.txt": "schema\n"})
+    await gone.gates((await gone.take(WorkKind.GATES))[0])
+    await plane.watching.expire_all()  # `other` is ready again, and nobody has it
+    first = await PlayedWorker.register(plane, tmp_path, "w1")
+    second = await PlayedWorker.register(plane, tmp_path, "w2")
+    await plane.settle()
+    [build] = await first.take(WorkKind.BUILD)
+    assert (await plane.states(swarm))["other"] == "ready"
+    loop, resolve, landed = asyncio.get_running_loop(), plane.hub.resolve, []
+
+    def land_after_looking(ref):
+        head = resolve(ref)
+        if not landed:
+            landed.append(build.task.id)
+            landing = first.finish_build(build, first.build(build))
+            asyncio.run_coroutine_threadsafe(landing, loop).result(20)
+        return head
+
+    plane.leasing._hub = _Looked(plane.hub, land_after_looking)
+    taken = await second.take(WorkKind.SESSION)
+    assert landed == ["schema"]
+    assert {work.task.id for work in taken} == {"other", "one"}
+    assert {work.base for work in taken} == {await plane.head(swarm)}
+
+
+class _Looked:
+    """A hub whose look-up of a branch is the test's."""
+
+    def __init__(self, hub, resolve):
+        self._hub, self.resolve = hub, resolve
+
+    def __getattr__(self, name):
+        return getattr(self._hub, name)

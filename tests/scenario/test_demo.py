@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -15,15 +16,23 @@ from pathlib import Path
 import pytest
 
 from tests.registries import needs_registries
+from tests.stores import store_environment
 
 SWARM = Path(sys.executable).with_name("swarm")
 pytestmark = [pytest.mark.slow, pytest.mark.sandbox, needs_registries, pytest.mark.timeout(840)]
 
 
+def swarm(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **store_environment(folder / ".swarm" / "state.db")}
+    return subprocess.run(
+        [SWARM, *arguments], env=environment, capture_output=True, text=True, timeout=800, check=False
+    )
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    done = subprocess.run([SWARM, "demo", "--dir", folder], capture_output=True, text=True, timeout=800, check=False)
+    done = swarm(folder, "demo", "--dir", folder)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return folder, done.stdout
 
@@ -40,13 +49,16 @@ def environment(folder: Path) -> Path:
 def test_it_says_that_it_is_a_rehearsal_and_what_to_try_next(demo):
     _, output = demo
     assert "No model is asked, no money is spent" in output
+    assert "The rehearsal model errs on purpose" in output
+    assert re.search(r"The rehearsal model erred \d+ times, on purpose:", output)
+    assert "not caught" not in output
     assert "uvicorn --factory app.main:create_app" in output
     assert "curl" in output
 
 
 def test_the_report_is_measured(demo):
     folder, _ = demo
-    done = subprocess.run([SWARM, "report", "--json", "-C", folder], capture_output=True, text=True, check=True)
+    done = swarm(folder, "report", "--json", "-C", folder)
     report = json.loads(done.stdout)
     assert report["state"] == "landed"
     assert report["coverage_percent"] >= 80
@@ -55,7 +67,7 @@ def test_the_report_is_measured(demo):
     assert report["chain_intact"]
     assert report["code"]["files"] > 50
     assert report["spent_nano_usd"] == 0
-    assert {task["state"] for task in report["tasks"]} <= {"landed", "nothing_to_do"}
+    assert {task["state"] for task in report["tasks"]} <= {"landed", "nothing_to_do", "superseded"}
     assert len({task["commit"] for task in report["tasks"] if task["commit"]}) == sum(
         task["state"] == "landed" for task in report["tasks"]
     )

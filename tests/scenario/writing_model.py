@@ -7,6 +7,8 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+REFUSED = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+
 
 class WritingModel:
     """Counts its calls. `hold` makes every answer wait until `release` is called."""
@@ -25,14 +27,17 @@ class WritingModel:
                 model.requests.append(body)
                 model.came()
                 model._gate.wait(60)
-                self._answer(model.answer(body))
+                status, headers = model.refusal(self.headers["authorization"])
+                self._answer(model.answer(body) if status == 200 else REFUSED, status, headers)
 
             def do_GET(self):
                 self._answer({"object": "list", "data": [{"id": "writer", "object": "model"}]})
 
-            def _answer(self, payload):
+            def _answer(self, payload, status=200, headers=()):
                 data = json.dumps(payload).encode()
-                self.send_response(200)
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
@@ -48,6 +53,11 @@ class WritingModel:
 
     def came(self) -> None:
         """A request was received; nothing is answered yet."""
+
+    def refusal(self, authorization: str) -> tuple[int, list[tuple[str, str]]]:
+        """The status of the next answer, and its headers."""
+        del authorization
+        return 200, []
 
     def hold(self) -> None:
         self._gate.clear()

@@ -1,6 +1,7 @@
 """What every store must do. Collected by `test_conformance.py` for each store of `store_factory`."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -13,17 +14,31 @@ from swarmworks.base.errors import (
     RejectedError,
     StoreUnavailableError,
 )
-from swarmworks.base.ids import ReservationId, TaskId, WorkerId, WorkId
+from swarmworks.base.ids import (
+    DeliveryId,
+    MessageId,
+    QuestionId,
+    ReplicaId,
+    ReservationId,
+    ReviewId,
+    SwarmId,
+    TaskId,
+    WorkerId,
+    WorkId,
+)
 from swarmworks.domain.budget import AccountKind, AccountState, Amount, Limit, ReservationState, Usage
 from swarmworks.domain.change import ChangeEvent, ChangeState, IntentState
+from swarmworks.domain.delivery import DeliveryEvent, DeliveryState
 from swarmworks.domain.event import GENESIS, NewEvent, first_break
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from swarmworks.domain.lease import Capacity, WorkKind, WorkState
+from swarmworks.domain.question import QuestionState
+from swarmworks.domain.review import ReviewEvent, ReviewState, ReviewSubject
 from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmEvent, SwarmState
-from swarmworks.domain.task import TaskEvent, TaskState
+from swarmworks.domain.task import Guidance, TaskEvent, TaskState
 from swarmworks.policy.admit import Choice
-from swarmworks.store.protocol import GateRun, NewWork
+from swarmworks.store.protocol import GateRun, NewDelivery, NewReview, NewWork, ReplicaRow
 from tests.store.sample import (
     ROOMY,
     SWARM,
@@ -118,6 +133,37 @@ class TestSwarms:
         assert (again.state, again.reason, again.ended_at) == (SwarmState.RUNNING, None, None)
 
 
+class TestFinding:
+    async def test_swarms_are_found_by_their_state(self, store):
+        await store.transact(begin(planned("a")))
+        await store.transact(lambda tx: tx.insert_swarm(swarm_of(planned("a"), swarm_id=SwarmId("swm_2"))))
+        await store.transact(lambda tx: tx.move_swarm(SWARM, SwarmEvent.STOP))
+
+        def named(reader, *states, project=None):
+            return [swarm.id for swarm in reader.swarms(project, states=states)]
+
+        assert await store.read(lambda r: named(r, SwarmState.STOPPING)) == [SWARM]
+        assert await store.read(lambda r: named(r, SwarmState.STOPPING, SwarmState.RUNNING)) == ["swm_2", SWARM]
+        assert await store.read(lambda r: named(r, SwarmState.RUNNING, project="shop")) == ["swm_2"]
+        assert await store.read(lambda r: named(r, SwarmState.RUNNING, project="mill")) == []
+
+    async def test_a_held_worker_has_a_lease_and_a_held_project_may_be_new(self, store):
+        lease = await store.transact(begin(planned("a")))
+        await store.transact(lambda tx: tx.hold_worker(lease))
+        await store.transact(lambda tx: tx.remove_worker(lease))
+        with pytest.raises(FenceLostError):
+            await store.transact(lambda tx: tx.hold_worker(lease))
+        for _ in range(2):
+            await store.transact(lambda tx: tx.hold_project("mill"))
+
+    async def test_queued_work_is_seen_by_its_kind(self, store):
+        await store.transact(begin(planned("a")))
+        gates = NewWork(WorkId("g"), WorkKind.GATES, SWARM, TaskId("a"), "c", Capacity(0, 1, 1), "{}")
+        await store.transact(lambda tx: tx.enqueue_work(gates))
+        assert await store.read(lambda r: r.has_queued((WorkKind.BUILD, WorkKind.GATES)))
+        assert not await store.read(lambda r: r.has_queued((WorkKind.BUILD,)))
+
+
 class TestTasks:
     async def test_a_task_waits_until_the_last_of_its_dependencies_has_landed(self, store):
         lease = await store.transact(begin(planned("a"), planned("b"), planned("c", "a", "b"), planned("d", "c")))
@@ -134,6 +180,31 @@ class TestTasks:
         counts = await store.read(lambda r: r.task_counts(SWARM))
         assert (counts[TaskState.LANDED], counts[TaskState.READY], counts[TaskState.BLOCKED]) == (2, 1, 0)
 
+    async def test_the_counts_are_those_of_the_tasks_whatever_happened_to_them(self, store):
+        tasks = [planned("a"), planned("b", "a"), planned("c"), planned("d"), planned("e"), planned("f", "b", "c")]
+        lease = await store.transact(begin(*tasks, agents=3))
+
+        async def agree():
+            counts, found = await store.read(lambda r: (r.task_counts(SWARM), r.tasks(SWARM)))
+            assert counts == {state: sum(task.state is state for task in found) for state in TaskState}
+            for state in TaskState:
+                of_state = await store.read(lambda r, one=state: r.tasks(SWARM, states=(one,)))
+                assert of_state == [task for task in found if task.state is state]
+
+        steps = (
+            lambda tx: claim(tx, lease, 3),
+            lambda tx: finish(tx, "a"),
+            lambda tx: tx.move_task(SWARM, TaskId("c"), TaskEvent.EXHAUST),
+            lambda tx: tx.move_task(SWARM, TaskId("c"), TaskEvent.CANCEL),
+            lambda tx: tx.move_task(SWARM, TaskId("d"), TaskEvent.REWORK),
+            lambda tx: tx.insert_task(SWARM, planned("fix", "a"), 99),
+            lambda tx: tx.insert_task(SWARM, planned("late", "b"), 99),
+        )
+        await agree()
+        for step in steps:
+            await store.transact(step)
+            await agree()
+
     async def test_files_are_held_until_the_task_has_landed_or_goes_back(self, store):
         lease = await store.transact(begin(planned("a", owns=["src/x.py"])))
         await store.transact(lambda tx: claim(tx, lease))
@@ -142,6 +213,13 @@ class TestTasks:
         await store.transact(lambda tx: tx.move_task(SWARM, TaskId("a"), TaskEvent.REWORK, rejection="why"))
         assert await store.read(lambda r: r.file_claims(SWARM)) == {}
         assert (await store.read(lambda r: r.task(SWARM, TaskId("a")))).rejection == "why"
+
+    async def test_where_files_are_not_exclusive_none_is_claimed_and_none_is_looked_for(self, store):
+        lease = await store.transact(begin(*(planned(name, owns=["src/x.py"]) for name in "abc")))
+        await store.transact(lambda tx: claim(tx, lease))
+        shared = replace(terms_of(), exclusive=False)
+        assert len(await store.transact(lambda tx: claim(tx, lease, 5, terms=shared))) == 2
+        assert list(await store.read(lambda r: r.file_claims(SWARM))) == ["src/x.py"]
 
     async def test_attempts_count_when_told_and_a_retry_resets_them(self, store):
         lease = await store.transact(begin())
@@ -163,7 +241,8 @@ class TestTasks:
         lease = await store.transact(begin(planned("a"), planned("b")))
         await store.transact(lambda tx: claim(tx, lease, chooser=lambda f: [Choice(TaskId("a"), f.idle[0].id)]))
         await store.transact(lambda tx: finish(tx, "a"))
-        free = await store.transact(lambda tx: tx.insert_task(SWARM, planned("fix", "a"), 99))
+        free = await store.transact(lambda tx: tx.insert_task(SWARM, planned("fix", "a"), 99, rejection="why"))
+        assert (free.rejection, free.attempts) == ("why", 0)
         bound = await store.transact(lambda tx: tx.insert_task(SWARM, planned("fix2", "a", "b"), 100))
         assert (free.state, bound.state) == (TaskState.READY, TaskState.WAITING)
         await store.transact(lambda tx: tx.move_task(SWARM, TaskId("b"), TaskEvent.SUPERSEDE))
@@ -330,6 +409,39 @@ class TestWork:
             await store.transact(lambda tx: tx.finish_work(two, WorkId("g"), 2, "{}"))
         assert await store.transact(lambda tx: tx.cancel_work(WorkId("g"))) is None
 
+    async def test_a_finish_that_names_another_swarm_is_refused(self, store):
+        lease = await store.transact(begin())
+        await store.transact(lambda tx: tx.insert_swarm(swarm_of(planned("z"), swarm_id=SwarmId("swm_2"), project="q")))
+        await store.transact(lambda tx: tx.enqueue_work(gates_work("g")))
+        [work] = await store.transact(lambda tx: tx.claim_work(lease, ROOMY, [WorkKind.GATES]))
+        for swarm_id in (SwarmId("swm_2"), SwarmId("swm_none")):
+            with pytest.raises(FenceLostError):
+                await store.transact(
+                    lambda tx, other=swarm_id: tx.finish_work(lease, work.id, work.fence, "{}", swarm_id=other)
+                )
+        done = await store.transact(lambda tx: tx.finish_work(lease, work.id, work.fence, "{}", swarm_id=SWARM))
+        assert done.state is WorkState.DONE
+
+    async def test_of_many_steps_at_once_only_those_that_fail_leave_nothing(self, store):
+        """Whether a step fails by itself, or what it wrote is refused when it is sent."""
+        await store.transact(begin())
+
+        def step(tx, number):
+            tx.enqueue_work(gates_work(f"g{number % 30}"))
+            if number % 10 == 3:
+                raise RuntimeError(number)
+
+        asked = [store.transact(lambda tx, n=number: step(tx, n)) for number in range(40)]
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        refused = {number: type(error) for number, error in enumerate(ended) if error is not None}
+        # 3, 13, 23 and 33 fail; what 30 to 39 enqueue is there already, but for the one that 3 left out
+        assert refused.pop(33) is RuntimeError
+        assert refused == {3: RuntimeError, 13: RuntimeError, 23: RuntimeError} | {
+            number: ConflictError for number in range(30, 40) if number != 33
+        }
+        works = await store.read(lambda reader: reader.works(swarm_id=SWARM))
+        assert {work.id for work in works} == {f"g{number}" for number in range(30) if number % 10 != 3}
+
     async def test_expired_session_work_is_void(self, store):
         lease = await store.transact(begin())
         [(_session, work)] = await store.transact(lambda tx: claim(tx, lease))
@@ -435,6 +547,141 @@ class TestChanges:
         assert await store.read(lambda r: r.cached_gate("k2")) is None
 
 
+class TestPeople:
+    async def running(self, store):
+        lease = await store.transact(begin())
+        [(session, _work)] = await store.transact(lambda tx: claim(tx, lease))
+        return session
+
+    async def test_a_review_is_decided_once_and_by_somebody(self, store):
+        await store.transact(begin())
+        new = NewReview(
+            ReviewId("rev_1"), SWARM, "plan", ReviewSubject.PLAN, SWARM, "Shall it be built so?", None, ("ann",)
+        )
+        review = await store.transact(lambda tx: tx.insert_review(new))
+        assert (review.state, review.deciders, review.decided_by) == (ReviewState.OPEN, ("ann",), None)
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.insert_review(replace(new, id=ReviewId("rev_2"))))
+        advised = await store.transact(lambda tx: tx.advise_review(review.id, "looks narrow"))
+        assert advised.advice == "looks narrow"
+        decided = await store.transact(
+            lambda tx: tx.move_review(review.id, ReviewEvent.APPROVE, decided_by="person:ann", reason="fine")
+        )
+        assert (decided.state, decided.decided_by, decided.reason) == (ReviewState.APPROVED, "person:ann", "fine")
+        assert decided.decided_at is not None
+        assert await store.read(lambda r: r.reviews(SWARM, states=[ReviewState.OPEN])) == []
+        assert await store.read(lambda r: r.reviews(SWARM, subject_id=SWARM)) == [decided]
+        with pytest.raises(ConflictError):
+            await store.transact(
+                lambda tx: tx.move_review(review.id, ReviewEvent.REJECT, decided_by="person:bob", reason="no")
+            )
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.advise_review(review.id, "too late"))
+
+    async def test_a_models_review_has_a_session_of_its_own_on_the_tasks_account(self, store):
+        lease = await store.transact(begin(planned("a"), planned("b"), agents=2))
+        first, second = [session for session, _ in await store.transact(lambda tx: claim(tx, lease, 2))]
+
+        def open_one(tx, session):
+            return tx.open_review_session(lease, SWARM, session.task_id, "openai:gpt-5", "base", Limit(None, 1_000))
+
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: open_one(tx, first))
+        for session in (first, second):
+            await store.transact(lambda tx, one=session: tx.end_session(one.id, SessionOutcome.SUBMITTED, None))
+            await store.transact(lambda tx, one=session: tx.move_task(SWARM, one.task_id, TaskEvent.SUBMIT))
+        reviews = [await store.transact(lambda tx, one=session: open_one(tx, one)) for session in (first, second)]
+        assert [one.agent_id.rpartition("/")[2] for one in reviews] == ["reviewer-1", "reviewer-2"]
+        assert [(one.state, one.model, one.task_id) for one in reviews] == [
+            (SessionState.CLAIMED, "openai:gpt-5", "a"),
+            (SessionState.CLAIMED, "openai:gpt-5", "b"),
+        ]
+        above = [await store.read(lambda r, one=each: r.account(one.account_id)) for each in (first, reviews[0])]
+        assert above[0].parent_id == above[1].parent_id
+        await store.transact(lambda tx: tx.end_session(reviews[0].id, SessionOutcome.KILLED, "over"))
+        again = await store.transact(lambda tx: open_one(tx, first))
+        assert again.agent_id == reviews[0].agent_id
+
+    async def test_a_question_is_answered_once(self, store):
+        session = await self.running(store)
+        asked = await store.transact(lambda tx: tx.insert_question(QuestionId("que_1"), session.id, "which port?"))
+        assert (asked.task_id, asked.state) == (session.task_id, QuestionState.OPEN)
+        assert await store.read(lambda r: r.questions(SWARM, states=[QuestionState.OPEN])) == [asked]
+        answered = await store.transact(lambda tx: tx.answer_question(asked.id, "8080", "person:ann"))
+        assert (answered.answer, answered.answered_by, answered.state) == (
+            "8080",
+            "person:ann",
+            QuestionState.ANSWERED,
+        )
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.withdraw_question(asked.id))
+        with pytest.raises(NotFoundError):
+            await store.read(lambda r: r.question(QuestionId("que_9")))
+
+    async def test_a_message_is_delivered_once_and_never_to_a_session_that_ended(self, store):
+        session = await self.running(store)
+        for number, text in enumerate(("stop that", "use httpx"), 1):
+            await store.transact(
+                lambda tx, n=number, t=text: tx.insert_message(MessageId(f"msg_{n}"), session.id, "person:ann", t)
+            )
+        got = await store.transact(lambda tx: tx.deliver_messages([session.id]))
+        assert [one.text for one in got] == ["stop that", "use httpx"]
+        assert await store.transact(lambda tx: tx.deliver_messages([session.id])) == []
+        assert all(one.delivered_at is not None for one in await store.read(lambda r: r.messages(session.id)))
+        await store.transact(lambda tx: tx.end_session(session.id, SessionOutcome.KILLED, None))
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.insert_message(MessageId("msg_3"), session.id, "person:ann", "late"))
+
+    async def test_a_delivery_is_ready_only_with_what_it_delivers(self, store):
+        await store.transact(begin())
+        new = NewDelivery(DeliveryId("del_1"), SWARM, "main", "t" * 40, "h" * 40, "person:ann")
+        built = await store.transact(lambda tx: tx.insert_delivery(new))
+        assert built.state is DeliveryState.BUILDING
+        ready = await store.transact(lambda tx: tx.move_delivery(built.id, DeliveryEvent.PASS, candidate="m" * 40))
+        assert (ready.state, ready.candidate, ready.ended_at) == (DeliveryState.READY, "m" * 40, None)
+        done = await store.transact(lambda tx: tx.move_delivery(built.id, DeliveryEvent.DELIVER))
+        assert done.state is DeliveryState.DELIVERED
+        assert done.ended_at is not None
+        forward = replace(new, id=DeliveryId("del_2"), candidate="h" * 40)
+        assert (await store.transact(lambda tx: tx.insert_delivery(forward))).state is DeliveryState.READY
+        assert len(await store.read(lambda r: r.deliveries(SWARM))) == 2
+
+    async def test_a_persons_guidance_reaches_the_next_session(self, store):
+        lease = await store.transact(begin())
+        guidance = Guidance("use httpx", "openai:other", "ada-3")
+        await store.transact(lambda tx: tx.guide_task(SWARM, TaskId("a"), guidance))
+        [(session, _work)] = await store.transact(lambda tx: claim(tx, lease))
+        assert (session.model, session.agent_id) == ("openai:other", "ada-3")
+        assert (await store.read(lambda r: r.task(SWARM, TaskId("a")))).guidance == guidance
+
+    async def test_an_answer_keeps_the_attempts_and_a_retry_gives_fresh_ones(self, store):
+        lease = await store.transact(begin())
+        for event, left in ((TaskEvent.ANSWER, 1), (TaskEvent.RETRY, 0)):
+            [(session, _work)] = await store.transact(lambda tx: claim(tx, lease))
+            await store.transact(lambda tx, s=session: tx.end_session(s.id, SessionOutcome.FAILED, None))
+            block = TaskEvent.ASK if event is TaskEvent.ANSWER else TaskEvent.EXHAUST
+            await store.transact(
+                lambda tx, b=block, c=event is TaskEvent.ANSWER: tx.move_task(
+                    SWARM, TaskId("a"), b, note="why", count_attempt=c
+                )
+            )
+            task = await store.transact(lambda tx, e=event: tx.move_task(SWARM, TaskId("a"), e))
+            assert (task.attempts, task.note, task.state) == (left, None, TaskState.READY)
+
+    async def test_a_parked_task_lets_go_of_its_files_and_waits_for_what_supersedes_it(self, store):
+        lease = await store.transact(begin(planned("a"), planned("b", "a")))
+        [(session, _work)] = await store.transact(lambda tx: claim(tx, lease))
+        await store.transact(lambda tx: tx.end_session(session.id, SessionOutcome.SUBMITTED, None))
+        for event in (TaskEvent.SUBMIT, TaskEvent.PARK):
+            await store.transact(lambda tx, e=event: tx.move_task(SWARM, TaskId("a"), e))
+        assert await store.read(lambda r: r.file_claims(SWARM)) == {}
+        assert (await store.read(lambda r: r.task(SWARM, TaskId("b")))).state is TaskState.WAITING
+        fix = await store.transact(lambda tx: tx.insert_task(SWARM, planned("fix-a", supersedes=TaskId("a")), 99))
+        assert fix.planned.supersedes == "a"
+        await store.transact(lambda tx: tx.move_task(SWARM, TaskId("a"), TaskEvent.SUPERSEDE))
+        assert (await store.read(lambda r: r.task(SWARM, TaskId("b")))).state is TaskState.READY
+
+
 class TestEvents:
     async def test_events_are_chained_without_gaps_and_the_chain_verifies(self, store, clock):
         await store.transact(begin())
@@ -534,6 +781,29 @@ class TestLedger:
             8,
         )
 
+    async def test_each_model_that_was_asked_is_told_apart_and_what_cost_nothing_is_no_call(self, store):
+        [session] = await self.running(store)
+
+        def calls(tx):
+            for number, (model, amount) in enumerate((("p:a", 5), ("p:a", 6), ("q:b", 7), ("p:a", 0))):
+                name = ReservationId(f"r{number}")
+                tx.reserve(name, session.id, model, Amount(10, 10), sent=True)
+                tx.settle(name, Amount(amount, amount))
+
+        await store.transact(calls)
+        assert await store.read(lambda r: r.answered_calls(session.id)) == 3
+        found = await store.read(lambda r: r.model_usage(SWARM))
+        assert [(use.session_id, use.model, use.calls, use.spent) for use in found] == [
+            (session.id, "p:a", 2, Amount(11, 11)),
+            (session.id, "q:b", 1, Amount(7, 7)),
+        ]
+
+    async def test_a_task_may_ask_for_another_model_by_its_kind_or_role(self, store):
+        lease = await store.transact(begin(planned("t0"), planned("t1")))
+        terms = replace(terms_of(), models={planned("t0").role: "fast"})
+        claimed = await store.transact(lambda tx: claim(tx, lease, 2, terms=terms))
+        assert {session.model for session, _work in claimed} == {"fast"}
+
     async def test_a_reservation_ends_once(self, store):
         [session] = await self.running(store)
         name = ReservationId("r1")
@@ -569,6 +839,25 @@ class TestLedger:
         text = str(caught.value)
         for part in ("swarm swm_1", "asked $0.000000001", "limit $0.00001", "spent $0.000000001", "held $0.000009999"):
             assert part in text
+
+    async def test_what_is_left_for_a_session_is_the_least_of_all_above_it_and_fits(self, store):
+        caps = {"limit": Limit(1000), "task_limit": Limit(500), "session_limit": Limit(None, 40)}
+        one, two = await self.running(store, **caps, tasks=2)
+
+        def left(session):
+            return lambda reader: reader.headroom(session.account_id)
+
+        assert await store.read(left(one)) == Limit(500, 40)
+        await store.transact(lambda tx: settle_new(tx, one.id, "r1", Amount(300, 30), Amount(200, 10)))
+        await store.transact(lambda tx: tx.reserve(ReservationId("r2"), two.id, "m", Amount(450, 1), sent=True))
+        assert await store.read(left(one)) == Limit(300, 30)
+        await store.transact(lambda tx: tx.reserve(ReservationId("r3"), two.id, "m", Amount(50, 1), sent=True))
+        room = await store.read(left(one))
+        assert room == Limit(300, 30)
+        with pytest.raises(BudgetExceededError):
+            await store.transact(lambda tx: tx.reserve(ReservationId("r4"), one.id, "m", Amount(301, 30), sent=True))
+        await store.transact(lambda tx: tx.reserve(ReservationId("r5"), one.id, "m", Amount(300, 30), sent=True))
+        assert await store.read(left(one)) == Limit(0, 0)
 
     async def test_the_account_that_is_full_is_named(self, store):
         caps = {"limit": Limit(1000), "task_limit": Limit(500), "session_limit": Limit(None, 10)}
@@ -677,6 +966,81 @@ class TestLedger:
         peak = await store.read(lambda r: r.peak(SWARM))
         assert peak.peak.nano_usd <= 1000
         assert (peak.spent.nano_usd, spent <= 1000) == (spent, True)
+
+
+def replica(name):
+    return ReplicaRow(ReplicaId(name), f"host:{name}", 3.0, 0, f"http://127.0.0.1/{name}", f"http://127.0.0.1/g/{name}")
+
+
+class TestReplicas:
+    async def test_those_that_are_there_are_listed_until_they_leave(self, store):
+        for name in ("a", "b"):
+            await store.transact(lambda tx, n=name: tx.register_replica(replica(n)))
+        await store.transact(lambda tx: tx.beat_replica(ReplicaId("b")))
+        assert await store.read(lambda r: r.replicas()) == [replica("a"), replace(replica("b"), beats=1)]
+        await store.transact(lambda tx: tx.remove_replica(ReplicaId("a")))
+        await store.transact(lambda tx: tx.remove_replica(ReplicaId("a")))
+        assert [r.id for r in await store.read(lambda r: r.replicas())] == ["b"]
+
+    async def test_one_that_beat_meanwhile_is_not_expired_and_one_that_was_learns_it(self, store):
+        await store.transact(lambda tx: tx.register_replica(replica("a")))
+        await store.transact(lambda tx: tx.beat_replica(ReplicaId("a")))
+        assert await store.transact(lambda tx: tx.expire_replica(ReplicaId("a"), 0)) is None
+        assert await store.transact(lambda tx: tx.expire_replica(ReplicaId("a"), 1)) == []
+        assert await store.transact(lambda tx: tx.expire_replica(ReplicaId("a"), 1)) is None
+        with pytest.raises(FenceLostError):
+            await store.transact(lambda tx: tx.beat_replica(ReplicaId("a")))
+
+    async def test_a_chore_stays_with_its_replica_until_that_is_gone(self, store):
+        for name in ("a", "b"):
+            await store.transact(lambda tx, n=name: tx.register_replica(replica(n)))
+
+        async def take(subject, name):
+            return await store.transact(lambda tx: tx.take_chore(subject, ReplicaId(name)))
+
+        assert [await take("merge", "a"), await take("merge", "b"), await take("tell", "b")] == ["a", "a", "b"]
+        await store.transact(lambda tx: tx.expire_replica(ReplicaId("a"), 0))
+        assert await store.read(lambda r: r.chores()) == {"tell": "b"}
+        assert [await take("merge", "b"), await take("merge", "b")] == ["b", "b"]
+
+    async def test_the_chore_of_one_that_was_never_there_is_taken(self, store):
+        await store.transact(lambda tx: tx.register_replica(replica("a")))
+        await store.transact(lambda tx: tx.take_chore("merge", ReplicaId("ghost")))
+        assert await store.transact(lambda tx: tx.take_chore("merge", ReplicaId("a"))) == "a"
+
+    async def test_the_calls_of_one_that_is_gone_are_charged_in_full_and_no_others(self, store):
+        [session] = await TestLedger().running(store, limit=Limit(1000))
+        for name in ("a", "b"):
+            await store.transact(lambda tx, n=name: tx.register_replica(replica(n)))
+
+        def open_calls(tx):
+            for name, by, sent in (("a1", "a", True), ("a2", "a", False), ("b1", "b", True)):
+                tx.reserve(ReservationId(name), session.id, "m", Amount(100), sent=sent, replica_id=ReplicaId(by))
+            tx.reserve(ReservationId("a3"), session.id, "m", Amount(100), sent=True, replica_id=ReplicaId("a"))
+            tx.settle(ReservationId("a3"), Amount(7))
+
+        await store.transact(open_calls)
+        assert await store.transact(lambda tx: tx.recover_reservations()) == []
+        ended = await store.transact(lambda tx: tx.expire_replica(ReplicaId("a"), 0))
+        assert {(r.id, r.state, r.estimated) for r in ended} == {
+            ("a1", ReservationState.SETTLED, True),
+            ("a2", ReservationState.FREED, False),
+        }
+        assert [r.id for r in await store.read(lambda r: r.open_reservations())] == ["b1"]
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.settle(ReservationId("a1"), Amount(5)))
+        assert (await store.read(lambda r: r.peak(SWARM))).spent == Amount(107)
+
+    async def test_a_call_opened_by_one_that_was_already_gone_is_found(self, store):
+        [session] = await TestLedger().running(store, limit=Limit(1000))
+        await store.transact(
+            lambda tx: tx.reserve(
+                ReservationId("r"), session.id, "m", Amount(100), sent=True, replica_id=ReplicaId("ghost")
+            )
+        )
+        assert [r.id for r in await store.read(lambda r: r.orphaned_reservations())] == ["r"]
+        [charged] = await store.transact(lambda tx: tx.recover_reservations())
+        assert (charged.settled, await store.read(lambda r: r.orphaned_reservations())) == (Amount(100), [])
 
 
 class TestStore:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from swarmworks.domain.budget import Amount
-
 OPEN = ("held", "sent")
+UNITS = (0, 1, 2)  # money, tokens, requests
+PERIODS = {"day": 10, "month": 7}  # how much of 2026-01-31 names the window
+NOTHING = (None, None, None)
 
 
 @dataclass
@@ -20,8 +21,28 @@ class Hold:
     session: str
     reserved: tuple
     state: str
-    booked: tuple = (0, 0)
+    booked: tuple = (0, 0, 0)
     estimated: bool = False
+    opened_at: str = ""
+    beside: tuple = ()
+
+
+@dataclass
+class Beside:
+    """An account that is not in the tree. `floor`: what was used when its limit was set last."""
+
+    caps: tuple
+    floor: tuple = (0, 0, 0)
+    frozen: bool = False
+
+
+@dataclass
+class Windows:
+    """The days or the months of the project."""
+
+    caps: tuple = NOTHING
+    newest: str = ""
+    begun: bool = False
 
 
 @dataclass
@@ -29,6 +50,9 @@ class Model:
     accounts: dict = field(default_factory=dict)
     holds: dict = field(default_factory=dict)
     peaks: dict = field(default_factory=dict)
+    beside: dict = field(default_factory=dict)
+    windows: dict = field(default_factory=lambda: {period: Windows() for period in PERIODS})
+    agents: dict = field(default_factory=dict)  # of each session, where its swarm bounds agents: name and caps
 
     def chain(self, key):
         found = []
@@ -41,10 +65,10 @@ class Model:
         return [hold for hold in self.holds.values() if key in self.chain(hold.session)]
 
     def held(self, key):
-        return tuple(sum(h.reserved[d] for h in self.below(key) if h.state in OPEN) for d in (0, 1))
+        return tuple(sum(h.reserved[d] for h in self.below(key) if h.state in OPEN) for d in UNITS)
 
     def spent(self, key):
-        return tuple(sum(h.booked[d] for h in self.below(key)) for d in (0, 1))
+        return tuple(sum(h.booked[d] for h in self.below(key)) for d in UNITS)
 
     def used(self, key, d):
         return self.held(key)[d] + self.spent(key)[d]
@@ -68,7 +92,7 @@ class Model:
             return "conflict"
         swarm = next(key for key in chain if key.startswith("swarm"))
         for key in chain:
-            for d in (0, 1):
+            for d in UNITS:
                 cap = self.accounts[key].caps[d]
                 extra = asked[d]
                 if key.startswith("project"):
@@ -78,13 +102,104 @@ class Model:
                     return "budget"
         return None
 
+    # What stands beside the tree
+
+    def used_beside(self, key, d):
+        holds = [hold for hold in self.holds.values() if key in hold.beside]
+        return sum(h.reserved[d] if h.state in OPEN else h.booked[d] for h in holds)
+
+    def held_beside(self, key):
+        return tuple(
+            sum(h.reserved[d] for h in self.holds.values() if key in h.beside and h.state in OPEN) for d in UNITS
+        )
+
+    def window(self, period, now):
+        """The key of the window something reserved now belongs to, None where nothing is bounded."""
+        windows = self.windows[period]
+        return None if windows.caps == NOTHING else f"{period} shop/{max(windows.newest, now[: PERIODS[period]])}"
+
+    def attached(self, period, key):
+        """Earlier calls of the window, from when it had no limit."""
+        name, windows = key.rpartition("/")[2], self.windows[period]
+        if windows.begun and name == windows.newest:
+            return []
+        start = f"{name}-01"[:10]
+        return [
+            hold
+            for hold in self.holds.values()
+            if hold.state != "freed"
+            and hold.opened_at >= start
+            and not any(each.startswith(period) for each in hold.beside)
+        ]
+
+    def refusals_beside(self, session, asked, now):
+        found = set()
+        for period in PERIODS:
+            if key := self.window(period, now):
+                begins = not (self.windows[period].begun and key.endswith("/" + self.windows[period].newest))
+                if not begins and self.beside[key].frozen:
+                    found.add("conflict")
+                more = [tuple(h.reserved if h.state in OPEN else h.booked) for h in self.attached(period, key)]
+                caps = self.windows[period].caps
+                for d in UNITS:
+                    used = self.used_beside(key, d) + sum(each[d] for each in more) + asked[d]
+                    if caps[d] is not None and used > caps[d]:
+                        found.add("budget")
+        if session in self.agents:
+            key, caps = self.agents[session]
+            if key in self.beside and self.beside[key].frozen:
+                found.add("conflict")
+            if any(caps[d] is not None and self.used_beside(key, d) + asked[d] > caps[d] for d in UNITS):
+                found.add("budget")
+        return found
+
+    def hold(self, name, session, asked, state, now):
+        keys = []
+        for period in PERIODS:
+            if key := self.window(period, now):
+                windows = self.windows[period]
+                again = self.attached(period, key)
+                if not (windows.begun and key.endswith("/" + windows.newest)):
+                    for each in again:
+                        each.beside = (*each.beside, key)
+                    windows.newest, windows.begun = key.rpartition("/")[2], True
+                    self.bound(key, windows.caps)
+                keys.append(key)
+        if session in self.agents:
+            key, caps = self.agents[session]
+            self.beside.setdefault(key, Beside(caps))
+            keys.append(key)
+        self.holds[name] = Hold(session, asked, state, opened_at=now, beside=tuple(keys))
+        self.note_peak()
+
+    def bound(self, key, caps):
+        self.beside[key] = Beside(caps, tuple(self.used_beside(key, d) for d in UNITS))
+
+    def set_windows(self, limits):
+        for period, caps in limits.items():
+            windows = self.windows[period]
+            if windows.caps == caps:
+                continue
+            windows.caps = caps
+            if caps == NOTHING:
+                windows.begun = False
+            elif windows.begun:
+                self.bound(f"{period} shop/{windows.newest}", caps)
+
+    def freeze_beside(self, hold, *, over):
+        for key in hold.beside if over else ():
+            account = self.beside[key]
+            for d in UNITS:
+                if account.caps[d] is not None:
+                    account.frozen |= self.used_beside(key, d) > max(account.caps[d], account.floor[d])
+
     def note_peak(self):
         for swarm, peak in self.peaks.items():
             self.peaks[swarm] = tuple(max(peak[d], self.used(swarm, d)) for d in (0, 1))
 
     def book(self, name, booked, *, estimated):
         hold = self.holds[name]
-        over = any(booked[d] > hold.reserved[d] for d in (0, 1))
+        over = any(booked[d] > hold.reserved[d] for d in UNITS)
         hold.state, hold.booked, hold.estimated = "settled", booked, estimated
         if over:
             self.accounts[hold.session].state = "frozen"
@@ -92,9 +207,10 @@ class Model:
                 caps = self.accounts[key].caps
                 if any(
                     caps[d] is not None and booked[d] > hold.reserved[d] and self.committed(key, d) > caps[d]
-                    for d in (0, 1)
+                    for d in UNITS
                 ):
                     self.accounts[key].state = "frozen"
+        self.freeze_beside(hold, over=over)
         self.note_peak()
         self.settle_closings()
 
@@ -112,7 +228,3 @@ class Model:
             elif hold.state == "sent":
                 self.book(name, hold.reserved, estimated=True)
         self.settle_closings()
-
-
-def amount(pair):
-    return Amount(*pair)

@@ -40,7 +40,7 @@ async def test_a_damaged_or_foreign_file_is_left_alone(tmp_path):
     path.write_bytes(b"not a database at all " * 100)
     with pytest.raises(StoreUnavailableError, match="not a database") as caught:
         await opened(path)
-    assert "backup" in caught.value.mend
+    assert caught.value.mend == "put a backup of the file back; keep this one aside"
     assert path.read_bytes() == b"not a database at all " * 100
 
 

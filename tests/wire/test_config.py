@@ -54,7 +54,7 @@ def test_a_small_file_gets_the_documented_defaults():
 
 def test_gates_become_definitions_with_the_built_in_ones_first():
     definitions = {gate.name: gate for gate in load(SMALL).gate_definitions()}
-    assert list(definitions) == ["scope", "secrets", "lint", "tests", "coverage"]
+    assert list(definitions) == ["scope", "secrets", "plan", "lint", "tests", "coverage"]
     assert definitions["lint"].stages == {GateStage.CHANGE, GateStage.CANDIDATE}
     assert definitions["tests"].nothing_exit_codes == (5,)
     assert (definitions["coverage"].source, definitions["coverage"].floor) == ("tests", 80.5)
@@ -71,7 +71,7 @@ def test_no_gates_is_an_error_unless_it_is_written_down():
     assert "no gates are configured" in problems(text)[0][1]
     config = load('gates = "none"\n' + text)
     assert config.required_gates("anything") == {"scope"}
-    assert [gate.name for gate in config.gate_definitions()] == ["scope", "secrets"]
+    assert [gate.name for gate in config.gate_definitions()] == ["scope", "secrets", "plan"]
 
 
 def test_a_gate_for_the_change_alone_runs_on_the_candidate_too():

@@ -8,7 +8,10 @@ from swarmworks.base.errors import InvalidDocumentError
 from swarmworks.domain.plan import Acceptance, Estimate, Plan, PlannedTask, Source, Stack
 from swarmworks.wire.planfile import dump_plan, edited_by_hand, is_task_id, parse_plan
 
-TEXT = st.text(max_size=60).map(lambda text: text.encode("utf-8", "ignore").decode())
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+TEXT = st.text(
+    st.characters(exclude_categories=("Cc", "Cs"), exclude_characters=TURNING) | st.sampled_from("\n\t"), max_size=60
+)
 SPECIAL = st.sampled_from(
     [
         "",
@@ -24,7 +27,7 @@ SPECIAL = st.sampled_from(
         " lead\n",
         "x\n\n",
         "trail \n",
-        "é\u2028\x85\u0000",
+        "é\u2028\u00a0",
     ]
 )
 WORDS = TEXT | SPECIAL
@@ -115,6 +118,9 @@ def test_long_texts_stand_as_blocks_a_person_can_edit():
         ("owns: [a.py]", "estimate: {tokens: -1}", 8, "must not be negative", "from 0"),
         ("owns: [a.py]", "not_required: tests", 8, "must be a mapping", "key: value"),
         ("  - id: one", "  - one\n  - id: one", 5, "a task must be a mapping", "- id:"),
+        ("name: P", 'name: "P\\e[2J"', 3, "a control character", "remove"),
+        ("id: one", 'id: one\n    title: "Add\\rHarmless"', 6, "a control character", "remove"),
+        ("owns: [a.py]", 'owns: ["a\\u202epy"]', 8, "a control character", "remove"),
         ("name: P", "name: P\nfloors: {coverage: lots}", 4, "must be a number from 0", "coverage: 1"),
     ],
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from swarmworks.agent import document
 from swarmworks.base.errors import ToolError
 
-OUTCOMES = ("submitted", "nothing_to_do")
+OUTCOMES = ("submitted", "nothing_to_do", "needs_answer")
 MAX_DONE_CHARS = 2_000
 MAX_CHANGED = 200
 MAX_PATH_CHARS = 500
 MAX_WHAT_CHARS = 300
 MAX_ITEMS = 20
 MAX_ITEM_CHARS = 500
+MAX_QUESTION_CHARS = 2_000
 
 Handoff = dict[str, object]
 
@@ -28,9 +29,13 @@ def checked(arguments: dict[str, object]) -> Handoff:
     changed = _changed(arguments, problems)
     notes = _texts(arguments, "notes", problems)
     risks = _texts(arguments, "risks", problems)
+    question = _text(arguments.get("question", ""), "question", MAX_QUESTION_CHARS, problems)
+    if outcome == "needs_answer" and not question.strip():
+        problems.append("question must say what a person is to answer")
     if problems:
         raise ToolError("not handed in: " + "; ".join(problems[:20]))
-    return {"outcome": outcome, "done": done, "changed": changed, "notes": notes, "risks": risks}
+    handoff: Handoff = {"outcome": outcome, "done": done, "changed": changed, "notes": notes, "risks": risks}
+    return {**handoff, "question": question} if question else handoff
 
 
 def progress(written: list[str], last_words: str) -> Handoff:

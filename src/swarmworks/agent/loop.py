@@ -17,11 +17,13 @@ from swarmworks.base.errors import ToolError
 if TYPE_CHECKING:
     from swarmworks.agent.conversation import ModelAnswer, ToolCall
     from swarmworks.agent.events import EventWriter
+    from swarmworks.agent.inbox import Inbox
     from swarmworks.agent.model import ModelClient
     from swarmworks.agent.request import SessionRequest
     from swarmworks.agent.toolbox import Toolbox
 
 REMINDER = "Use a tool, or hand_in when done."
+PERSON = "A person says: {words}"
 WARNING = "\n[warning: this is the same call for the {times}. time running; do something else, or hand_in]"
 MAX_CALLS_PER_ANSWER = 50
 
@@ -39,17 +41,21 @@ class Ending:
 
 
 class AgentLoop:
-    def __init__(self, request: SessionRequest, client: ModelClient, toolbox: Toolbox, events: EventWriter) -> None:
+    def __init__(
+        self, request: SessionRequest, client: ModelClient, toolbox: Toolbox, events: EventWriter, inbox: Inbox
+    ) -> None:
         self._request = request
         self._client = client
         self._toolbox = toolbox
         self._events = events
+        self._inbox = inbox
         self._conversation = Conversation(request.system, [Spoken(request.prompt)])
         self._repetition = Repetition()
         self._last_words = ""
 
     def run(self) -> Ending:
         for _turn in range(self._request.max_turns):
+            self._conversation.turns += [Spoken(PERSON.format(words=words)) for words in self._inbox.words()]
             body = self._fitting_body()
             if body is None:
                 limit = self._request.context_limit_bytes
@@ -116,6 +122,12 @@ class AgentLoop:
             arguments = self._toolbox.arguments(call, cut=cut)
             if call.tool == HAND_IN:
                 handoff = hand_in.checked(arguments)
+                said = self._inbox.words()
+                if said:
+                    words = "\n".join(PERSON.format(words=each) for each in said)
+                    return ToolResult(
+                        call.id, f"error: not handed in yet. {words}\nMind it, then hand in again.", ok=False
+                    )
                 return Ending(document.text(handoff["outcome"]), "handed in", handoff)
             return ToolResult(call.id, self._toolbox.use(call.tool, arguments), ok=True)
         except ToolError as error:

@@ -25,7 +25,8 @@ _NUMBERS: dict[str, tuple[float, float, float]] = {  # default, least, most
 class SessionRequest:
     """`owned` are the paths the task may write, a trailing slash is a whole folder. `writable_hint` false says that the
     working copy is mounted read-only: the writing tools are then not offered at all. `context_limit_bytes` bounds one
-    request's body. `stream` asks the model for its answer piece by piece.
+    request's body. `stream` asks the model for its answer piece by piece. `platform_url` is where
+    the platform's own tools answer; empty: there are none.
     """
 
     system: str
@@ -42,6 +43,7 @@ class SessionRequest:
     deadline_s: float
     command_timeout_s: float
     stream: bool
+    platform_url: str
 
 
 def parse_request(raw: bytes) -> SessionRequest:
@@ -66,6 +68,7 @@ def parse_request(raw: bytes) -> SessionRequest:
         deadline_s=numbers["deadline_s"],
         command_timeout_s=numbers["command_timeout_s"],
         stream=fields.get("stream", True) is True,
+        platform_url=document.text(fields.get("platform_url")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from swarmworks.agent import document, files
 from swarmworks.agent.command import run_command
 from swarmworks.agent.dialect import ToolSchema
 from swarmworks.agent.interrupts import TookTooLongError
+from swarmworks.agent.platform_tools import TOOLS as PLATFORM_TOOLS
 from swarmworks.base.errors import ToolError
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from swarmworks.agent.conversation import ToolCall
     from swarmworks.agent.interrupts import Interrupts
+    from swarmworks.agent.platform_tools import Platform
     from swarmworks.agent.workspace import Workspace
 
 HAND_IN = "hand_in"
@@ -25,7 +28,8 @@ SEARCH_TIMEOUT_S = 20.0
 _TYPES: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "array": (list,)}
 
 
-def load_schemas(*, writable: bool) -> tuple[ToolSchema, ...]:
+def load_schemas(*, writable: bool, platform: bool) -> tuple[ToolSchema, ...]:
+    """Without a platform to ask, its tools are not offered."""
     raw = Path(__file__).with_name("tools.json").read_bytes()
     schemas = [
         ToolSchema(
@@ -33,7 +37,8 @@ def load_schemas(*, writable: bool) -> tuple[ToolSchema, ...]:
         )
         for entry in map(document.mapping, document.items(document.parse(raw)))
     ]
-    return tuple(schema for schema in schemas if writable or schema.name not in WRITING)
+    offered = [schema for schema in schemas if writable or schema.name not in WRITING]
+    return tuple(schema for schema in offered if platform or schema.name not in PLATFORM_TOOLS)
 
 
 class Toolbox:
@@ -45,6 +50,7 @@ class Toolbox:
         schemas: tuple[ToolSchema, ...],
         interrupts: Interrupts,
         command_timeout_s: float,
+        platform: Platform | None,
     ) -> None:
         self._workspace = workspace
         self._schemas = {schema.name: schema for schema in schemas}
@@ -58,6 +64,9 @@ class Toolbox:
             "edit_file": self._edit_file,
             "run_command": self._run_command,
         }
+        if platform is not None:
+            for name in PLATFORM_TOOLS:
+                self._actions[name] = partial(platform.call, name)
         self.written: list[str] = []
 
     def arguments(self, call: ToolCall, *, cut: bool) -> dict[str, object]:

@@ -12,8 +12,16 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from swarmworks.api.audit import router as audit_router
 from swarmworks.api.control_plane import ControlPlaneServices
+from swarmworks.api.conversing import router as conversing_router
+from swarmworks.api.deliveries import router as deliveries_router
 from swarmworks.api.guard import Guard, same
+from swarmworks.api.inbox import router as inbox_router
+from swarmworks.api.metrics import router as metrics_router
+from swarmworks.api.prices import router as prices_router
+from swarmworks.api.replicas import router as replicas_router
+from swarmworks.api.secrets import router as secrets_router
 from swarmworks.api.swarms import router as swarms_router
 from swarmworks.api.workers import router as workers_router
 from swarmworks.base.errors import ForbiddenError, InvalidDocumentError, SwarmworksError, UnauthenticatedError
@@ -27,7 +35,15 @@ def build_app(services: ControlPlaneServices) -> FastAPI:
     app.add_exception_handler(SwarmworksError, _known)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.include_router(workers_router, prefix="/api/v1", dependencies=[Depends(worker_only)])
+    app.include_router(replicas_router, prefix="/api/v1", dependencies=[Depends(worker_only)])
     app.include_router(swarms_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
+    app.include_router(conversing_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
+    app.include_router(inbox_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
+    app.include_router(audit_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
+    app.include_router(prices_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
+    app.include_router(secrets_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
+    app.include_router(deliveries_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
+    app.include_router(metrics_router, dependencies=[Depends(operator_only)])
 
     @app.get("/health")
     def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]

@@ -9,15 +9,27 @@ from fastapi import Request
 from swarmworks.base.ids import IdSource
 from swarmworks.service.accounting.report import Report
 from swarmworks.service.accounting.status import Status
+from swarmworks.service.accounting.why import Why
 from swarmworks.service.auditing import Auditing
+from swarmworks.service.conversing import Conversing
+from swarmworks.service.delivering import Delivering
+from swarmworks.service.gateway.price_desk import PriceDesk
 from swarmworks.service.gating import Gating
+from swarmworks.service.inbox.deciding import Deciding
+from swarmworks.service.inbox.detail import InboxView
 from swarmworks.service.merging import Merging
+from swarmworks.service.model_reviews import ModelReviews
+from swarmworks.service.reading import Reading
+from swarmworks.service.replicas import Replicas
 from swarmworks.service.scheduling.finishing import Finishing
 from swarmworks.service.scheduling.leasing import Leasing
 from swarmworks.service.scheduling.swarms import Swarms
+from swarmworks.service.secrets import SecretKeeping
+from swarmworks.service.verifying import Verifying
 from swarmworks.service.waking import Waking
 from swarmworks.service.watching import Watching
 from swarmworks.store.protocol import Store
+from swarmworks.telemetry.counting import CallCounts
 
 
 @dataclass(frozen=True)
@@ -31,11 +43,23 @@ class ControlPlaneServices:
     finishing: Finishing
     gating: Gating
     merging: Merging
+    delivering: Delivering
+    model_reviews: ModelReviews
+    inbox: InboxView
+    deciding: Deciding
     watching: Watching
     auditing: Auditing
+    conversing: Conversing
     status: Status
     report: Report
+    why: Why
+    reading: Reading
+    verifying: Verifying
+    prices: PriceDesk
+    secrets: SecretKeeping
     waking: Waking
+    replicas: Replicas
+    counts: CallCounts
     hub: str
     gateway_port: int
     operator_token: str = field(repr=False)

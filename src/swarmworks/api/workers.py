@@ -16,6 +16,7 @@ from swarmworks.wire.api import (
     FinishWork,
     LeasedWork,
     LeaseWork,
+    PlaneAddress,
     RegisteredWorker,
     RegisterWorker,
     RenewedWorker,
@@ -24,7 +25,7 @@ from swarmworks.wire.api import (
 )
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.options import from_json
-from swarmworks.wire.work import AnyWork, BuildResult, GatesResult, SessionResult
+from swarmworks.wire.work import AnyWork, BuildResult, DeliveryResult, GatesResult, ReviewResult, SessionResult
 
 router = APIRouter()
 Services = Annotated[ControlPlaneServices, Depends(services)]
@@ -36,19 +37,31 @@ def _lease(worker_id: WorkerId, fence: int) -> WorkerLease:
     return WorkerLease(worker_id, fence, TTL_UNUSED_S)
 
 
+def _planes(plane: ControlPlaneServices) -> tuple[PlaneAddress, ...]:
+    """Without this one when it is about to end: workers leave it before it does."""
+    return tuple(PlaneAddress(api_url=one.api_url, gateway_url=one.gateway_url) for one in plane.replicas.living())
+
+
 @router.post("/workers")
 async def register(body: RegisterWorker, plane: Services) -> RegisteredWorker:
     worker_id = WorkerId(plane.ids.new("wkr"))
     lease = await plane.watching.register(worker_id, body.name, body.capacity)
     return RegisteredWorker(
-        worker_id=worker_id, fence=lease.fence, ttl_s=lease.ttl_s, hub=plane.hub, gateway_port=plane.gateway_port
+        worker_id=worker_id,
+        fence=lease.fence,
+        ttl_s=lease.ttl_s,
+        hub=plane.hub,
+        gateway_port=plane.gateway_port,
+        planes=_planes(plane),
     )
 
 
 @router.post("/workers/{worker_id}/renew")
 async def renew(worker_id: WorkerId, body: RenewWorker, plane: Services) -> RenewedWorker:
-    lost, stop = await plane.watching.renew(_lease(worker_id, body.fence), frozenset(body.holding))
-    return RenewedWorker(lost=lost, stop=stop)
+    renewed = await plane.watching.renew(_lease(worker_id, body.fence), frozenset(body.holding))
+    return RenewedWorker(
+        lost=renewed.lost, stop=renewed.stop, limited=renewed.limited, say=renewed.say, planes=_planes(plane)
+    )
 
 
 @router.post("/workers/{worker_id}/remove")
@@ -78,6 +91,10 @@ async def finish(work_id: WorkId, body: FinishWork, plane: Services) -> None:
             await plane.gating.finish(held, work_id, body.fence, body.result)
         case BuildResult():
             await plane.merging.finish(held, work_id, body.fence, body.result)
+        case DeliveryResult():
+            await plane.delivering.finish(held, work_id, body.fence, body.result)
+        case ReviewResult():
+            await plane.model_reviews.finish(held, work_id, body.fence, body.result)
 
 
 @router.post("/sessions/{session_id}/events")

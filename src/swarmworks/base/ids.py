@@ -15,6 +15,11 @@ WorkId = NewType("WorkId", str)
 ChangeId = NewType("ChangeId", str)
 AccountId = NewType("AccountId", str)
 ReservationId = NewType("ReservationId", str)
+ReviewId = NewType("ReviewId", str)
+QuestionId = NewType("QuestionId", str)
+MessageId = NewType("MessageId", str)
+DeliveryId = NewType("DeliveryId", str)
+ReplicaId = NewType("ReplicaId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letters that read like digits
 

@@ -23,8 +23,25 @@ COMMANDS = {
     "status": "Where a swarm stands.",
     "logs": "What happened, event by event.",
     "report": "The final report.",
+    "audit": "Verify and export the log of events.",
+    "why": "Why a commit, a line or a task is as it is.",
+    "attach": "Follow a session live, and speak to its agent.",
+    "say": "Say something to the agent of a running session.",
+    "watch": "Watch a running swarm live, and steer it.",
+    "pause": "Start no new sessions; those under way go on.",
+    "deliver": "Bring what a swarm landed to your branch.",
+    "inbox": "What waits for you, with what is needed to decide it.",
+    "approve": "Say yes at a review gate.",
+    "reject": "Say no at a review gate, and why.",
+    "answer": "Answer what an agent asked.",
+    "retry": "Try a blocked task again, as you want it.",
+    "cancel": "Give a task up.",
     "stop": "Stop a running swarm in order; nothing is lost.",
     "resume": "Go on after a stop, a crash, a block or a raised budget.",
+    "notify": "Whether notices arrive: `swarm notify test`.",
+    "prices": "What models cost, and who approved it: list, import, approve.",
+    "secret": "Keys of providers, sealed in the store: init, set, list, rm, rotate.",
+    "store": "The database that holds the state: check, migrate, copy.",
     "doctor": "What this machine has, and what it lacks.",
     "serve": "Start a control plane and leave it running.",
     "worker": "Start a worker for a control plane.",
@@ -89,4 +106,5 @@ def _show(error: SwarmworksError) -> None:
     if "--json" in sys.argv:
         print(json.dumps({"error": error.code, "what": error.what, "where": error.where, "mend": error.mend}))
         return
-    click.echo(f"error: {error}", err=True)
+    told = f"error: {error}"  # which may quote what an agent wrote
+    click.echo("".join(letter if letter.isprintable() or letter == "\n" else " " for letter in told), err=True)

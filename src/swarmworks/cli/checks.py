@@ -8,18 +8,18 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from swarmworks import __version__
-from swarmworks.base.errors import GitError, NotFoundError, SwarmworksError
+from swarmworks.base.errors import GitError, NotFoundError, SwarmworksError, UsageError
+from swarmworks.base.findings import Check, Finding
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.view.amounts import size
 from swarmworks.git.command import OLDEST, Git
+from swarmworks.notify.outcomes import Outcomes
 from swarmworks.sandbox.protocol import Probe, Property
 from swarmworks.wire.config import REHEARSAL, SandboxSection
 
@@ -32,22 +32,6 @@ SLOW_FSYNC_S = 0.05
 FSYNCS = 15
 
 
-class Finding(StrEnum):
-    """`note`: it works, but a person should know."""
-
-    OK = "ok"
-    NOTE = "note"
-    LACKING = "lacking"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    name: str
-    finding: Finding
-    found: str
-    mend: str = ""
-
-
 def examine(launcher: Launcher, path: Path) -> list[Check]:
     """Every check, of the machine first and then of the project at `path`, which may be none."""
     project, configuration = _project(launcher, path)
@@ -57,8 +41,11 @@ def examine(launcher: Launcher, path: Path) -> list[Check]:
         *_sandbox(launcher.probe(project), project),
         *_disk(folder),
         *_machine(project),
+        *_runtimes(launcher, project),
         configuration,
         *(_keys(launcher, project) if project is not None else ()),
+        *(_channels(launcher, project) if project is not None else ()),
+        *(_collector(launcher, project) if project is not None else ()),
     ]
 
 
@@ -139,6 +126,17 @@ def _machine(project: OpenProject | None) -> Iterator[Check]:
         yield Check("memory", Finding.OK, found)
 
 
+def _runtimes(launcher: Launcher, project: OpenProject | None) -> Iterator[Check]:
+    """Of the agents' programs only the project's own is needed."""
+    chosen = project.config.agents.runtime if project is not None else ""
+    for name, found in launcher.runtimes(project).items():
+        if found.lacking:
+            finding = Finding.LACKING if name == chosen else Finding.NOTE
+            yield Check(f"runtime {name}", finding, found.lacking, found.mend)
+        else:
+            yield Check(f"runtime {name}", Finding.OK, f"{found.version}, {found.program}")
+
+
 def _project(launcher: Launcher, path: Path) -> tuple[OpenProject | None, Check]:
     try:
         project = launcher.project(path)
@@ -151,18 +149,59 @@ def _project(launcher: Launcher, path: Path) -> tuple[OpenProject | None, Check]
 
 
 def _keys(launcher: Launcher, project: OpenProject) -> Iterator[Check]:
-    default = project.config.models.default.partition(":")[0]
+    models = project.config.models
+    first = models.chain(models.default)[0].partition(":")[0]
     for key in launcher.provider_keys(project):
         name = f"provider {key.provider}"
         if key.present:
             yield Check(name, Finding.OK, f"key in {key.source}")
         else:
-            needed = key.provider == default
+            needed = key.provider.partition("/")[0] == first
             mend = f"set it before you use {key.provider}; local servers need none"
             yield Check(name, Finding.LACKING if needed else Finding.NOTE, f"{key.source} is empty", mend)
-    if default == REHEARSAL:
+    yield from _tiers(project)
+    if first == REHEARSAL:
         yield Check("model", Finding.OK, "the rehearsal model needs no key and no money")
 
 
-def lacking(checks: Iterable[Check]) -> list[Check]:
-    return [check for check in checks if check.finding is Finding.LACKING]
+def _tiers(project: OpenProject) -> Iterator[Check]:
+    """Which models of a tier answer for which. A session keeps the format it began with until it ends."""
+    config = project.config
+    kinds = {name: section.kind for name, section in config.providers.items()}
+    speaks = {"anthropic"} if config.agents.runtime == "claude" else {"anthropic", "openai"}
+    for tier, chain in config.models.tiers.items():
+        formats = {model: kinds.get(model.partition(":")[0], REHEARSAL) for model in chain}
+        never = [model for model, kind in formats.items() if kind not in {*speaks, REHEARSAL}]
+        if never:
+            mend = (
+                f"the agents' program {config.agents.runtime} speaks {' and '.join(sorted(speaks))} only: name others"
+            )
+            yield Check(f"tier {tier}", Finding.NOTE, f"never asked: {', '.join(never)}", mend)
+        elif len(set(formats.values()) - {REHEARSAL}) > 1:
+            mend = "a session that has begun falls back to models of its own format; the next session, to any"
+            yield Check(f"tier {tier}", Finding.NOTE, f"{', '.join(chain)}: of several formats", mend)
+        else:
+            yield Check(f"tier {tier}", Finding.OK, ", then ".join(chain))
+
+
+def _channels(launcher: Launcher, project: OpenProject) -> Iterator[Check]:
+    """A channel that cannot work is lacking: who configured it counts on being told."""
+    last = Outcomes(project.state).read()
+    for channel in launcher.notice_channels(project):
+        name, lack, outcome = f"notify {channel.name}", channel.lacks(), last.get(channel.name)
+        if lack is not None:
+            yield Check(name, Finding.LACKING, lack.what, lack.mend)
+        elif outcome is not None and outcome.failure:
+            mend = f"mend that, then: swarm notify test {channel.name}"
+            yield Check(name, Finding.LACKING, f"did not work at {outcome.at}: {outcome.failure}", mend)
+        else:
+            tried = f", worked at {outcome.at}" if outcome is not None else ""
+            yield Check(name, Finding.OK, f"{channel.address}{tried}")
+
+
+def _collector(launcher: Launcher, project: OpenProject) -> Iterator[Check]:
+    """As a channel: who configured it counts on it."""
+    try:
+        yield from launcher.check_telemetry(project)
+    except UsageError as error:
+        yield Check("telemetry", Finding.LACKING, f"{error.where}: {error.what}", error.mend)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from swarmworks.base.findings import Check
 from swarmworks.client.control_plane import ControlPlaneClient
+from swarmworks.domain.budget import Amount
+from swarmworks.domain.gate import GateResult
+from swarmworks.git.user_branch import UserBranch
+from swarmworks.notify.protocol import Channel
+from swarmworks.runtime.protocol import Found
 from swarmworks.sandbox.protocol import Probe
 from swarmworks.wire.config import SwarmConfig
+
+if TYPE_CHECKING:  # or every command would load the databases' drivers
+    from swarmworks.store.copying import Copied
+    from swarmworks.store.migrating import Migrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,13 @@ class LiveControlPlane:
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """What the project's gates say of a commit as it stands."""
+
+    results: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderKey:
     """Whether a configured provider's key is there; `source` names the variable or file, never the key."""
 
@@ -46,6 +64,26 @@ class Launcher(Protocol):
 
     def base_commit(self, project: OpenProject, *, allow_dirty: bool) -> str:
         """The commit a swarm would start from. Refuses what is no repository, has no commit, or has uncommitted work."""
+        ...
+
+    def tracked_files(self, project: OpenProject, commit: str) -> tuple[str, ...]:
+        """Every file of `commit`."""
+        ...
+
+    def smallest_call(self, project: OpenProject, model: str) -> Amount:
+        """What is reserved at least for one call of `model`, as swarm.toml names it."""
+        ...
+
+    def user_branch(self, project: OpenProject, name: str) -> UserBranch:
+        """A branch of the user's, as it stands. UsageError for what is none; ConflictError in the middle of a rebase."""
+        ...
+
+    def refuse_uncommitted(self, project: OpenProject, branch: UserBranch, candidate: str | None) -> None:
+        """ConflictError when moving the branch to `candidate` (None: still to be made) would touch uncommitted work."""
+        ...
+
+    def move_branch(self, project: OpenProject, branch: UserBranch, candidate: str, message: str) -> bool:
+        """Bring the commit from the hub and move the branch to it; False when the branch has moved meanwhile."""
         ...
 
     def control_plane(
@@ -66,5 +104,39 @@ class Launcher(Protocol):
         """One for each configured provider, in the order of the configuration."""
         ...
 
+    def make_secret_key(self, project: OpenProject) -> str:
+        """The file with the key that seals secrets, made now; ConflictError when there is one."""
+        ...
+
+    async def verify(self, project: OpenProject, commit: str, say: Callable[[str], None]) -> Verified:
+        """Build the environment and run the gates on `commit`, unchanged. UnavailableError when it cannot be built."""
+        ...
+
+    def notice_channels(self, project: OpenProject) -> list[Channel]:
+        """Those of the configuration, in its order, with the secrets this process may read."""
+        ...
+
+    def runtimes(self, project: OpenProject | None) -> Mapping[str, Found]:
+        """What this machine has of each agent's program that is not part of the platform, by the runtime's name."""
+        ...
+
+    def check_telemetry(self, project: OpenProject) -> list[Check]:
+        """Whether the collector of model calls answers; empty where none is configured."""
+        ...
+
+    def check_store(self, project: OpenProject, *, chains: bool) -> list[Check]:
+        """Of the configured database; with `chains` every event is read."""
+        ...
+
+    def migrate_store(self, project: OpenProject, *, dry_run: bool) -> Migrated:
+        """The configured database, to this version's schema. StoreUnavailableError when it cannot be."""
+        ...
+
+    def copy_store(self, project: OpenProject, source: Path | None, target: str | None) -> Copied:
+        """A SQLite file (None: the project's) into an empty PostgreSQL database (None: the configured one)."""
+        ...
+
     async def serve(self, project: OpenProject, port: int) -> None: ...
-    async def work(self, project: OpenProject, url: str) -> None: ...
+    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None) -> None:
+        """A worker of the control planes at `urls`. `name` sets it apart from others on this machine."""
+        ...

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import swarmworks
 from swarmworks.base.errors import UnavailableError, UsageError
-from swarmworks.cli.starters.writing import current_branch, starter_files, write_files
-from swarmworks.domain.plan import Plan, Source
+from swarmworks.cli.starters.writing import CONFIG_NAME, current_branch, starter_files, write_files
+from swarmworks.domain.plan import IMPLEMENT_ENDPOINT, Plan, PlannedTask, Source
 from swarmworks.git.command import Git
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.planning.decompose import decompose
@@ -21,6 +22,9 @@ SPECIFICATION = "spec.yaml"
 PLAN = "plan.yaml"
 MARKER = "swarm-demo"
 """A file in `.git`, so that it neither stands in the way nor is committed."""
+
+SHARED = "docs/endpoints.md"
+"""What every endpoint's task owns beside its own file, where tasks are to share one."""
 
 _AUTHOR = ("-c", "user.name=swarm demo", "-c", "user.email=demo@swarmworks.invalid", "-c", "commit.gpgSign=false")
 
@@ -63,9 +67,11 @@ def check_folder(folder: Path, *, keep: bool) -> None:
         )
 
 
-def make(folder: Path) -> Plan:
-    """A fresh repository at `folder` with one commit. An earlier demo that is there is deleted."""
-    data = sample_specification()
+def make(folder: Path, *, erring: bool = False, data: bytes | None = None) -> Plan:
+    """A fresh repository at `folder` with one commit, for the sample or for the specification in `data`. An earlier demo
+    that is there is deleted. Where the model errs on purpose, tasks share a file, so that they can conflict.
+    """
+    data = sample_specification() if data is None else data
     if is_demo(folder):
         remove_tree(folder)
     try:
@@ -77,8 +83,12 @@ def make(folder: Path) -> Plan:
         specification = parse_specification(SPECIFICATION, data)
         framework = specification.architecture.framework
         files = starter_files(framework, name=specification.name, branch=current_branch(folder))
-        write_files(folder, files, force=False)
         plan = decompose(specification, Source("resources", SPECIFICATION, hashlib.sha256(data).hexdigest()))
+        if erring:
+            plan = shared_plan(plan)
+            files = {**files, CONFIG_NAME: shared_config(files[CONFIG_NAME]), SHARED: shared_text(plan)}
+            (folder / SHARED).parent.mkdir(exist_ok=True)
+        write_files(folder, files, force=False)
         (folder / PLAN).write_text(dump_plan(plan), encoding="utf-8")
     except OSError as error:
         raise UsageError(
@@ -87,6 +97,32 @@ def make(folder: Path) -> Plan:
     git(folder, "add", "--all")
     git(folder, *_AUTHOR, "commit", "--quiet", "--message=A specification, a plan and the starter")
     return plan
+
+
+def shared_plan(plan: Plan) -> Plan:
+    """The plan with one file that all endpoint tasks describe their endpoint in."""
+    return replace(plan, tasks=tuple(_sharing(task) if _shares(task) else task for task in plan.tasks))
+
+
+def _shares(task: PlannedTask) -> bool:
+    return task.kind == IMPLEMENT_ENDPOINT
+
+
+def _sharing(task: PlannedTask) -> PlannedTask:
+    told = (
+        f"Say in {SHARED} what the endpoint is: replace the line below the heading {task.id}, and nothing else there."
+    )
+    return replace(task, owns=(*task.owns, SHARED), instructions=f"{task.instructions.rstrip()}\n\n{told}\n")
+
+
+def shared_text(plan: Plan) -> str:
+    parts = [f"## {task.id}\n\nTo be described.\n" for task in plan.tasks if _shares(task)]
+    return "\n".join(["# Endpoints\n\nLast described: nothing yet\n", *parts])
+
+
+def shared_config(text: str) -> str:
+    """The starter's swarm.toml, for tasks that share a file."""
+    return f"{text.rstrip()}\n\n[files]\nexclusive = false  # {SHARED} belongs to every endpoint\n"
 
 
 def take_over(folder: Path, hub: Path, branch: str) -> None:

@@ -56,6 +56,26 @@ class Tokens(click.ParamType[int]):
         return int(tokens)
 
 
+class Words(click.ParamType[str]):
+    """Words of a person, at most so many characters. A byte of the command line that is no UTF-8 becomes a question mark."""
+
+    name = "WORDS"
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = sendable(str(value))
+        if len(text) > self._most:
+            self.fail(f"{len(text):,} characters are more than the {self._most:,} that are taken", param, ctx)
+        return text
+
+
+def sendable(text: str) -> str:
+    """`text` as it can be written in UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def project_option(command: F) -> F:
     option = click.option(
         "-C",

@@ -110,9 +110,11 @@ def _tokens(count: int) -> str:
     return f"{count:,}"
 
 
-def as_data(plan: Plan) -> dict[str, Any]:
-    """The same as a value for `--json`; `shape` and `forecast` are null for a plan that cannot be scheduled."""
-    found = lint(plan)
+def as_data(plan: Plan, found: tuple[Finding, ...] | None = None) -> dict[str, Any]:
+    """The same as a value for `--json`; `shape` and `forecast` are null for a plan that cannot be scheduled. `found`: what the
+    lint says when left out.
+    """
+    found = lint(plan) if found is None else found
     data: dict[str, Any] = {"plan": plan.id, "name": plan.name, "tasks": len(plan.tasks), "floors": dict(plan.floors)}
     data["ok"] = not errors(found)
     data["errors"] = len(errors(found))

@@ -38,6 +38,17 @@ def _sections() -> Iterator[str]:
         assert command is not None
         context = click.Context(command, info_name=name, parent=group, terminal_width=WIDTH, max_content_width=WIDTH)
         yield f"## swarm {name}\n\n```\n{command.get_help(context)}\n```\n"
+        yield from _below(command, context)
+
+
+def _below(command: click.Command, context: click.Context) -> Iterator[str]:
+    if not isinstance(command, click.Group):
+        return
+    for name in command.list_commands(context):
+        one = command.get_command(context, name)
+        assert one is not None
+        inner = click.Context(one, info_name=name, parent=context, terminal_width=WIDTH, max_content_width=WIDTH)
+        yield f"### {inner.command_path}\n\n```\n{one.get_help(inner)}\n```\n"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from swarmworks.cli.context import Launcher, LiveControlPlane, OpenProject
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.wire.api import SwarmSummary
 
-OPEN = frozenset({"running", "stopping"})
+OPEN = frozenset({"running", "paused", "stopping"})
 ENDED = frozenset({"landed", "blocked", "stopped"})
 
 
@@ -38,6 +38,19 @@ async def reach(
             return
     async with launcher.control_plane(project, work=work, port=port, model=model) as live:
         yield Reached(live, owned=True)
+
+
+@asynccontextmanager
+async def running_plane(launcher: Launcher, project: OpenProject) -> AsyncGenerator[LiveControlPlane]:
+    """The control plane that is running for the project; NotFoundError when there is none."""
+    async with launcher.connect(project) as live:
+        if live is None:
+            raise NotFoundError(
+                "nothing is running in this project",
+                where=str(project.root),
+                mend="see what there is with `swarm status`; `swarm resume` goes on",
+            )
+        yield live
 
 
 async def find(client: ControlPlaneClient, wanted: str | None) -> SwarmSummary:

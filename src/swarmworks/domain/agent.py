@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from swarmworks.base.ids import AgentId
 
+REVIEWER = "reviewer"
+"""The role of the agents behind models' reviews: they take no task."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:

@@ -1,7 +1,9 @@
 """Budget accounts and reservations. Money is integer nano-dollars, tokens are integers; nothing is ever a float.
 
 Accounts form a tree: project, swarm, task, session. A child's limit is carved out of its parent (`allocated`), topped up
-on demand and returned when the child closes. For every account and each dimension
+on demand and returned when the child closes. Beside the tree stand a project's days and months and a swarm's agents: what
+they allow cuts across tasks and swarms, so a reservation is held there as well, whole, and settled with it. For every
+account and each dimension (money, tokens, requests)
 
     spent + held + allocated <= limit        (a limit of None: unbounded here, so bounded by no ancestor either)
 
@@ -26,6 +28,18 @@ class AccountKind(StrEnum):
     SWARM = "swarm"
     TASK = "task"
     SESSION = "session"
+    AGENT = "agent"  # what one agent may use in one swarm
+    DAY = "day"
+    MONTH = "month"
+
+
+BESIDE = (AccountKind.DAY, AccountKind.MONTH, AccountKind.AGENT)
+"""Kinds without a parent and without children."""
+
+
+class Period(StrEnum):
+    DAY = "day"
+    MONTH = "month"
 
 
 class AccountState(StrEnum):
@@ -69,10 +83,18 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """None in a dimension: not bounded in it."""
+    """None in a dimension: not bounded in it. `calls`: requests to a model."""
 
     nano_usd: int | None = None
     tokens: int | None = None
+    calls: int | None = None
+
+    @property
+    def bounds_nothing(self) -> bool:
+        return self.nano_usd is None and self.tokens is None and self.calls is None
+
+
+UNLIMITED = Limit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +102,32 @@ class Account:
     id: AccountId
     parent_id: AccountId | None
     kind: AccountKind
-    subject: str  # the project's, swarm's, task's or session's id
+    subject: (
+        str  # the project's, swarm's, task's or session's id; "swarm/agent", "project/2026-11-28", "project/2026-11"
+    )
     state: AccountState
     limit: Limit
     spent: Amount
     held: Amount
     allocated: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A project's day or month that is under way: from `starts_at` until `ends_at`. `account_id` None: nothing was used
+    in it. `key` names it: `2026-11-28`, `2026-11`, in the project's own time zone.
+    """
+
+    period: Period
+    key: str
+    starts_at: datetime
+    ends_at: datetime
+    account_id: AccountId | None
+    limit: Limit
+    spent: Amount
+    held: Amount
+    calls: int
+    held_calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +142,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`settled` is what was booked: the exact price when `estimated` is false, the whole reservation otherwise."""
+    """`settled` is what was booked: the exact price when `estimated` is false, the whole reservation otherwise. `beside`:
+    the accounts outside the tree on which it is held too. `price` is the digest of what it was priced by, None where that
+    was not recorded.
+    """
 
     id: ReservationId
     account_id: AccountId
@@ -115,3 +160,5 @@ class Reservation:
     opened_at: datetime
     ended_at: datetime | None
     provider_request_id: str | None
+    beside: tuple[AccountId, ...] = ()
+    price: str | None = None

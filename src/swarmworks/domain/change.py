@@ -17,6 +17,8 @@ class ChangeState(StrEnum):
     LANDED = "landed"
     PROVED = "proved"  # an empty change whose gates passed on the unchanged tree
     REJECTED = "rejected"
+    PARKED = "parked"  # a test that found a fault elsewhere: kept as it is until a `fix_bug` task lands it
+    SUPERSEDED = "superseded"  # landed within another change
 
 
 class ChangeEvent(StrEnum):
@@ -26,6 +28,8 @@ class ChangeEvent(StrEnum):
     RETURN = "return"  # the build is void (target moved, infrastructure): wait for the next one
     LAND = "land"
     REJECT = "reject"
+    PARK = "park"
+    SUPERSEDE = "supersede"
 
 
 CHANGE_TABLE: TransitionTable[ChangeState, ChangeEvent] = TransitionTable(
@@ -40,6 +44,10 @@ CHANGE_TABLE: TransitionTable[ChangeState, ChangeEvent] = TransitionTable(
         (ChangeState.BUILDING, ChangeEvent.RETURN): ChangeState.APPROVED,
         (ChangeState.BUILDING, ChangeEvent.LAND): ChangeState.LANDED,
         (ChangeState.BUILDING, ChangeEvent.REJECT): ChangeState.REJECTED,
+        (ChangeState.SUBMITTED, ChangeEvent.PARK): ChangeState.PARKED,
+        (ChangeState.BUILDING, ChangeEvent.PARK): ChangeState.PARKED,
+        (ChangeState.PARKED, ChangeEvent.SUPERSEDE): ChangeState.SUPERSEDED,
+        (ChangeState.PARKED, ChangeEvent.REJECT): ChangeState.REJECTED,
     },
 )
 

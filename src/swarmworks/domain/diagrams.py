@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from swarmworks.domain.budget import RESERVATION_TABLE
 from swarmworks.domain.change import CHANGE_TABLE
+from swarmworks.domain.delivery import DELIVERY_TABLE
 from swarmworks.domain.lease import WORK_TABLE
+from swarmworks.domain.question import QUESTION_TABLE
+from swarmworks.domain.review import REVIEW_TABLE
 from swarmworks.domain.session import SESSION_TABLE
 from swarmworks.domain.swarm import SWARM_TABLE
 from swarmworks.domain.task import TASK_TABLE
@@ -21,6 +24,9 @@ TABLES: tuple[TransitionTable[Any, Any], ...] = (
     SESSION_TABLE,
     WORK_TABLE,
     CHANGE_TABLE,
+    REVIEW_TABLE,
+    QUESTION_TABLE,
+    DELIVERY_TABLE,
     RESERVATION_TABLE,
 )
 

@@ -44,6 +44,41 @@ class Event:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class SwarmLog:
+    """The part of a swarm's chain that is in the database; `ended_at` is None while the swarm goes on. Up to event
+    `anchored_seq`, wherever it is, the chain was anchored; 0: none of it was.
+    """
+
+    swarm_id: SwarmId
+    ended_at: datetime | None
+    first_seq: int
+    last_seq: int
+    anchored_seq: int
+
+    @property
+    def events(self) -> int:
+        return self.last_seq - self.first_seq + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedEvents:
+    """A piece of a swarm's chain that lies in a file. `sha256` is that of its lines, so that how they are compressed does
+    not matter; `file` is relative to the archive's folder.
+    """
+
+    swarm_id: SwarmId
+    first_seq: int
+    last_seq: int
+    last_hash: str
+    file: str
+    sha256: str
+
+    @property
+    def events(self) -> int:
+        return self.last_seq - self.first_seq + 1
+
+
 def canonical_json(data: Mapping[str, object]) -> str:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -54,9 +89,11 @@ def chain_hash(previous_hash: str, seq: int, at: str, new: NewEvent, data_json: 
     return hashlib.sha256(previous_hash.encode() + body.encode()).hexdigest()
 
 
-def first_break(events: Iterable[Event]) -> int | None:
-    """The sequence number of the first event that does not fit the chain, None when it is intact."""
-    previous, expected_seq = GENESIS, 1
+def first_break(events: Iterable[Event], *, seq: int = 0, previous: str = GENESIS) -> int | None:
+    """The sequence number of the first event that does not fit the chain, None when it is intact. `seq` and `previous`
+    are the number and the hash of the event before the first of `events`.
+    """
+    expected_seq = seq + 1
     for event in events:
         new = NewEvent(event.kind, event.actor, {}, event.task_id, event.session_id)
         wanted = chain_hash(previous, event.seq, event.at.isoformat(), new, event.data)

@@ -44,18 +44,28 @@ class GateDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One concrete thing wrong, with enough to act on. `line` is 0 when it concerns the whole file."""
+    """One concrete thing wrong, with enough to act on. `line` is 0 when it concerns the whole file.
+
+    Of a failed test: `test` is its name in the report, `file` and `line` are in the test, `error` is the exception's type
+    (with `collection`, or `setup:` or `teardown:` before the type, where it was not the test's own body), and `code`
+    (`path:line`) the first line of the project's own code beside the tests that the traceback shows, "" when it shows none.
+    """
 
     message: str
     file: str = ""
     line: int = 0
     expected: str = ""
     provided: str = ""
+    test: str = ""
+    error: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """`metrics` are numbers for the report (`tests`, `failed`, `coverage_percent`, ...); `log_tail` at most 4 KiB."""
+    """`metrics` are numbers for the report (`tests`, `failed`, `coverage_percent`, ...); `log_tail` at most 4 KiB. `tests_passed`
+    names the tests that ran and passed, of those the task answers for: in files it owns, or asked for by name.
+    """
 
     gate: str
     outcome: GateOutcome
@@ -65,6 +75,7 @@ class GateResult:
     log_tail: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     cached: bool = False
+    tests_passed: tuple[str, ...] = ()
 
 
 def lets_through(results: tuple[GateResult, ...], required: frozenset[str]) -> bool:

@@ -13,7 +13,7 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """`outcome` is `submitted` or `nothing_to_do`, or `handed_off` when the agent's program wrote it because the context was
+    """`outcome` is `submitted`, `nothing_to_do` or `needs_answer`, or `handed_off` when the agent's program wrote it because the context was
     exhausted. The rest is at most: done 2,000 characters, 200 files, `what` 300, twenty notes and twenty risks of 500
     each; what does not fit is not passed on.
     """
@@ -23,3 +23,4 @@ class Handoff:
     changed: tuple[ChangedFile, ...] = ()
     notes: tuple[str, ...] = ()  # what the next agent must know
     risks: tuple[str, ...] = ()
+    question: str = ""  # of `needs_answer`: what a person must answer before the task can go on

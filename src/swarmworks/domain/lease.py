@@ -18,6 +18,8 @@ class WorkKind(StrEnum):
     SESSION = "session"
     GATES = "gates"  # the gates of a change, on its own tree
     BUILD = "build"  # merge a change onto the integration branch and run the gates on the merged tree
+    REVIEW = "review"  # have a model judge a change
+    DELIVERY = "delivery"  # merge the integration branch with the user's and run every gate on the merged tree
 
 
 class WorkState(StrEnum):
@@ -61,6 +63,9 @@ class Capacity:
         return Capacity(
             self.agents - other.agents, self.cpu_slots - other.cpu_slots, self.memory_bytes - other.memory_bytes
         )
+
+    def times(self, pieces: int) -> Capacity:
+        return Capacity(self.agents * pieces, self.cpu_slots * pieces, self.memory_bytes * pieces)
 
     def fits(self, need: Capacity) -> bool:
         return (

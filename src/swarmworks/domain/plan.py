@@ -17,6 +17,10 @@ VERIFY_QUALITY = "verify_quality"
 FIX_BUG = "fix_bug"
 REFACTOR = "refactor"
 DOCUMENT = "document"
+PLAN = "plan"  # its change is a plan file
+
+PLAN_FILE = "plan.yaml"
+"""What a task of kind `plan` writes. It is read from the swarm's branch; the branch itself is never delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class PlannedTask:
     """`owns` are repository paths the task may write; a trailing slash means the whole folder. `reads` are neighbours put
     into the agent's context. `specification` is a YAML excerpt with the facts; `contracts` the interfaces to keep.
     `gates` must pass; `not_required` maps a gate to the reason why it does not apply. `covers` are the files whose
-    coverage this task's tests answer for.
+    coverage this task's tests answer for. `supersedes` is the task whose parked change this one lands with its own.
     """
 
     id: TaskId
@@ -59,6 +63,7 @@ class PlannedTask:
     convoy: str | None = None
     priority: int = 0
     estimate: Estimate = Estimate()
+    supersedes: TaskId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,11 @@ class Plan:
     source: Source
     tasks: tuple[PlannedTask, ...]
     floors: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether its swarm writes a plan and nothing else: there is nothing in it to deliver."""
+        return bool(self.tasks) and all(task.kind == PLAN for task in self.tasks)
 
     def task(self, task_id: TaskId) -> PlannedTask:
         return next(task for task in self.tasks if task.id == task_id)

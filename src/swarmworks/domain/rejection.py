@@ -16,11 +16,15 @@ class RejectionKind(StrEnum):
     STALE = "stale"  # it was built on something that is gone
     INFRASTRUCTURE = "infrastructure"  # a gate could not run: no fault of the change's
     SESSION_FAILED = "session_failed"  # it ended without a change
+    REVIEW = "review"  # a person or a model judged it not good enough
+    WEAKENED = "weakened"  # a test it had to keep is gone or was changed
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedFinding:
-    """One concrete thing wrong and the gate that found it. `line` is 0 when it concerns the whole file."""
+    """One concrete thing wrong and the gate that found it. `line` is 0 when it concerns the whole file. `code`: where in
+    the project's own code (`path:line`) a failed test came through.
+    """
 
     gate: str
     message: str
@@ -28,6 +32,7 @@ class RejectedFinding:
     line: int = 0
     expected: str = ""
     provided: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class SessionOutcome(StrEnum):
     LOST = "lost"  # its lease expired
     KILLED = "killed"  # a person or a stopping swarm ended it; costs no attempt
     INFRASTRUCTURE = "infrastructure"  # it could not be run, or no model answered
+    ASKED = "asked"  # it cannot go on without a person's answer; costs no attempt
 
 
 COSTS_AN_ATTEMPT = frozenset({SessionOutcome.FAILED, SessionOutcome.STOPPED})

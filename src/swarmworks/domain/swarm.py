@@ -13,6 +13,7 @@ from swarmworks.domain.table import TransitionTable
 
 class SwarmState(StrEnum):
     RUNNING = "running"
+    PAUSED = "paused"  # a person's wish: running sessions go on and land, no new ones start
     STOPPING = "stopping"  # no new sessions; running ones hand in or are ended
     STOPPED = "stopped"  # by a person, or by a limit, named in the reason
     BLOCKED = "blocked"  # nothing can go on without a person
@@ -20,6 +21,7 @@ class SwarmState(StrEnum):
 
 
 class SwarmEvent(StrEnum):
+    PAUSE = "pause"
     STOP = "stop"
     HALT = "halt"  # the last session of a stopping swarm has ended
     STICK = "stick"
@@ -31,9 +33,13 @@ SWARM_TABLE: TransitionTable[SwarmState, SwarmEvent] = TransitionTable(
     name="swarm",
     start=SwarmState.RUNNING,
     moves={
+        (SwarmState.RUNNING, SwarmEvent.PAUSE): SwarmState.PAUSED,
         (SwarmState.RUNNING, SwarmEvent.STOP): SwarmState.STOPPING,
         (SwarmState.RUNNING, SwarmEvent.STICK): SwarmState.BLOCKED,
         (SwarmState.RUNNING, SwarmEvent.LAND): SwarmState.LANDED,
+        (SwarmState.PAUSED, SwarmEvent.RESUME): SwarmState.RUNNING,
+        (SwarmState.PAUSED, SwarmEvent.STOP): SwarmState.STOPPING,
+        (SwarmState.PAUSED, SwarmEvent.LAND): SwarmState.LANDED,
         (SwarmState.STOPPING, SwarmEvent.HALT): SwarmState.STOPPED,
         (SwarmState.STOPPING, SwarmEvent.LAND): SwarmState.LANDED,
         (SwarmState.STOPPING, SwarmEvent.RESUME): SwarmState.RUNNING,
@@ -41,6 +47,12 @@ SWARM_TABLE: TransitionTable[SwarmState, SwarmEvent] = TransitionTable(
         (SwarmState.BLOCKED, SwarmEvent.RESUME): SwarmState.RUNNING,
     },
 )
+
+OPEN = frozenset({SwarmState.RUNNING, SwarmState.PAUSED, SwarmState.STOPPING})
+"""States in which sessions or builds of a swarm may be under way: one swarm of a project at a time."""
+
+MERGING = frozenset({SwarmState.RUNNING, SwarmState.PAUSED})
+"""States in which what was approved is built and lands."""
 
 
 class StopReason(StrEnum):

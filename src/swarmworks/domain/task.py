@@ -1,7 +1,8 @@
 """A task of a running swarm: where it stands, and the only ways it can move.
 
 `done means landed`: a task ends in `landed` when its commit is on the integration branch, in `nothing_to_do` when the
-gates proved the unchanged tree, in `superseded` when another task carried its work, or in `cancelled` by a person.
+gates proved the unchanged tree, in `superseded` when another task carried its work, or in `cancelled` by a person. A test
+that fails on code its task does not own is `parked` as it is: a `fix_bug` task carries it, and supersedes its task by landing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class TaskState(StrEnum):
     QUEUED = "queued"
     LANDED = "landed"
     NOTHING_TO_DO = "nothing_to_do"
+    PARKED = "parked"  # its change waits, untouched, for the `fix_bug` task that mends what it found
     BLOCKED = "blocked"
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
@@ -36,7 +38,10 @@ class TaskEvent(StrEnum):
     LAND = "land"
     REWORK = "rework"  # back to ready, with the rejection attached
     EXHAUST = "exhaust"  # attempts used up, or it needs a person
-    RETRY = "retry"  # a person says: again
+    PARK = "park"  # its test found a fault in files it does not own
+    ASK = "ask"  # its session ended with a question to a person
+    ANSWER = "answer"  # the question was answered: again, with the attempts it had left
+    RETRY = "retry"  # a person says: again, with fresh attempts
     CANCEL = "cancel"
     SUPERSEDE = "supersede"
 
@@ -55,13 +60,20 @@ TASK_TABLE: TransitionTable[TaskState, TaskEvent] = TransitionTable(
         (TaskState.RUNNING, TaskEvent.SUBMIT): TaskState.REVIEW,
         (TaskState.RUNNING, TaskEvent.REWORK): TaskState.READY,
         (TaskState.RUNNING, TaskEvent.EXHAUST): TaskState.BLOCKED,
+        (TaskState.RUNNING, TaskEvent.ASK): TaskState.BLOCKED,
         (TaskState.REVIEW, TaskEvent.APPROVE): TaskState.QUEUED,
         (TaskState.REVIEW, TaskEvent.PROVE): TaskState.NOTHING_TO_DO,
         (TaskState.REVIEW, TaskEvent.REWORK): TaskState.READY,
         (TaskState.REVIEW, TaskEvent.EXHAUST): TaskState.BLOCKED,
+        (TaskState.REVIEW, TaskEvent.PARK): TaskState.PARKED,
         (TaskState.QUEUED, TaskEvent.LAND): TaskState.LANDED,
         (TaskState.QUEUED, TaskEvent.REWORK): TaskState.READY,
         (TaskState.QUEUED, TaskEvent.EXHAUST): TaskState.BLOCKED,
+        (TaskState.QUEUED, TaskEvent.PARK): TaskState.PARKED,
+        (TaskState.PARKED, TaskEvent.SUPERSEDE): TaskState.SUPERSEDED,
+        (TaskState.PARKED, TaskEvent.RETRY): TaskState.READY,
+        (TaskState.PARKED, TaskEvent.CANCEL): TaskState.CANCELLED,
+        (TaskState.BLOCKED, TaskEvent.ANSWER): TaskState.READY,
         (TaskState.BLOCKED, TaskEvent.RETRY): TaskState.READY,
         (TaskState.BLOCKED, TaskEvent.CANCEL): TaskState.CANCELLED,
         (TaskState.BLOCKED, TaskEvent.SUPERSEDE): TaskState.SUPERSEDED,
@@ -73,6 +85,17 @@ SATISFIED = frozenset({TaskState.LANDED, TaskState.NOTHING_TO_DO, TaskState.SUPE
 
 HOLDS_FILES = frozenset({TaskState.RUNNING, TaskState.REVIEW, TaskState.QUEUED})
 """States in which a task holds its file claims: nobody else may write those files until its change has landed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What a person decided for a task's next attempts: words to the agent, another model (`provider:model`), another agent
+    (its name). None leaves it as it was planned.
+    """
+
+    note: str | None = None
+    model: str | None = None
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +116,4 @@ class Task:
     rejection: str | None = None  # the wire form of the latest rejection, for the next attempt
     note: str | None = None  # why it is blocked, in a person's words
     commit: str | None = None  # the landed commit
+    guidance: Guidance | None = None  # a person's, for the next attempts

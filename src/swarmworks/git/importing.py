@@ -53,7 +53,7 @@ def import_history(git: Git, hub: Path, repository: Path, commit: str) -> None:
     """See `Hub.import_commit`. `commit` is an id; names mean something only in the repository they are from."""
     source = common_dir(find_git_dir(repository))
     _refuse_other_formats(git, source, repository)
-    environment = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(source / "objects")}
+    environment = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": quoted(source / "objects")}
     if git.run(hub, ["cat-file", "-t", revision(commit)], environment=environment, ok=(0, 1, 128)).out != b"commit\n":
         raise RejectedError(
             f"{commit[:100]} is no commit of this repository", where=str(repository), mend="see `git log` there"
@@ -125,7 +125,7 @@ def _shallow_commits(git_dir: Path) -> set[str]:
         return set()
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
     """Git's quoting for one entry of a colon-separated list, needed when the path itself has a colon or a quote."""
     text = str(path).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'

@@ -82,13 +82,47 @@ def _status(git: Git, git_dir: Path, root: Path, head: str) -> tuple[list[str], 
         ours = Path(temporary) / "git"
         _mirror(git, git_dir, ours, head)
         arguments = [
-            *("-c", "core.bare=false", *_comparing_settings(git, git_dir)),
+            *("-c", "core.bare=false", *comparing_settings(git, git_dir)),
             *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=all"),
         ]
         out = git.run(ours, arguments, environment={"GIT_WORK_TREE": str(root)}).out
     lines = records(out)
     changed = [path_text(line[3:]) for line in lines if not line.startswith(b"??")]
     return changed, [path_text(line[3:]) for line in lines if line.startswith(b"??")]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Tracked paths, as git writes them, whose index entry is not the commit's, and whose file is not as it should be."""
+
+    staged: frozenset[bytes]
+    unstaged: frozenset[bytes]
+
+    @property
+    def paths(self) -> list[bytes]:
+        return sorted(self.staged | self.unstaged)
+
+
+def differences(
+    git: Git, git_dir: Path, root: Path, commit: str, *, files_of: str | None = None, objects: str = ""
+) -> Difference:
+    """How the index differs from `commit`, and the files from the index, or from the commit `files_of` when that is given.
+    `objects` is a further object directory, in git's own quoting, to read commits from.
+    """
+    environment = {"GIT_WORK_TREE": str(root)} | ({"GIT_ALTERNATE_OBJECT_DIRECTORIES": objects} if objects else {})
+    arguments = [
+        *("-c", "core.bare=false", *comparing_settings(git, git_dir)),
+        *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=no", "--ignore-submodules=all"),
+    ]
+    with tempfile.TemporaryDirectory(prefix="swarmworks-status-") as temporary:
+        ours = Path(temporary) / "git"
+        _mirror(git, git_dir, ours, commit)
+        lines = records(git.run(ours, arguments, environment=environment).out)
+        staged = frozenset(line[3:] for line in lines if line[:1] not in b" ")
+        if files_of is not None:
+            git.run(ours, ["read-tree", files_of], environment=environment)
+            lines = records(git.run(ours, arguments, environment=environment).out)
+    return Difference(staged, frozenset(line[3:] for line in lines if line[1:2] not in b" "))
 
 
 def _mirror(git: Git, git_dir: Path, ours: Path, head: str) -> None:
@@ -98,7 +132,7 @@ def _mirror(git: Git, git_dir: Path, ours: Path, head: str) -> None:
     copied = [git_dir / "index", *git_dir.glob("sharedindex.*"), common / "shallow"]
     for source in copied:
         if source.is_file():
-            shutil.copyfile(source, ours / source.name)
+            shutil.copy2(source, ours / source.name)  # with its time: by that git knows which files to read again
     exclude = common / "info" / "exclude"
     if exclude.is_file():
         (ours / "info").mkdir()
@@ -107,7 +141,7 @@ def _mirror(git: Git, git_dir: Path, ours: Path, head: str) -> None:
         git.run(ours, ["read-tree", head])
 
 
-def _comparing_settings(git: Git, git_dir: Path) -> Sequence[str]:
+def comparing_settings(git: Git, git_dir: Path) -> Sequence[str]:
     out = git.run(git_dir, ["config", "-z", "--get-regexp", COMPARING_SETTINGS], ok=(0, 1)).out
     options: list[str] = []
     for record in records(out):

@@ -1,8 +1,8 @@
 """Which ready task goes to which idle agent. Pure: the store calls it inside the claiming transaction.
 
 Ready tasks come in rank order (see policy.order): what unblocks most comes first. A task is admitted when an idle agent
-takes its kind, none of its files is held by a running, reviewed or queued task, the worker's capacity has room for one
-more session, and the budget has headroom for at least one worst-case call.
+takes its kind, none of its files is held by a running, reviewed or queued task (where files are exclusive), the worker's
+capacity has room for one more session, and the budget has headroom for at least one worst-case call.
 """
 
 from __future__ import annotations
@@ -28,17 +28,21 @@ BUILD_MEMORY_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ReadyTask:
+    """`agent`: the name of the only agent that may take it, by a person's decision."""
+
     id: TaskId
     kind: str
     role: str
     owns: tuple[str, ...]
     rank: int
+    agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimFacts:
     """`ready` in rank order, bounded; `held_paths` of all tasks that hold files; `places` how many sessions fit;
-    `affordable` how many sessions the headroom of the budget pays at least one call each for.
+    `affordable` how many sessions the headroom of the budget pays at least one call each for. Without `exclusive` nobody
+    holds a file for himself: two tasks may write the same one, and the merge queue decides.
     """
 
     ready: Sequence[ReadyTask]
@@ -46,6 +50,7 @@ class ClaimFacts:
     held_paths: frozenset[str]
     places: int
     affordable: int
+    exclusive: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def choose(facts: ClaimFacts) -> list[Choice]:
     for task in facts.ready:
         if len(choices) >= room:
             break
-        if any(overlaps(mine, theirs) for mine in task.owns for theirs in held):
+        if facts.exclusive and any(overlaps(mine, theirs) for mine in task.owns for theirs in held):
             continue
         agent = _best_agent(task, idle)
         if agent is None:
@@ -91,5 +96,5 @@ def choose(facts: ClaimFacts) -> list[Choice]:
 
 def _best_agent(task: ReadyTask, idle: Sequence[Agent]) -> Agent | None:
     """An agent of the task's own role first; among equals the one with the fewest other kinds, then by name (`api-2` before `api-10`)."""
-    able = [agent for agent in idle if task.kind in agent.kinds]
+    able = [agent for agent in idle if task.kind in agent.kinds and task.agent in {None, agent.name}]
     return min(able, key=lambda a: (a.role != task.role, len(a.kinds), len(a.name), a.name), default=None)

@@ -39,8 +39,21 @@ def give_back(unused: int, parent_room: int | None) -> int:
     return unused
 
 
+def calls_booked(amount: Amount | None) -> int:
+    """A request counts unless it was settled at nothing: refused before it was billed, or never sent. `amount` None: charged
+    in full, whatever that was.
+    """
+    return 0 if amount is not None and amount.nano_usd == 0 and amount.tokens == 0 else 1
+
+
 def affordable(headroom: Limit, least: Amount) -> int:
     """How many times `least` fits into `headroom`."""
-    pairs = ((headroom.nano_usd, least.nano_usd), (headroom.tokens, least.tokens))
+    pairs = ((headroom.nano_usd, least.nano_usd), (headroom.tokens, least.tokens), (headroom.calls, 1))
     fits = [max(0, have) // each for have, each in pairs if have is not None and each > 0]
     return min(fits, default=UNBOUNDED)
+
+
+def used_percent(limit: Limit, spent: Amount, calls: int = 0) -> int:
+    """Of the dimension that is nearest to its limit, rounded down; 0 where nothing is limited. A limit of 0 is used up."""
+    pairs = ((limit.nano_usd, spent.nano_usd), (limit.tokens, spent.tokens), (limit.calls, calls))
+    return max((used * 100 // most if most > 0 else 100 for most, used in pairs if most is not None), default=0)

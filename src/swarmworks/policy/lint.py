@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from swarmworks.policy.graph import Reach, dependencies, dependents, find_cycle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from swarmworks.base.ids import TaskId
     from swarmworks.domain.plan import Plan, PlannedTask
@@ -48,15 +48,17 @@ class Finding:
     mend: str
 
 
-def lint(plan: Plan) -> tuple[Finding, ...]:
-    """Every finding, errors first, then in the plan's order."""
+def lint(plan: Plan, *, exclusive: bool = True) -> tuple[Finding, ...]:
+    """Every finding, errors first, then in the plan's order. Without `exclusive` (the project's `files.exclusive`) two tasks
+    may write the same file at once: a person is told, and the merge queue decides.
+    """
     found: list[Finding] = []
     if not plan.tasks:
         found.append(_error("empty_plan", "", "the plan has no tasks", "add at least one task"))
     found += _identities(plan)
     for task in plan.tasks:
         found += _task(task)
-    found += _graph(plan)
+    found += _graph(plan, exclusive=exclusive)
     found += _floors(plan)
     return tuple(sorted(found, key=lambda each: each.severity is not Severity.ERROR))
 
@@ -186,7 +188,7 @@ def _size(task: PlannedTask) -> Iterator[Finding]:
         )
 
 
-def _graph(plan: Plan) -> Iterator[Finding]:
+def _graph(plan: Plan, *, exclusive: bool) -> Iterator[Finding]:
     graph = dependencies(plan.tasks)
     cycle = find_cycle(graph)
     if cycle:
@@ -204,7 +206,7 @@ def _graph(plan: Plan) -> Iterator[Finding]:
                 "connect it, or run it as a plan of its own",
             )
     reach = Reach(graph)
-    yield from _overlaps(plan, reach)
+    yield from _overlaps(plan, reach, _error if exclusive else _warning)
     if all(other in graph for task in plan.tasks for other in task.depends_on):
         yield from _unlanded_neighbours(plan, reach)  # a misspelt dependency would show up here a second time
 
@@ -228,7 +230,7 @@ def _holders(path: str, owners: dict[str, list[TaskId]]) -> Iterator[tuple[str, 
             yield each, holder
 
 
-def _overlaps(plan: Plan, reach: Reach) -> Iterator[Finding]:
+def _overlaps(plan: Plan, reach: Reach, grade: Callable[[str, str, str, str], Finding]) -> Iterator[Finding]:
     owners = _owners(plan)
     told: set[frozenset[TaskId]] = set()
     for path, group in owners.items():
@@ -240,7 +242,7 @@ def _overlaps(plan: Plan, reach: Reach) -> Iterator[Finding]:
                 told.add(pair)
                 what = f"may run together with `{other}`, and both may write `{path if path == holding else f'{path}` (in `{holding}'}`"
                 what += ")" if path != holding else ""
-                yield _error("overlap", task_id, what, "let one wait for the other, or give the file one owner")
+                yield grade("overlap", task_id, what, "let one wait for the other, or give the file one owner")
 
 
 def _unlanded_neighbours(plan: Plan, reach: Reach) -> Iterator[Finding]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from swarmworks.domain.budget import Amount, Limit
+from swarmworks.domain.budget import Amount, Limit, Window
 from swarmworks.domain.session import SessionOutcome
+from swarmworks.policy.ledger import used_percent
 
 LARGEST_CALL = 16
 """The largest call, in smallest ones (a full context against a first request): a session that says the swarm's budget
@@ -27,3 +28,9 @@ def refused_by_swarm(
     said = outcome is SessionOutcome.STOPPED and f"the budget of swarm {swarm_id} is full" in (reason or "")
     largest = Amount(least.nano_usd * LARGEST_CALL, least.tokens * LARGEST_CALL)
     return said and not fits(limit, spent, largest)
+
+
+def pauses(window: Window, least: Amount, percent: int) -> bool:
+    """Whether no session should begin in the window any more: `percent` of a limit are used, or no call fits."""
+    used = used_percent(window.limit, window.spent, window.calls)
+    return used >= percent or not fits(window.limit, window.spent.plus(window.held), least)

@@ -9,6 +9,9 @@ from swarmworks.domain.rejection import RejectedFinding, Rejection, RejectionKin
 
 MOST_FINDINGS = 30
 LOG_TAIL_CHARACTERS = 4096
+MOST_TOLD = 3
+MOST_DETAILS = 10
+MOST_TEXT = 300
 
 
 def judge(results: Sequence[GateResult], required: frozenset[str]) -> tuple[list[GateResult], list[str]]:
@@ -27,7 +30,9 @@ def judge(results: Sequence[GateResult], required: frozenset[str]) -> tuple[list
     return failed, unknown
 
 
-def from_gates(failed: Sequence[GateResult], *, tree: str, base: str, attempts_left: int) -> Rejection:
+def from_gates(failed: Sequence[GateResult], *, tree: str, base: str, attempts_left: int = 0) -> Rejection:
+    """What failed comes before what only ran nothing: a coverage gate beside failed tests is their consequence."""
+    failed = sorted(failed, key=lambda result: result.outcome is GateOutcome.RAN_NOTHING)
     scope = any(result.gate == "scope" for result in failed)
     findings = [_finding(result, finding) for result in failed for finding in result.findings]
     return Rejection(
@@ -41,7 +46,7 @@ def from_gates(failed: Sequence[GateResult], *, tree: str, base: str, attempts_l
     )
 
 
-def from_conflict(paths: Sequence[str], detail: str, *, base: str, attempts_left: int) -> Rejection:
+def from_conflict(paths: Sequence[str], detail: str, *, base: str) -> Rejection:
     findings = tuple(
         RejectedFinding(gate="merge", file=path, message="conflicts with what landed meanwhile")
         for path in paths[:MOST_FINDINGS]
@@ -52,9 +57,30 @@ def from_conflict(paths: Sequence[str], detail: str, *, base: str, attempts_left
         tree="",
         findings=findings,
         log_tail=detail[-LOG_TAIL_CHARACTERS:],
-        attempts_left=attempts_left,
         base=base,
     )
+
+
+def in_words(rejection: Rejection) -> str:
+    """The summary and the first findings, for a person who has to decide."""
+    return "; ".join([rejection.summary, *(_told(finding) for finding in rejection.findings[:MOST_TOLD])])
+
+
+def details(rejection: Rejection) -> list[dict[str, object]]:
+    """The first findings as data, for the record."""
+    rows: list[dict[str, object]] = []
+    for found in rejection.findings[:MOST_DETAILS]:
+        row: dict[str, object] = {"gate": found.gate, "file": found.file, "line": found.line, "code": found.code}
+        row |= {"message": found.message[:MOST_TEXT], "expected": found.expected[:MOST_TEXT]}
+        rows.append(row | {"provided": found.provided[:MOST_TEXT]})
+    return rows
+
+
+def _told(finding: RejectedFinding) -> str:
+    place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+    text = f"{place}: {finding.message}" if place else finding.message
+    compared = f" (expected {finding.expected}, provided {finding.provided})" if finding.expected else ""
+    return f"{text[:MOST_TEXT]}{compared[:MOST_TEXT]}"
 
 
 def _finding(result: GateResult, finding: Finding) -> RejectedFinding:
@@ -65,4 +91,5 @@ def _finding(result: GateResult, finding: Finding) -> RejectedFinding:
         message=finding.message,
         expected=finding.expected,
         provided=finding.provided,
+        code=finding.code,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from swarmworks.domain.session import COSTS_AN_ATTEMPT, FREE, SessionOutcome
+from dataclasses import dataclass
+
+from swarmworks.domain.session import COSTS_AN_ATTEMPT, FREE, SessionLimits, SessionOutcome
 from swarmworks.domain.task import TaskEvent
 
 MOST_FREE = 5
@@ -17,6 +19,33 @@ def costs_an_attempt(outcome: SessionOutcome, *, swarm_out_of_budget: bool = Fal
     if outcome in FREE:
         return free_before >= MOST_FREE
     return outcome in COSTS_AN_ATTEMPT and not (outcome is SessionOutcome.STOPPED and swarm_out_of_budget)
+
+
+HELD_UP_SHARE = 0.1
+_OUT_OF_TIME = ("time limit", "deadline")
+_SILENT = "stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUp:
+    """What the gateway knows of a session: how long its calls waited for providers, and whether the last one got no answer
+    for the provider's sake.
+    """
+
+    waited_s: float = 0.0
+    unanswered: bool = False
+
+
+def held_up_by_providers(outcome: SessionOutcome, reason: str, held_up: HeldUp, limits: SessionLimits) -> bool:
+    """Whether a session that came to nothing is no fault of the task's: no model answered it, or it passed a limit of time of
+    which it spent a tenth or more waiting for its turn at a provider.
+    """
+    if outcome not in {SessionOutcome.FAILED, SessionOutcome.STOPPED}:
+        return False
+    if held_up.unanswered:
+        return True
+    late = reason.startswith(_OUT_OF_TIME) and held_up.waited_s >= HELD_UP_SHARE * limits.wall_s
+    return late or (reason.startswith(_SILENT) and held_up.waited_s >= HELD_UP_SHARE * limits.idle_s)
 
 
 def after_failure(attempts_used: int, max_attempts: int) -> TaskEvent:

@@ -12,6 +12,7 @@ from swarmworks.policy.redact import redact
 MOST_TITLE = 120
 MOST_PARAGRAPH = 4_000
 _TRAILER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*[ \t]*:([ \t]|$)|\(cherry picked from ")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PATCH = re.compile(r"diff -|--- |---$|\+\+\+ |@@ |Index: |index [0-9a-f]{7}|From [0-9a-f]{40}|-- $")
 
 
@@ -31,6 +32,14 @@ def plain(text: str, most: int) -> str:
     lines = re.sub(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]", "\n", text)
     kept = "".join(letter for letter in lines if letter in "\n\t" or unicodedata.category(letter) not in _UNSEEN)
     return redact(kept)[:most]
+
+
+def fenced(text: str, language: str = "") -> str:
+    """`text` as a block of data that nothing in it can close: the fence is longer than any run of backticks inside."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    body = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return f"{fence}{language}\n{body}{'' if body.endswith(chr(10)) or not body else chr(10)}{fence}"
 
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})

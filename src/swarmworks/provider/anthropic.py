@@ -8,23 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 from swarmworks.domain.budget import Usage
 from swarmworks.policy.bound import Billed, Shape, text_bytes
-from swarmworks.provider import jsonbody, sse
+from swarmworks.provider import jsonbody, media, sse
+from swarmworks.provider.conversation import Conversation, setting_of, unmarked
 from swarmworks.provider.format import (
     Demand,
     Fault,
+    asks_one_hour,
     check_fields,
     check_value,
     count,
     flag,
     items,
     mapping,
+    one_of,
+    read_object,
     refuse,
     whole_number,
     words,
 )
+from swarmworks.provider.jsonbody import Inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from swarmworks.provider.media import Media
 
 MOST_OUTPUT_TOKENS = 10_000_000
 
@@ -34,7 +41,11 @@ _FIELDS = words(
 )
 _TEXT_BLOCKS = frozenset({"text", "tool_use", "thinking", "redacted_thinking"})
 _CLIENT_TOOLS = re.compile(r"(bash|text_editor|memory)_\d{8}")
-_MEDIA_MEND = "send text only: images, documents and files cannot be bounded yet"
+_UNCOUNTED = words(
+    "messages model max_tokens stream metadata stop_sequences temperature top_k top_p service_tier cache_control"
+)
+"""Beside the messages: what changes no count of input."""
+_TO_COUNT = ("messages", "system", "tools", "tool_choice", "thinking")
 _STATUS = {
     Fault.REJECTED: (400, "invalid_request_error"),
     Fault.UNAUTHENTICATED: (401, "authentication_error"),
@@ -50,6 +61,7 @@ _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_cr
 
 class Messages:
     name = "anthropic.messages"
+    count_path = "/messages/count_tokens"
 
     def read(self, raw: bytes, *, headers: Mapping[str, str], allowed_fields: frozenset[str]) -> Demand:
         body = jsonbody.parse(raw)
@@ -59,22 +71,27 @@ class Messages:
         check_value(values, "speed", ("standard",))
         check_value(values, "inference_geo", ("global",))
         _check_edits(values)
-        _check_blocks(values.get("system"), "system")
+        _read_blocks(values.get("system"), "system", item=0, found=None)
+        found: list[Media] = []
         for at, message in enumerate(items(values.get("messages"), "messages")):
-            _check_blocks(message.get("content"), f"messages[{at}].content")
+            _read_blocks(message.get("content"), f"messages[{at}].content", item=at, found=found)
+        beta, version = headers.get("anthropic-beta", ""), headers.get("anthropic-version", "")
         return Demand(
             body=body,
             stream=flag(values, "stream"),
             wants_usage=True,
             asked_output=whole_number(values, "max_tokens", most=MOST_OUTPUT_TOKENS),
             shape=Shape(
-                text_bytes=text_bytes(raw, body.text, values),
+                text_bytes=text_bytes(raw, body.text, values, media_bytes=sum(each.payload_bytes for each in found)),
                 output_cap=0,
                 tools=bool(values.get("tools")),
                 vendor_tools=_count_vendor_tools(values),
-                one_hour_cache=_asks_one_hour(body),
-                any_window="context-1m" in headers.get("anthropic-beta", ""),
+                one_hour_cache=asks_one_hour(body),
+                any_window="context-1m" in beta,
+                media=tuple(each.kind for each in found),
             ),
+            media=tuple(found),
+            conversation=_conversation(values, found, (beta, version)),
         )
 
     def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes:
@@ -82,16 +99,26 @@ class Messages:
         changes: dict[str, object] = {} if values.get("model") == model else {"model": model}
         if values.get("max_tokens") != output_cap:
             changes["max_tokens"] = output_cap
-            thinking = mapping(values.get("thinking"))
-            if (count(thinking, "budget_tokens") or 0) >= output_cap:
-                changes["thinking"] = {**thinking, "budget_tokens": output_cap - output_cap // 4}
+            if (count(mapping(values.get("thinking")), "budget_tokens") or 0) >= output_cap:
+                changes["thinking"] = Inside({"budget_tokens": output_cap - output_cap // 4})
         return demand.body.spliced(changes)
 
-    def billed(self, answer: bytes) -> Billed | None:
-        try:
-            parsed = mapping(json.loads(answer))
-        except (ValueError, RecursionError):
+    def counted(self, body: jsonbody.JsonBody, *, model: str) -> bytes:
+        return body.spliced({"model": model})
+
+    def to_count(self, demand: Demand, *, model: str) -> bytes | None:
+        """None with edits of the context: what is counted is not what another answer of the same size would be."""
+        values = demand.body.values
+        if values.get("context_management"):
             return None
+        asked = {field: values[field] for field in _TO_COUNT if values.get(field) is not None}
+        return json.dumps({"model": model, **asked}).encode()
+
+    def count_told(self, answer: bytes) -> int | None:
+        return count(read_object(answer), "input_tokens")
+
+    def billed(self, answer: bytes) -> Billed | None:
+        parsed = read_object(answer)
         return _billed(mapping(parsed.get("usage"))) if parsed.get("type") == "message" else None
 
     def meter(self) -> _Meter:
@@ -156,6 +183,8 @@ def _billed(usage: Mapping[str, Any]) -> Billed | None:
     """The vendor counts fresh, read and written input apart; our input is their sum."""
     if usage.get("service_tier") not in (None, "standard", "priority", "batch"):
         return None
+    if usage.get("inference_geo") not in (None, "", "global", "not_available"):
+        return None  # a workspace's default may be a dearer place than the request may ask for
     if usage.get("speed") not in (None, "standard") or mapping(usage.get("server_tool_use")).get("web_search_requests"):
         return None
     fresh, output, read, written = (count(usage, field) for field in _COUNTS)
@@ -167,18 +196,43 @@ def _billed(usage: Mapping[str, Any]) -> Billed | None:
     return Billed(Usage(fresh + read + written, output, read, written), cache_write_1h_tokens=hour)
 
 
-def _check_blocks(content: object, where: str) -> None:
+def _conversation(values: Mapping[str, Any], found: list[Media], told: tuple[str, ...]) -> Conversation | None:
+    """A message's text and one text block of it are the same to the vendor, and clients send first one, then the other.
+    Edits of the context drop parts of a conversation by its length, and may leave them in the next time.
+    """
+    if values.get("context_management"):
+        return None
+    setting = setting_of(values, _UNCOUNTED)
+    for field in ("system", "tools"):
+        if field in setting:
+            setting[field] = unmarked(setting[field])
+    messages: list[object] = []
+    for message in items(values.get("messages"), "messages"):
+        content = message.get("content")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else unmarked(content)
+        messages.append({**message, "content": blocks})
+    return Conversation(setting, messages, found, told)
+
+
+def _read_blocks(content: object, where: str, *, item: int, found: list[Media] | None) -> None:
+    """Collects media; there is none where `found` is None."""
     if content is None or isinstance(content, str):
         return
     for at, block in enumerate(items(content, where)):
         kind = block.get("type")
         place = f"{where}[{at}]"
         if kind == "tool_result":
-            _check_blocks(block.get("content"), f"{place}.content")
+            _read_blocks(block.get("content"), f"{place}.content", item=item, found=found)
+        elif kind == "document" and mapping(block.get("citations")).get("enabled"):
+            raise refuse(
+                f"{place}.citations", "a document cut into citations is longer than its bytes", "ask for no citations"
+            )
         elif kind == "document" and mapping(block.get("source")).get("type") == "text":
             continue
-        elif kind not in _TEXT_BLOCKS:
-            raise refuse(place, f"a block of type {str(kind)[:40]!r} has no bound", _MEDIA_MEND)
+        elif one_of(kind, ("image", "document")) and found is not None:
+            found.append(media.anthropic_block(block, place=place, item=item))
+        elif not one_of(kind, _TEXT_BLOCKS):
+            raise media.unbounded(kind, place)
 
 
 def _count_vendor_tools(values: Mapping[str, Any]) -> int:
@@ -205,12 +259,6 @@ def _check_edits(values: Mapping[str, Any]) -> None:
     ):
         if not str(edit.get("type")).startswith("clear_"):
             raise refuse(f"context_management.edits[{at}]", "only edits that clear blocks have a bound", "remove it")
-
-
-def _asks_one_hour(body: jsonbody.JsonBody) -> bool:
-    if '"1h"' in body.text:
-        return True
-    return "\\u" in body.text and '"1h"' in json.dumps(body.values, ensure_ascii=False)
 
 
 def _error_body(kind: str, message: str, code: str) -> bytes:

@@ -1,7 +1,9 @@
-"""What the gateway needs to know of a vendor's wire format, whichever it is. `openai` and `anthropic` implement it."""
+"""What the gateway needs to know of a vendor's wire format, whichever it is. Each of its siblings implements it."""
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -12,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from swarmworks.policy.bound import Billed, Shape
+    from swarmworks.provider.conversation import Conversation
     from swarmworks.provider.jsonbody import JsonBody
+    from swarmworks.provider.media import Media
+
+MOST_TOKENS = 1_000_000_000
+"""A larger count is no count, of no call that was ever made."""
 
 
 class Fault(StrEnum):
@@ -32,6 +39,7 @@ class Demand:
     """A request that was read and found bounded, but for the output cap: `asked_output` is None when it names none.
 
     `wants_usage`: the client itself asked for the usage of a stream, so the chunk that carries it is not ours to strip.
+    `media`: in the order of `shape.media`. `conversation`: None where what is counted may shrink and grow again.
     """
 
     body: JsonBody
@@ -39,6 +47,8 @@ class Demand:
     wants_usage: bool
     asked_output: int | None
     shape: Shape  # with an output_cap of zero
+    media: tuple[Media, ...] = ()
+    conversation: Conversation | None = None
 
 
 class StreamMeter(Protocol):
@@ -61,11 +71,28 @@ class StreamMeter(Protocol):
 class WireFormat(Protocol):
     name: str
 
+    @property
+    def count_path(self) -> str | None:
+        """Where the provider counts tokens, without its version; None where it is not asked."""
+        ...
+
     def read(self, raw: bytes, *, headers: Mapping[str, str], allowed_fields: frozenset[str]) -> Demand:
         """RejectedError, naming the field and the mend, for a request whose cost has no bound we know."""
         ...
 
     def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes: ...
+
+    def counted(self, body: JsonBody, *, model: str) -> bytes:
+        """The body of a request to count tokens, with the session's model in it."""
+        ...
+
+    def to_count(self, demand: Demand, *, model: str) -> bytes | None:
+        """What to ask the provider to count before the call is made; None when its answer would not be an upper bound."""
+        ...
+
+    def count_told(self, answer: bytes) -> int | None:
+        """Of the count's answer."""
+        ...
 
     def billed(self, answer: bytes) -> Billed | None:
         """The usage of a whole (not streamed) answer; None when it has none that can be believed."""
@@ -88,19 +115,35 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def one_of(value: object, known: Iterable[str]) -> bool:
+    """Whether it is a name, and one of these: a type may be anything in a body that somebody made."""
+    return isinstance(value, str) and value in known
+
+
 def refuse(field: str, why: str, mend: str) -> RejectedError:
     return RejectedError(why, where=field, mend=mend)
 
 
 def check_fields(values: Mapping[str, Any], known: frozenset[str], extra: frozenset[str]) -> None:
-    """An empty value asks for nothing, whatever its field."""
+    """An empty value asks for nothing, but in a known field's other spelling: a server that reads names in any case lets
+    `"MAX_TOKENS": null` take back the cap that `max_tokens` set.
+    """
     for field, value in values.items():
-        if field not in known and field not in extra and value not in (None, [], {}, False):
+        if field in known or field in extra:
+            continue
+        if field.casefold() in _any_case(known):
+            raise refuse(field, "this field's name is taken in one spelling only", "write it as the vendor does")
+        if value is not None and value is not False and value not in ([], {}):
             raise refuse(
                 field,
                 "this field is not known to leave the cost of a call bounded",
                 f"remove it, or, when it is free of cost, add {field!r} to the gateway's allowed fields",
             )
+
+
+@functools.cache
+def _any_case(known: frozenset[str]) -> frozenset[str]:
+    return frozenset(name.casefold() for name in known)
 
 
 def check_value(values: Mapping[str, Any], field: str, allowed: Iterable[str]) -> None:
@@ -133,16 +176,50 @@ def items(value: object, field: str) -> list[dict[str, Any]]:
         return []
     if not isinstance(value, list):
         raise refuse(field, "must be a list of objects", "send a list")
-    listed = cast("list[object]", value)
-    if not all(isinstance(item, dict) for item in listed):
+    given = cast("list[object]", value)
+    if not all(isinstance(item, dict) for item in given):
         raise refuse(field, "must be a list of objects", "send objects only")
-    return cast("list[dict[str, Any]]", listed)
+    objects = cast("list[dict[str, Any]]", given)
+    for at, item in enumerate(objects):
+        _check_item(item, f"{field}[{at}]")
+    return objects
+
+
+def _check_item(item: Mapping[str, Any], field: str) -> None:
+    """What decides over the cost of an item is its `type`: every reader must find the same one."""
+    folded = {key.casefold() for key in item}
+    if len(folded) != len(item) or ("type" in folded) != ("type" in item):
+        raise refuse(
+            field, "a key in two spellings, or type in another than that", "send each key once, as the vendor does"
+        )
+    if not isinstance(item.get("type"), str | None):
+        raise refuse(f"{field}.type", "a type must be text", "correct the value")
+
+
+def read_object(answer: bytes) -> Mapping[str, Any]:
+    """An answer's JSON object; an empty one for anything else."""
+    try:
+        return mapping(json.loads(answer))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def asks_one_hour(body: JsonBody) -> bool:
+    """Whether a cache entry may be asked to live an hour, which doubles the price of what is written."""
+    if '"1h"' in body.text:
+        return True
+    return "\\u" in body.text and '"1h"' in json.dumps(body.values, ensure_ascii=False)
 
 
 def count(usage: Mapping[str, Any], field: str) -> int | None:
-    """A token count as a provider gave it; None when it is missing or no count."""
+    """A token count as a provider gave it; None when it is missing or no count that can be believed."""
     value = usage.get(field)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
+
+
+def listed(value: object) -> list[Any]:
+    """The list, or an empty one for anything else: for reading answers, as `mapping`."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def mapping(value: object) -> Mapping[str, Any]:

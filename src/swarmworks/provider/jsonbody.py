@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,7 +23,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        twice = next(key for key, _value in pairs if [name for name, _ in pairs].count(key) > 1)
+        twice, _count = Counter(key for key, _value in pairs).most_common(1)[0]
         raise RejectedError(f"the key {twice[:80]!r} appears twice in one object", mend="send each key once")
     return found
 
@@ -32,6 +33,13 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """In the place of a new value: these members of the object that stands there, or of a new one; the rest of it as it is."""
+
+    changes: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +59,20 @@ class JsonBody:
         text = self.text
         for key in sorted((key for key in changes if key in self.spans), key=lambda key: -self.spans[key][0]):
             start, end = self.spans[key]
-            text = f"{text[:start]}{json.dumps(changes[key])}{text[end:]}"
-        fresh = [f"{json.dumps(key)}:{json.dumps(value)}" for key, value in changes.items() if key not in self.spans]
+            text = f"{text[:start]}{_written(changes[key], text[start:end])}{text[end:]}"
+        fresh = [f"{json.dumps(key)}:{_written(value)}" for key, value in changes.items() if key not in self.spans]
         if fresh:
             comma = "," if self.spans else ""
             text = f"{text[: self.inside]}{','.join(fresh)}{comma}{text[self.inside :]}"
         return text.encode()
+
+
+def _written(value: object, present: str = "{}") -> str:
+    if not isinstance(value, Inside):
+        return json.dumps(value)
+    if not present.startswith("{"):
+        return json.dumps(value.changes)  # null stands for nothing
+    return _parse(present.encode()).spliced(value.changes).decode()
 
 
 def parse(raw: bytes) -> JsonBody:

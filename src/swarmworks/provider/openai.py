@@ -8,23 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from swarmworks.domain.budget import Usage
 from swarmworks.policy.bound import Billed, Shape, text_bytes
-from swarmworks.provider import jsonbody, sse
+from swarmworks.provider import jsonbody, media, sse
+from swarmworks.provider.conversation import Conversation, setting_of
 from swarmworks.provider.format import (
     Demand,
     Fault,
+    asks_one_hour,
     check_fields,
     check_value,
     count,
     flag,
     items,
+    listed,
     mapping,
+    one_of,
+    read_object,
     refuse,
     whole_number,
     words,
 )
+from swarmworks.provider.jsonbody import Inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from swarmworks.provider.media import Media
 
 MOST_OUTPUT_TOKENS = 10_000_000
 MOST_CHOICES = 128
@@ -39,8 +47,13 @@ _MESSAGE_FIELDS = words(
     "role content name tool_calls tool_call_id tool_name function_call refusal annotations reasoning reasoning_content "
     "reasoning_details thinking thinking_blocks prefix cache_control"
 )
+_UNCOUNTED = words(
+    "messages model max_tokens max_completion_tokens n stream stream_options temperature top_p top_k min_p stop seed user "
+    "presence_penalty frequency_penalty repetition_penalty logit_bias logprobs top_logprobs metadata store service_tier "
+    "safety_identifier prompt_cache_key prompt_cache_retention"
+)
+"""Beside the messages: what changes no count of input."""
 _PARTS = ("text", "refusal")
-_MEDIA_MEND = "send text only: images, sound and files cannot be bounded yet"
 _STATUS = {
     Fault.REJECTED: (400, "invalid_request_error"),
     Fault.UNAUTHENTICATED: (401, "authentication_error"),
@@ -56,6 +69,7 @@ _TIERS = frozenset({"default", "flex"})
 
 class ChatCompletions:
     name = "openai.chat"
+    count_path = None
 
     def read(self, raw: bytes, *, headers: Mapping[str, str], allowed_fields: frozenset[str]) -> Demand:
         del headers  # none of this format's changes a price
@@ -64,9 +78,9 @@ class ChatCompletions:
         check_fields(values, _FIELDS, allowed_fields)
         check_value(values, "service_tier", ("auto", *_TIERS))
         check_value(values, "prompt_cache_retention", ("in_memory", "in-memory"))
-        if any(kind != "text" for kind in values.get("modalities") or ()):
+        if values.get("modalities") not in (None, [], ["text"]):
             raise refuse("modalities", "only text has a bound", "leave it out")
-        _check_messages(values)
+        found = _read_messages(values)
         _check_tools(values)
         options = mapping(values.get("stream_options"))
         asked = [whole_number(values, key, most=MOST_OUTPUT_TOKENS) for key in ("max_tokens", "max_completion_tokens")]
@@ -76,11 +90,15 @@ class ChatCompletions:
             wants_usage=flag(options, "include_usage"),
             asked_output=max((number for number in asked if number is not None), default=None),
             shape=Shape(
-                text_bytes=text_bytes(raw, body.text, values),
+                text_bytes=text_bytes(raw, body.text, values, media_bytes=sum(each.payload_bytes for each in found)),
                 output_cap=0,
                 choices=whole_number(values, "n", most=MOST_CHOICES) or 1,
                 tools=bool(values.get("tools") or values.get("functions")),
+                one_hour_cache=asks_one_hour(body),
+                media=tuple(each.kind for each in found),
             ),
+            media=tuple(found),
+            conversation=Conversation(setting_of(values, _UNCOUNTED), items(values.get("messages"), "messages"), found),
         )
 
     def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes:
@@ -93,14 +111,22 @@ class ChatCompletions:
         if not caps and _wants_completion_cap(model):
             changes["max_completion_tokens"] = changes.pop("max_tokens")
         if demand.stream and not demand.wants_usage:
-            changes["stream_options"] = {**mapping(values.get("stream_options")), "include_usage": True}
+            changes["stream_options"] = Inside({"include_usage": True})
         return demand.body.spliced(changes)
 
+    def counted(self, body: jsonbody.JsonBody, *, model: str) -> bytes:
+        return body.spliced({"model": model})
+
+    def to_count(self, demand: Demand, *, model: str) -> bytes | None:
+        del demand, model  # no server of this format is asked
+        return None
+
+    def count_told(self, answer: bytes) -> int | None:
+        del answer
+        return None
+
     def billed(self, answer: bytes) -> Billed | None:
-        try:
-            parsed = mapping(json.loads(answer))
-        except (ValueError, RecursionError):
-            return None
+        parsed = read_object(answer)
         return None if parsed.get("error") else _billed(parsed)
 
     def meter(self) -> _Meter:
@@ -148,7 +174,7 @@ class _Meter:
     def _take(self, chunk: Mapping[str, Any]) -> bool:
         if chunk.get("error"):
             self._failed = True
-        choices: list[Any] = chunk.get("choices") or []
+        choices = listed(chunk.get("choices"))
         if any(mapping(choice).get("finish_reason") for choice in choices):
             self._ended_choices = True
         if chunk.get("usage"):
@@ -176,7 +202,8 @@ def _billed(answer: Mapping[str, Any]) -> Billed | None:
     return Billed(Usage(max(prompt, read + written), output, read, written))
 
 
-def _check_messages(values: Mapping[str, Any]) -> None:
+def _read_messages(values: Mapping[str, Any]) -> list[Media]:
+    found: list[Media] = []
     for at, message in enumerate(items(values.get("messages"), "messages")):
         where = f"messages[{at}]"
         check_fields(
@@ -185,13 +212,20 @@ def _check_messages(values: Mapping[str, Any]) -> None:
             frozenset(),
         )
         content = message.get("content")
-        if content is None or isinstance(content, str):
-            continue
-        for part in items(content, f"{where}.content"):
-            if part.get("type") not in _PARTS:
-                raise refuse(
-                    f"{where}.content", f"a part of type {str(part.get('type'))[:40]!r} has no bound", _MEDIA_MEND
-                )
+        if content is not None and not isinstance(content, str):
+            for part in items(content, f"{where}.content"):
+                _read_part(part, f"{where}.content", at, found)
+    return found
+
+
+def _read_part(part: Mapping[str, Any], where: str, item: int, found: list[Media]) -> None:
+    kind = part.get("type")
+    if kind == "image_url":
+        found.append(media.in_data_url(mapping(part.get("image_url")).get("url"), place=where, item=item))
+    elif kind == "file" and not mapping(part.get("file")).get("file_id"):
+        found.append(media.in_data_url(mapping(part.get("file")).get("file_data"), place=where, item=item))
+    elif not one_of(kind, _PARTS):
+        raise media.unbounded(kind, where)
 
 
 def _check_tools(values: Mapping[str, Any]) -> None:

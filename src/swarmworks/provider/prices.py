@@ -1,4 +1,5 @@
-"""What models cost: our own dated table (`prices.json`, made by `scripts/import-prices`) and the user's prices over it.
+"""What models cost: the user's prices in swarm.toml, before the lists that people approved, before our own dated table
+(`prices.json`, made by `scripts/import-prices`).
 
 A vendor's price holds for the vendor's own address only. The same model name served elsewhere (a reseller, a proxy, a
 server of one's own) is *unpriced* until the user says what it costs: nothing is guessed.
@@ -7,18 +8,26 @@ server of one's own) is *unpriced* until the user says what it costs: nothing is
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
+from enum import StrEnum
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from swarmworks.base.clock import Clock, SystemClock
 from swarmworks.base.errors import InvalidDocumentError, Problem
+from swarmworks.policy import pricing
 from swarmworks.policy.bound import Price, Rates, Tier
+from swarmworks.policy.pricing import ApprovedPrice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from swarmworks.policy.pricing import PriceEntry
+
+_REMEMBERED = 1_000  # models
 
 _USD_FIELDS = {
     "input_usd_per_mtok": "input",
@@ -31,13 +40,11 @@ _USD_FIELDS = {
 @dataclass(frozen=True, slots=True)
 class PricedModel:
     id: str
-    match: tuple[
-        str, ...
-    ]  # each a sign and a pattern: `=` equals, `^` begins with, `$` ends with, `*` contains, `~` regex
+    match: tuple[str, ...]  # see policy.pricing.fits
     price: Price
 
     def fits(self, model: str) -> bool:
-        return any(_fits(pattern[0], pattern[1:], model) for pattern in self.match)
+        return any(pricing.fits(pattern, model) for pattern in self.match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +54,102 @@ class Vendor:
     models: tuple[PricedModel, ...]
 
 
-class PriceTable:
-    """`overrides` are keyed by `provider:model` or by the model's bare name."""
+class Origin(StrEnum):
+    SETTINGS = "swarm.toml"
+    APPROVED = "approved"
+    SHIPPED = "shipped"
 
-    def __init__(self, vendors: tuple[Vendor, ...], overrides: Mapping[str, Price] | None = None) -> None:
+
+@dataclass(frozen=True, slots=True)
+class FoundPrice:
+    """`match` None: named as it is, in swarm.toml. `since`: when a price of an approved list began to hold."""
+
+    price: Price
+    origin: Origin
+    match: tuple[str, ...] | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Approved:
+    """Replaced as a whole, since threads look while another adopts. `ranked` by provider, host and model."""
+
+    prices: tuple[ApprovedPrice, ...]
+    ranked: dict[tuple[str, str, str], tuple[ApprovedPrice, ...]]
+
+
+class PriceTable:
+    """`overrides` are keyed by `provider:model` or by the model's bare name. They come first because who writes them knows
+    his own contract; then what a person approved here; the shipped table is a seed.
+    """
+
+    def __init__(
+        self,
+        vendors: tuple[Vendor, ...],
+        overrides: Mapping[str, Price] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._approved = _Approved((), {})
         self.vendors = vendors
         self.overrides = dict(overrides or {})
         self._by_host = {host: vendor for vendor in vendors for host in vendor.hosts}
 
     @classmethod
-    def load(cls, overrides: Mapping[str, Mapping[str, object]] | None = None) -> PriceTable:
+    def load(
+        cls, overrides: Mapping[str, Mapping[str, object]] | None = None, clock: Clock | None = None
+    ) -> PriceTable:
         """The shipped table with the user's `[prices."name"]` tables over it; InvalidDocumentError when one is wrong."""
         table = json.loads(resources.files("swarmworks.provider").joinpath("prices.json").read_text(encoding="utf-8"))
         source = f"{table['source']}, {table['as_of']}"
         vendors = tuple(_vendor(row, source) for row in table["vendors"])
-        return cls(vendors, {name: user_price(name, fields) for name, fields in (overrides or {}).items()})
+        return cls(vendors, {name: user_price(name, fields) for name, fields in (overrides or {}).items()}, clock)
+
+    def adopt(self, approved: Sequence[ApprovedPrice]) -> None:
+        """All approved prices there are, from now on."""
+        self._approved = _Approved(tuple(approved), {})
+
+    def supposing(self, entries: Sequence[PriceEntry]) -> PriceTable:
+        """Another table, for which these were approved just now."""
+        number = max((one.number for one in self._approved.prices), default=0) + 1
+        new = [ApprovedPrice("", number, position, entry) for position, entry in enumerate(entries)]
+        table = PriceTable(self.vendors, self.overrides, self._clock)
+        table.adopt([*self._approved.prices, *new])
+        return table
 
     def find(self, provider: str, model: str, base_url: str) -> Price | None:
-        """None: unpriced."""
+        """What holds now. None: unpriced."""
+        found = self.look(provider, model, base_url)
+        return None if found is None else found.price
+
+    def look(self, provider: str, model: str, base_url: str) -> FoundPrice | None:
+        """As `find`, with where the price is from."""
         given = self.overrides.get(f"{provider}:{model}") or self.overrides.get(model)
         if given is not None:
-            return given
-        vendor = self._by_host.get(urlsplit(base_url).hostname or "")
+            return FoundPrice(given, Origin.SETTINGS)
+        host = urlsplit(base_url).hostname or ""
+        chosen = pricing.in_force(self._candidates(provider, host, model), self._clock.now())
+        if chosen is not None:
+            entry = chosen.entry
+            return FoundPrice(entry.price, Origin.APPROVED, entry.match, entry.valid_from)
+        vendor = self._by_host.get(host)
         rows = vendor.models if vendor else ()
-        return next((row.price for row in rows if row.fits(model)), None)
+        row = next((row for row in rows if row.fits(model)), None)
+        return None if row is None else FoundPrice(row.price, Origin.SHIPPED, row.match)
+
+    def _candidates(self, provider: str, host: str, model: str) -> tuple[ApprovedPrice, ...]:
+        """Looked for once for each model: a list may have thousands of patterns."""
+        approved, ranked = self._approved.prices, self._approved.ranked
+        if not approved:
+            return ()
+        key = (provider, host, model)
+        found = ranked.get(key)
+        if found is None:
+            found = pricing.ranked(approved, provider, host, model)
+            if len(ranked) >= _REMEMBERED:
+                ranked.clear()
+            ranked[key] = found
+        return found
 
 
 def user_price(name: str, fields: Mapping[str, object]) -> Price:
@@ -122,17 +201,3 @@ def _price(entry: Mapping[str, Any], source: str) -> Price:
         for tier in entry.get("tiers", ())
     )
     return Price(Rates.of(**entry["rates"]), tiers, entry["context_window"], source)
-
-
-def _fits(sign: str, pattern: str, model: str) -> bool:
-    match sign:
-        case "=":
-            return model == pattern
-        case "^":
-            return model.startswith(pattern)
-        case "$":
-            return model.endswith(pattern)
-        case "*":
-            return pattern in model
-        case _:
-            return re.search(pattern, model) is not None

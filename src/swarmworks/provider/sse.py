@@ -6,6 +6,7 @@ Events come out as the bytes they were, so that what is relayed is what was sent
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 
 from swarmworks.base.errors import ProviderUnavailableError
 
@@ -47,5 +48,5 @@ def data_of(event: bytes) -> bytes:
     """The joined `data:` lines of an event; empty when it has none."""
     if event.startswith(b"data:") and event.count(b"\n") == 2 and b"\r" not in event:
         return event[5:-2].strip()
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    lines = [line[5:].strip() for line in event.removeprefix(BOM_UTF8).splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)

@@ -1,18 +1,28 @@
-"""What becomes of a task whose session ended without handing anything in: ready again, or blocked for a person."""
+"""What becomes of a task whose attempt failed, in its session or in its change: ready again, or blocked for a person."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from swarmworks.domain.change import Change, ChangeEvent
 from swarmworks.domain.event import NewEvent
+from swarmworks.domain.gate import GateResult
 from swarmworks.domain.rejection import Rejection, RejectionKind
 from swarmworks.domain.session import FREE, Session, SessionOutcome, SessionState
 from swarmworks.domain.task import Task, TaskEvent
+from swarmworks.policy.rejections import details, in_words
 from swarmworks.policy.retry import after_failure, costs_an_attempt
 from swarmworks.policy.wording import plain
+from swarmworks.service import task_time
 from swarmworks.store.protocol import Reader, Tx
+from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.options import from_json
 
 MOST_REASON = 600
+MOST_BLAMELESS = 2
+MOST_NOTE = 2_000
 
 
 def conclude(
@@ -24,8 +34,79 @@ def conclude(
     if costs_an_attempt(outcome, swarm_out_of_budget=swarm_out_of_budget, free_before=_free_sessions(tx, session)):
         _failed(tx, task, session, f"the session ended {outcome}: {why or 'no reason was given'}")
         return
+    config = from_json(tx.swarm(task.swarm_id).options).config
+    if late := task_time.used_up(tx, task.swarm_id, task.id, config):
+        tx.move_task(task.swarm_id, task.id, TaskEvent.EXHAUST, note=late)
+        _say(tx, task, "task.blocked", {"reason": late})
+        return
     tx.move_task(task.swarm_id, task.id, TaskEvent.REWORK)
     _say(tx, task, "task.returned", {"outcome": str(outcome), "reason": why})
+
+
+def reject(
+    tx: Tx,
+    change: Change,
+    rejection: Rejection,
+    *,
+    actor: str = "platform",
+    final: str | None = None,
+    free: bool = False,
+) -> None:
+    """A change is turned down: it counts as an attempt (unless `free`), and the next one is told why. `final` says why no
+    other attempt can help: the task is blocked at once, with these words.
+    """
+    task = tx.task(change.swarm_id, change.task_id)
+    config = from_json(tx.swarm(change.swarm_id).options).config
+    most = config.limits.attempts
+    final = final or task_time.used_up(tx, change.swarm_id, change.task_id, config)
+    used = task.attempts + (0 if free else 1)
+    event = after_failure(used, most) if final is None else TaskEvent.EXHAUST
+    told = replace(rejection, attempts_left=max(0, most - used))
+    blocked = event is TaskEvent.EXHAUST
+    note = final or f"rejected {used} times; last: {in_words(told)}"
+    tx.move_change(change.id, ChangeEvent.REJECT)
+    tx.move_task(
+        change.swarm_id,
+        change.task_id,
+        event,
+        rejection=rejection_wire.dump(told),
+        note=plain(note, MOST_NOTE) if blocked else None,
+        count_attempt=not free,
+    )
+    data: dict[str, object] = {"change": change.id, "kind": str(told.kind), "summary": told.summary}
+    data |= {"attempts_left": told.attempts_left}
+    tx.append(change.swarm_id, NewEvent("change.rejected", actor, data, change.task_id, change.session_id))
+    if blocked:
+        reason: dict[str, object] = {"reason": final or told.summary, "attempts": used, "kind": str(told.kind)}
+        reason |= {"change": change.id, "head": change.head, "findings": details(told)}
+        tx.append(change.swarm_id, NewEvent("task.blocked", "platform", reason, change.task_id, change.session_id))
+
+
+def blameless(reader: Reader, change: Change, failed: Sequence[GateResult]) -> bool:
+    """Whether everything that failed fails on the branch without the change as well. Believed a few times for each task, so
+    that a branch that stays red does not keep its sessions going for ever.
+    """
+    if not failed or not all(_on_the_branch(result) for result in failed):
+        return False
+    before = [one for one in reader.changes(change.swarm_id, task_id=change.task_id) if one.id != change.id]
+    runs = (run for one in before for run in reader.gate_runs(one.id)[-1:])
+    return sum(1 for run in runs if any(_on_the_branch(result) for result in run.results)) < MOST_BLAMELESS
+
+
+def _on_the_branch(result: GateResult) -> bool:
+    return result.metrics.get("on_the_branch", 0.0) > 0
+
+
+def gives_up(reader: Reader, change: Change) -> str | None:
+    """What the agent of a `fix_bug` task says when it changed nothing because it holds the test itself to be wrong: that is
+    for a person to decide, and no other attempt helps. None when it says no such thing.
+    """
+    task = reader.task(change.swarm_id, change.task_id).planned
+    handoff = handoff_wire.parse(change.handoff)
+    if task.supersedes is None or handoff.outcome != "nothing_to_do":
+        return None
+    said = plain(" ".join(handoff.done.split()), MOST_REASON)
+    return f"its agent changed nothing, and says: {said or 'no reason was given'}. The tests of {task.supersedes} still fail"
 
 
 def _free_sessions(reader: Reader, session: Session) -> int:
@@ -34,8 +115,11 @@ def _free_sessions(reader: Reader, session: Session) -> int:
 
 
 def _failed(tx: Tx, task: Task, session: Session, summary: str) -> None:
-    most = from_json(tx.swarm(task.swarm_id).options).config.limits.attempts
-    event = after_failure(task.attempts + 1, most)
+    config = from_json(tx.swarm(task.swarm_id).options).config
+    most = config.limits.attempts
+    late = task_time.used_up(tx, task.swarm_id, task.id, config)
+    summary = f"{summary}; {late}" if late else summary
+    event = TaskEvent.EXHAUST if late else after_failure(task.attempts + 1, most)
     rejection = Rejection(
         kind=RejectionKind.SESSION_FAILED,
         summary=summary,

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import json
+import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 from swarmworks.base.errors import FenceLostError
-from swarmworks.base.ids import SessionId, WorkerId
-from swarmworks.domain.event import NewEvent
+from swarmworks.base.ids import SessionId, SwarmId, WorkerId
+from swarmworks.domain.event import Event, NewEvent
 from swarmworks.domain.session import SessionState
 from swarmworks.policy.redact import redact
-from swarmworks.store.protocol import Store, Tx
+from swarmworks.store.protocol import Reader, Store, Tx
 
 MOST_TEXT = 2000
 MOST_DOING = 80
+MOST_BEHIND = 500
 MOST_SESSIONS = 2000
 """Sessions that ended without an `end` (lost, killed) are forgotten when others have come, oldest first."""
 
+_FIRST_VALUE = re.compile(r"""\{'[^']*': (['"]?)(.*?)(?:\1[,}]|$)""", re.DOTALL)
+
 
 class Auditing:
+    """`doing` is read from the log, since another control plane may have recorded what a session did last."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._doing: dict[SessionId, str] = {}
+        self._read_to: dict[SwarmId, int] = {}
+        self._reading = threading.Lock()
 
-    def doing(self, session_id: SessionId) -> str:
-        """What the session did last, in a few words; kept in memory only."""
-        return self._doing.get(session_id, "")
+    def doing(self, reader: Reader, swarm_id: SwarmId) -> Mapping[SessionId, str]:
+        """What each session of the swarm did last, in a few words. Every event is looked at once; what lies further back
+        than MOST_BEHIND is not looked for. Called in snapshots, on any thread.
+        """
+        with self._reading:
+            start = max(self._read_to.get(swarm_id, 0), reader.last_seq(swarm_id) - MOST_BEHIND)
+            for event in reader.events(swarm_id, after=start, limit=MOST_BEHIND):
+                start = event.seq
+                self._note(event)
+            self._read_to[swarm_id] = start
+            while len(self._read_to) > MOST_SESSIONS:
+                self._read_to.pop(next(iter(self._read_to)))
+            return dict(self._doing)
 
     async def record(self, session_id: SessionId, worker_id: WorkerId, events: Sequence[Mapping[str, object]]) -> None:
         """FenceLostError when the session has ended or runs elsewhere: nothing is written."""
@@ -42,19 +62,27 @@ class Auditing:
             tx.append(session.swarm_id, *rows)
 
         await self._store.transact(write)
-        for event in events:
-            self._note(session_id, event)
 
-    def _note(self, session_id: SessionId, event: Mapping[str, object]) -> None:
-        if event.get("type") == "tool_call":
-            arguments = event.get("arguments")
-            values = list(cast("Mapping[str, object]", arguments).values()) if isinstance(arguments, Mapping) else []
-            words = f"{event.get('tool', '')} {values[0] if values else ''}"[:MOST_TEXT]
-            self._doing[session_id] = redact(words)[:MOST_DOING].strip()
+    def _note(self, event: Event) -> None:
+        if event.session_id is None:
+            return
+        session_id = SessionId(event.session_id)
+        if event.kind == "session.tool_call":
+            self._doing[session_id] = _words(event)
             while len(self._doing) > MOST_SESSIONS:
                 self._doing.pop(next(iter(self._doing)))
-        elif event.get("type") == "end":
+        elif event.kind in {"session.end", "session.ended"}:
             self._doing.pop(session_id, None)
+
+
+def _words(event: Event) -> str:
+    """The tool and its first argument. Arguments are on record as Python writes them, cut when they are long."""
+    try:
+        data = cast("dict[str, object]", json.loads(event.data))
+    except ValueError:  # a damaged log is said to be one by its chain
+        return ""
+    first = _FIRST_VALUE.match(str(data.get("arguments", "")))
+    return f"{data.get('tool', '')} {first[2] if first else ''}"[:MOST_DOING].strip()
 
 
 def _bounded(event: Mapping[str, object]) -> dict[str, object]:

@@ -1,6 +1,8 @@
-"""What becomes of a change whose own gates have run: approved into the merge queue, proved, rejected, or run again."""
+"""What becomes of a change whose own gates have run: before the review gates, proved, rejected, or run again."""
 
 from __future__ import annotations
+
+import asyncio
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.ids import ChangeId, IdSource, WorkId
@@ -8,14 +10,21 @@ from swarmworks.domain.change import Change, ChangeEvent
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateResult, GateStage
 from swarmworks.domain.lease import Work, WorkerLease
-from swarmworks.domain.review import Review, ReviewVerdict
+from swarmworks.domain.plan import PlannedTask
+from swarmworks.domain.rejection import RejectedFinding
+from swarmworks.domain.review import ReviewSubject
 from swarmworks.domain.task import TaskEvent
+from swarmworks.git.protocol import Hub
 from swarmworks.policy.rejections import from_gates, judge
 from swarmworks.policy.required import at_stage, required_gates
-from swarmworks.policy.retry import after_failure
+from swarmworks.policy.reviewing import ReviewFacts
+from swarmworks.service import change_reviews, parking
+from swarmworks.service.attempts import gives_up, reject
+from swarmworks.service.change_reviews import change_facts
+from swarmworks.service.parking import Seen
+from swarmworks.service.reviews import gates_of
 from swarmworks.store.protocol import GateRun, NewWork, Reader, Store, Tx
-from swarmworks.wire import rejection as rejection_wire
-from swarmworks.wire.options import SwarmOptions, from_json
+from swarmworks.wire.options import from_json
 from swarmworks.wire.work import WORK, GatesResult, GatesWork
 
 MOST_RERUNS = 3
@@ -23,8 +32,9 @@ MOST_RERUNS = 3
 
 
 class Gating:
-    def __init__(self, store: Store, ids: IdSource, clock: Clock) -> None:
+    def __init__(self, store: Store, hub: Hub, ids: IdSource, clock: Clock) -> None:
         self._store = store
+        self._hub = hub
         self._ids = ids
         self._clock = clock
 
@@ -37,9 +47,12 @@ class Gating:
 
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: GatesResult) -> None:
         rerun_id = WorkId(self._ids.new("wrk"))
+        facts = await self._review_facts(work_id)
+        judged, task, parked = await self._store.read(lambda reader: _judged(reader, work_id))
+        seen = await asyncio.to_thread(parking.look, self._hub, task, judged, parked, judged.head)
 
         def write(tx: Tx) -> None:
-            work = tx.finish_work(lease, work_id, fence, result.model_dump_json())
+            work = tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=judged.swarm_id)
             asked = WORK.validate_json(work.payload)
             assert isinstance(asked, GatesWork)
             change = tx.change(ChangeId(work.subject))
@@ -51,56 +64,47 @@ class Gating:
             required = required_gates(asked.task, configured, none_chosen=options.config.gates.explicitly_none)
             at_this_stage = at_stage(required, options.config.gate_definitions(), asked.stage)
             failed, unknown = judge(result.results, at_this_stage)
-            if failed:
-                self._reject(tx, change, options, failed, result.tree)
+            if failed or seen.weakened:
+                self._reject(tx, change, seen, failed, result.tree)
             elif unknown:
                 self._could_not_run(tx, change, work, unknown, result, rerun_id)
             elif asked.stage is GateStage.CANDIDATE:
-                self._prove(tx, change)
+                self._prove(tx, change, parking.not_run(tx, parked, result.results), result.tree)
             else:
-                self._approve(tx, change)
+                change_reviews.proceed(tx, self._ids, change, facts)
 
         await self._store.transact(write)
 
-    def _approve(self, tx: Tx, change: Change) -> None:
-        """No review rule applies: a review by rule, on record."""
-        review = Review(change.id, ReviewVerdict.APPROVED, "rule:gates", "no review is configured", self._clock.now())
-        tx.move_change(change.id, ChangeEvent.APPROVE)
-        tx.move_task(change.swarm_id, change.task_id, TaskEvent.APPROVE)
-        data = {"change": change.id, "decided_by": review.decided_by, "reason": review.reason}
-        tx.append(
-            change.swarm_id, NewEvent("change.approved", review.decided_by, data, change.task_id, change.session_id)
-        )
+    async def _review_facts(self, work_id: WorkId) -> ReviewFacts:
+        """What review gates look at; nothing is read from the repository where no gate would look."""
 
-    def _prove(self, tx: Tx, change: Change) -> None:
+        def look(reader: Reader) -> tuple[Change, bool, str]:
+            work = reader.work(work_id)
+            change = reader.change(ChangeId(work.subject))
+            asked = any(gate.on is ReviewSubject.CHANGE for gate in gates_of(reader, change.swarm_id))
+            return change, asked, reader.task(change.swarm_id, change.task_id).planned.kind
+
+        change, asked, kind = await self._store.read(look)
+        return await asyncio.to_thread(change_facts, self._hub, change, kind) if asked else ReviewFacts(kind=kind)
+
+    def _prove(self, tx: Tx, change: Change, lost: tuple[RejectedFinding, ...], tree: str) -> None:
+        """`lost`: parked tests that did not run and pass."""
+        if lost:
+            reject(tx, change, parking.rejection_of_weakened(lost, tree=tree, base=change.base))
+            return
         tx.move_change(change.id, ChangeEvent.PROVE)
         tx.move_task(change.swarm_id, change.task_id, TaskEvent.PROVE)
         data = {"change": change.id, "tree_of": change.head}
         tx.append(change.swarm_id, NewEvent("task.nothing_to_do", "platform", data, change.task_id, change.session_id))
+        parking.supersede(tx, change, change.head)  # the branch holds the parked tests already, and they passed
 
-    def _reject(self, tx: Tx, change: Change, options: SwarmOptions, failed: list[GateResult], tree: str) -> None:
-        task = tx.task(change.swarm_id, change.task_id)
-        used = task.attempts + 1
-        event = after_failure(used, options.config.limits.attempts)
-        left = max(0, options.config.limits.attempts - used)
-        rejection = from_gates(failed, tree=tree, base=change.base, attempts_left=left)
-        tx.move_change(change.id, ChangeEvent.REJECT)
-        tx.move_task(
-            change.swarm_id,
-            change.task_id,
-            event,
-            rejection=rejection_wire.dump(rejection),
-            note=f"rejected {used} times; last: {rejection.summary}" if event is TaskEvent.EXHAUST else None,
-            count_attempt=True,
-        )
-        data: dict[str, object] = {"change": change.id, "kind": str(rejection.kind), "summary": rejection.summary}
-        data |= {"attempts_left": left}
-        tx.append(change.swarm_id, NewEvent("change.rejected", "platform", data, change.task_id, change.session_id))
-        if event is TaskEvent.EXHAUST:
-            tx.append(
-                change.swarm_id,
-                NewEvent("task.blocked", "platform", {"reason": rejection.summary}, change.task_id, change.session_id),
-            )
+    def _reject(self, tx: Tx, change: Change, seen: Seen, failed: list[GateResult], tree: str) -> None:
+        if seen.weakened:
+            reject(tx, change, parking.rejection_of_weakened(seen.weakened, tree=tree, base=change.base))
+        elif parking.parks(tx, change, seen, failed):
+            parking.park(tx, change, failed, tree=tree, base=change.base)
+        else:
+            reject(tx, change, from_gates(failed, tree=tree, base=change.base), final=gives_up(tx, change))
 
     def _could_not_run(
         self, tx: Tx, change: Change, work: Work, unknown: list[str], result: GatesResult, rerun_id: WorkId
@@ -117,6 +121,13 @@ class Gating:
         tx.move_task(change.swarm_id, change.task_id, TaskEvent.EXHAUST, note=note)
         data = {"reason": note, "change": change.id}
         tx.append(change.swarm_id, NewEvent("task.blocked", "platform", data, change.task_id, change.session_id))
+
+
+def _judged(reader: Reader, work_id: WorkId) -> tuple[Change, PlannedTask, Change | None]:
+    """The change, its task, and the parked change it lands with its own."""
+    change = reader.change(ChangeId(reader.work(work_id).subject))
+    task = reader.task(change.swarm_id, change.task_id).planned
+    return change, task, parking.parked_change(reader, change.swarm_id, task)
 
 
 def _append_results(tx: Tx, change: Change, stage: GateStage, result: GatesResult) -> None:

@@ -4,8 +4,9 @@ While a change is being built, the next one may be built on its candidate. It is
 if that did not, the second goes back into the queue, whatever its gates said: they judged a tree that never was.
 
 Order of a landing: objects are durable in the hub, the intent is committed, the reference moves by compare-and-swap, then
-the intent is closed and the states move in one commit. After a crash an open intent is rolled forward when its commit is
-on the branch, and voided when it is not.
+the intent is closed and the states move in one commit. Whoever finds an open intent rolls it forward: it makes that swap
+itself, and then lets the repository say what became of it. So it makes no difference who decides, or how many do: once a
+landing is voided, the branch has left the place the swap expects, and no late swap of a paused process can land it.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateStage
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
 from swarmworks.domain.rejection import Rejection, RejectionKind
-from swarmworks.domain.swarm import Swarm, SwarmState
+from swarmworks.domain.swarm import MERGING, Swarm
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.admit import BUILD_MEMORY_BYTES
 from swarmworks.policy.landing import next_to_build
 from swarmworks.policy.rejections import from_conflict, from_gates, judge
 from swarmworks.policy.required import at_stage, required_gates
-from swarmworks.policy.retry import after_failure
-from swarmworks.policy.wording import paragraph, title
+from swarmworks.service import parking
+from swarmworks.service.attempts import blameless, gives_up, reject
+from swarmworks.service.landing_record import commit_message, results_event
+from swarmworks.service.parking import Seen
 from swarmworks.store.protocol import GateRun, Intent, NewWork, Reader, Store, Tx
-from swarmworks.wire import handoff as handoff_wire
-from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import WORK, BuildResult, BuildWork
 
@@ -47,6 +48,9 @@ MOST_BUILDS = 2
 """One that will land next, and one on top of it: the gates of both run side by side."""
 
 TURN_POLL_S = 0.05
+
+GRACE_S = 1.0
+"""A landing takes a fraction of it."""
 
 BRANCH_MOVED = "the branch moved meanwhile"
 """The one objection that building again can answer."""
@@ -62,21 +66,42 @@ class Merging:
         self._ids = ids
         self._clock = clock
         self._landing: set[ChangeId] = set()
+        self._open_since: dict[int, float] = {}
 
     async def recover(self) -> None:
-        """Finish or undo the landings that were left between intent and states: by a crash (asked at start-up, before
-        anything is leased), or by a repository or a store that failed for a moment. Those under way are left alone.
+        """Roll forward the landings that were left between intent and states: by a crash (asked at start-up), or by a
+        repository or a store that failed for a moment. What fails in one is raised after the others have had their turn.
         """
-        for intent in await self._store.read(lambda reader: reader.open_intents()):
-            if intent.change_id not in self._landing:
+        await self._roll_forward(0.0)
+
+    async def _roll_forward(self, grace_s: float) -> None:
+        """Those under way here are left alone, and those that may be under way in another process get `grace_s` before it
+        is done for them, which saves work and nothing else.
+        """
+        now = self._clock.monotonic()
+        intents = await self._store.read(lambda reader: reader.open_intents())
+        self._open_since = {intent.id: self._open_since.get(intent.id, now) for intent in intents}
+        failures: list[SwarmworksError | OSError] = []
+        for intent in intents:
+            if intent.change_id in self._landing or now - self._open_since[intent.id] < grace_s:
+                continue
+            try:
                 await self._decide(intent, "its landing was cut short")
+            except (SwarmworksError, OSError) as error:
+                log.warning("the landing of %s is still open: %s", intent.change_id, error)
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def advance(self) -> bool:
         """The chore: start the next build of every running swarm that has none under way. True when one started. What
         fails in one swarm is raised after the others have had their turn.
         """
-        await self.recover()
         started, failures = False, list[Exception]()
+        try:
+            await self._roll_forward(GRACE_S)
+        except (SwarmworksError, OSError) as error:
+            failures.append(error)
         for swarm in await self._store.read(_buildable):
             try:
                 started |= await self._advance_one(swarm)
@@ -151,9 +176,10 @@ class Merging:
             target=target,
             after=None if first is None else first.change_id,
             author=author,
-            message=_message(reader, swarm, change),
+            message=commit_message(reader, swarm, change),
             at=self._clock.now().replace(microsecond=0),
             floors=dict(swarm.plan.floors),
+            tests=parking.tests_to_keep(reader, parking.parked_change(reader, swarm.id, task.planned)),
         )
 
     def _returned(self, tx: Tx, change: Change) -> bool:
@@ -172,13 +198,24 @@ class Merging:
         if asked.after is not None:
             asked = await self._in_turn(asked, asked.after)
         objection = await asyncio.to_thread(self._objection, swarm.integration_ref, asked, result)
+        seen = await self._look(asked, result)
 
         def write(tx: Tx) -> Intent | None:
-            tx.finish_work(lease, work_id, fence, result.model_dump_json())
-            return self._judge(tx, swarm, asked, result, objection)
+            tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=swarm.id)
+            return self._judge(tx, swarm, asked, result, objection, seen)
 
         # A caller that goes away must not leave a reference moving that nobody waits for.
         await asyncio.shield(asyncio.ensure_future(self._land(asked.change_id, write)))
+
+    async def _look(self, asked: BuildWork, result: BuildResult) -> Seen:
+        if result.status != "built" or result.candidate is None:
+            return Seen()
+
+        def read(reader: Reader) -> tuple[Change, Change | None]:
+            return reader.change(asked.change_id), parking.parked_change(reader, asked.swarm_id, asked.task)
+
+        change, parked = await self._store.read(read)
+        return await asyncio.to_thread(parking.look, self._hub, asked.task, change, parked, result.candidate)
 
     async def _in_turn(self, asked: BuildWork, first: ChangeId) -> BuildWork:
         """Wait until the build this one follows is over. Its target is then what that one landed as; when it landed
@@ -205,16 +242,16 @@ class Merging:
     async def _move(self, intent: Intent) -> None:
         """The build is on record already: what goes wrong from here on is for the chore to decide again."""
         try:
-            await asyncio.to_thread(self._hub.update_ref, intent.ref, intent.new, intent.old)
-        except (SwarmworksError, OSError) as error:
-            log.warning("moving %s to %s: %s", intent.ref, intent.new, error)
-        try:
             await self._decide(intent, BRANCH_MOVED)
         except (SwarmworksError, OSError) as error:
             log.warning("the landing of %s is left to the merge queue: %s", intent.change_id, error)
+            self._open_since[intent.id] = self._clock.monotonic() - GRACE_S
 
     async def _decide(self, intent: Intent, why: str) -> None:
-        """Let the repository say what became of a landing: it has the commit on the branch, or it has not."""
+        """Move the reference, unless it has moved; then the repository says what became of the landing: it has the commit
+        on the branch, or it has not. GitError when the reference could not be moved though it could have been: undecided.
+        """
+        await asyncio.to_thread(self._hub.update_ref, intent.ref, intent.new, intent.old)
         head = await asyncio.to_thread(self._hub.resolve, intent.ref)
         moved = head is not None and await asyncio.to_thread(self._hub.is_ancestor, intent.new, head)
         try:
@@ -238,31 +275,34 @@ class Merging:
         return None
 
     def _judge(
-        self, tx: Tx, swarm: Swarm, asked: BuildWork, result: BuildResult, objection: str | None
+        self, tx: Tx, swarm: Swarm, asked: BuildWork, result: BuildResult, objection: str | None, seen: Seen
     ) -> Intent | None:
         change = tx.change(asked.change_id)
         if asked.after is not None and objection == BRANCH_MOVED:
             self._return(tx, change, "what it was built on did not land")
             return None
-        options = from_json(swarm.options)
-        most = options.config.limits.attempts
-        used = tx.task(swarm.id, change.task_id).attempts + 1
-        left = max(0, most - used)
         if result.status == "conflict":
-            why = from_conflict(result.conflict_paths, result.conflict_detail, base=asked.target, attempts_left=left)
-            self._reject(tx, change, why, used, most)
+            reject(tx, change, from_conflict(result.conflict_paths, result.conflict_detail, base=asked.target))
             return None
         tx.record_gates(
             GateRun(change.id, GateStage.CANDIDATE, result.tree, result.results, self._clock.now()), result.cache_keys
         )
-        tx.append(swarm.id, _results_event(change, result))
+        tx.append(swarm.id, results_event(change, result))
+        options = from_json(swarm.options)
         configured = options.config.required_gates(asked.task.kind)
         required = required_gates(asked.task, configured, none_chosen=options.config.gates.explicitly_none)
         required = at_stage(required, options.config.gate_definitions(), GateStage.CANDIDATE)
         failed, unknown = judge(result.results, required)
-        if failed:
-            why = from_gates(failed, tree=result.tree, base=asked.target, attempts_left=left)
-            self._reject(tx, change, why, used, most)
+        lost = seen.weakened
+        if not failed and not unknown:
+            lost = lost or parking.not_run(tx, parking.parked_change(tx, swarm.id, asked.task), result.results)
+        if lost:
+            reject(tx, change, parking.rejection_of_weakened(lost, tree=result.tree, base=asked.target))
+        elif failed and parking.parks(tx, change, seen, failed):
+            parking.park(tx, change, failed, tree=result.tree, base=asked.target)
+        elif failed:
+            why = from_gates(failed, tree=result.tree, base=asked.target)
+            reject(tx, change, why, final=gives_up(tx, change), free=blameless(tx, change, failed))
         elif unknown:
             self._could_not_run(tx, change, unknown, result)
         elif objection == BRANCH_MOVED:
@@ -286,6 +326,7 @@ class Merging:
             tx.move_task(change.swarm_id, change.task_id, TaskEvent.LAND, commit=intent.new)
             data = {"change": change.id, "commit": intent.new, "previous": intent.old, "agent": change.agent_id}
             tx.append(change.swarm_id, NewEvent("change.landed", "platform", data, change.task_id, change.session_id))
+            parking.supersede(tx, change, intent.new)
 
         await self._store.transact(write)
 
@@ -309,36 +350,13 @@ class Merging:
 
     def _reject_for(self, tx: Tx, change: Change, reason: str) -> None:
         """Building it again would end the same way, so it costs an attempt."""
-        most = from_json(tx.swarm(change.swarm_id).options).config.limits.attempts
-        used = tx.task(change.swarm_id, change.task_id).attempts + 1
-        why = Rejection(RejectionKind.STALE, reason, base=change.base, attempts_left=max(0, most - used))
-        self._reject(tx, change, why, used, most)
-
-    def _reject(self, tx: Tx, change: Change, rejection: Rejection, used: int, most: int) -> None:
-        event = after_failure(used, most)
-        blocked = event is TaskEvent.EXHAUST
-        tx.move_change(change.id, ChangeEvent.REJECT)
-        tx.move_task(
-            change.swarm_id,
-            change.task_id,
-            event,
-            rejection=rejection_wire.dump(rejection),
-            note=f"rejected {used} times; last: {rejection.summary}" if blocked else None,
-            count_attempt=True,
-        )
-        data: dict[str, object] = {"change": change.id, "kind": str(rejection.kind), "summary": rejection.summary}
-        data |= {"attempts_left": rejection.attempts_left}
-        events = [NewEvent("change.rejected", "platform", data, change.task_id, change.session_id)]
-        if blocked:
-            reason = {"reason": rejection.summary}
-            events.append(NewEvent("task.blocked", "platform", reason, change.task_id, change.session_id))
-        tx.append(change.swarm_id, *events)
+        reject(tx, change, Rejection(RejectionKind.STALE, reason, base=change.base))
 
 
 def _buildable(reader: Reader) -> list[Swarm]:
     """Running swarms with something in the queue: cheap, it is asked after every commit."""
     pending = (ChangeState.APPROVED, ChangeState.BUILDING)
-    return [s for s in reader.swarms() if s.state is SwarmState.RUNNING and reader.changes(s.id, states=pending)]
+    return [s for s in reader.swarms(states=MERGING) if reader.changes(s.id, states=pending)]
 
 
 def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork]:
@@ -350,35 +368,3 @@ def _build_work(work: Work) -> BuildWork:
     asked = WORK.validate_json(work.payload)
     assert isinstance(asked, BuildWork)
     return asked
-
-
-def _message(reader: Reader, swarm: Swarm, change: Change) -> str:
-    """The landed commit's message: what the task was, what the session says it did, and trailers for machines."""
-    task = reader.task(swarm.id, change.task_id).planned
-    session = reader.session(change.session_id)
-    done = paragraph(handoff_wire.parse(change.handoff).done)
-    trailers = {
-        "Swarm-Task": task.id,
-        "Swarm-Session": session.id,
-        "Swarm-Agent": session.agent_id.rpartition("/")[2],
-        "Swarm-Model": session.model,
-        "Swarm-Plan": swarm.plan.id,
-        "Swarm-Change": change.id,
-    }
-    body = f"{done}\n\n" if done else ""
-    return f"{title(task.title)}\n\n{body}" + "".join(f"{key}: {title(value)}\n" for key, value in trailers.items())
-
-
-def _results_event(change: Change, result: BuildResult) -> NewEvent:
-    rows = [
-        {"gate": one.gate, "outcome": str(one.outcome), "summary": one.summary[:300], "cached": one.cached}
-        for one in result.results
-    ]
-    data: dict[str, object] = {
-        "change": change.id,
-        "stage": str(GateStage.CANDIDATE),
-        "tree": result.tree,
-        "candidate": result.candidate,
-        "results": rows,
-    }
-    return NewEvent("gates.finished", "platform", data, change.task_id, change.session_id)

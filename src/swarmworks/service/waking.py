@@ -24,7 +24,7 @@ class Waking:
     async def run(self) -> None:
         """Until cancelled or the store closes."""
         async for committed in self._store.commits():
-            if committed.swarms:  # a worker's renewal is no news for anybody
+            if committed.swarms or committed.unsure:  # a worker's renewal is no news for anybody
                 self.wake()
 
     def close(self) -> None:

@@ -6,15 +6,31 @@ TTL is expired, on the condition that it still does in the same transaction. A w
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from swarmworks.base.clock import Clock
-from swarmworks.base.ids import SessionId, WorkerId, WorkId
+from swarmworks.base.errors import ConflictError
+from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
 from swarmworks.domain.event import NewEvent
-from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind
+from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
 from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import TaskState
+from swarmworks.policy.silence import Sign, Silence
+from swarmworks.service import questions, review_sessions
 from swarmworks.service.attempts import conclude
 from swarmworks.store.protocol import Store, Tx
+
+
+class Renewed(NamedTuple):
+    """What the worker must end at once, what it must end gracefully, with the reason, and what people say to its sessions.
+    `limited`: sessions that ran into a limit only the control plane sees.
+    """
+
+    lost: tuple[WorkId, ...]
+    stop: dict[WorkId, str]
+    limited: dict[WorkId, str]
+    say: dict[WorkId, tuple[str, ...]]
 
 
 class Watching:
@@ -22,24 +38,22 @@ class Watching:
         self._store = store
         self._clock = clock
         self._ttl_s = ttl_s
-        self._seen: dict[WorkerId, tuple[int, float]] = {}
-        self._looked: float | None = None
+        self._silence: Silence[WorkerId] = Silence(ttl_s / 2)
 
     async def register(self, worker_id: WorkerId, name: str, capacity: Capacity) -> WorkerLease:
         return await self._store.transact(lambda tx: tx.register_worker(worker_id, name, capacity, self._ttl_s))
 
-    async def renew(
-        self, lease: WorkerLease, holding: frozenset[WorkId]
-    ) -> tuple[tuple[WorkId, ...], dict[WorkId, str]]:
-        """What the worker must end at once, and what it must end gracefully with the reason. FenceLostError when it has
-        been expired: it must end everything.
-        """
+    async def renew(self, lease: WorkerLease, holding: frozenset[WorkId]) -> Renewed:
+        """FenceLostError when the worker has been expired: it must end everything."""
 
-        def write(tx: Tx) -> tuple[tuple[WorkId, ...], dict[WorkId, str]]:
+        def write(tx: Tx) -> Renewed:
             renewal = tx.renew_worker(lease, holding)
             for work_id in renewal.orphaned:
                 give_back(tx, tx.work(work_id), "the worker never received it")
-            return renewal.lost, _to_stop(tx, holding)
+            sessions = _sessions(tx, lease, holding)
+            stops = tx.session_stops(tuple(sessions)) if sessions else {}
+            limited = {sessions[session_id]: reason for session_id, reason in stops.items()}
+            return Renewed(renewal.lost, _to_stop(tx, lease, holding), limited, _to_say(tx, sessions))
 
         return await self._store.transact(write)
 
@@ -52,25 +66,31 @@ class Watching:
             await self._expire(worker.id, worker.renewals, "the control plane was restarted")
 
     async def watch(self) -> bool:
-        """The chore: expire the workers that stood still for a TTL. True when one was. When this process itself was away
-        (suspended, or starved), nobody could reach it: no silence from before counts.
-        """
-        now = self._clock.monotonic()
-        if self._looked is not None and now - self._looked > self._ttl_s / 2:
-            self._seen.clear()
-        self._looked = now
-        expired = False
+        """The chore: expire the workers that stood still for a TTL. True when one was."""
+        began = self._clock.monotonic()
         workers = await self._store.read(lambda reader: reader.workers())
+        signs = {worker.id: Sign(worker.renewals, worker.ttl_s) for worker in workers}
+        silent = self._silence.look(began, self._clock.monotonic(), signs)
         for worker in workers:
-            renewals, since = self._seen.get(worker.id, (-1, now))
-            if renewals != worker.renewals:
-                self._seen[worker.id] = (worker.renewals, now)
-            elif now - since >= worker.ttl_s:
+            if worker.id in silent:
                 await self._expire(worker.id, worker.renewals, f"no sign of life for {worker.ttl_s:g} s")
-                expired = True
-        alive = {worker.id for worker in workers}
-        self._seen = {worker_id: seen for worker_id, seen in self._seen.items() if worker_id in alive}
-        return expired
+        return bool(silent)
+
+    async def end(self, swarm_id: SwarmId, session_id: SessionId, person: str, why: str) -> None:
+        """A person ends a session: from now on its token opens nothing; what it has under way at a provider is settled; its
+        worker ends it at its next renewal, and keeps what it wrote. ConflictError when it has ended already.
+        """
+
+        def write(tx: Tx) -> None:
+            leased = tx.works(swarm_id=swarm_id, states=(WorkState.LEASED,))
+            work = next((one for one in leased if one.kind is WorkKind.SESSION and one.subject == session_id), None)
+            if work is None:
+                raise ConflictError(
+                    "there is no such session at work", where=session_id, mend="see which are: swarm status"
+                )
+            give_back(tx, work, why, outcome=SessionOutcome.KILLED, actor=person)
+
+        await self._store.transact(write)
 
     async def _expire(self, worker_id: WorkerId, renewals: int, why: str) -> None:
         def write(tx: Tx) -> None:
@@ -80,25 +100,54 @@ class Watching:
         await self._store.transact(write)
 
 
-def give_back(tx: Tx, work: Work, why: str) -> None:
-    """Work whose worker is gone: gates and builds wait for another, a session's task is ready again. No attempt is
+def give_back(
+    tx: Tx, work: Work, why: str, *, outcome: SessionOutcome = SessionOutcome.LOST, actor: str = "platform"
+) -> None:
+    """Work whose worker is gone, or that a person ended: gates and builds wait for another, a session's task is ready again. No attempt is
     charged, unless the task has lost sessions too often. What the session wrote is on its own ref as soon as a worker looks after the leftovers.
     """
-    if tx.expire_work(work.id, work.fence) is None or work.kind is not WorkKind.SESSION:
+    if tx.expire_work(work.id, work.fence) is None:
+        return
+    if work.kind is WorkKind.REVIEW:
+        review_sessions.give_back(tx, work, why)
+    if work.kind is not WorkKind.SESSION:
         return
     session = tx.session(SessionId(work.subject))
     if session.state is not SessionState.ENDED:
-        tx.end_session(session.id, SessionOutcome.LOST, why)
-        data = {"outcome": str(SessionOutcome.LOST), "reason": why}
-        tx.append(work.swarm_id, NewEvent("session.ended", "platform", data, work.task_id, session.id))
+        tx.end_session(session.id, outcome, why)
+        questions.withdraw(tx, session)
+        questions.pass_on(tx, session)
+        data = {"outcome": str(outcome), "reason": why}
+        tx.append(work.swarm_id, NewEvent("session.ended", actor, data, work.task_id, session.id))
     if tx.task(work.swarm_id, work.task_id).state is TaskState.RUNNING:
-        conclude(tx, session, SessionOutcome.LOST, why)
+        conclude(tx, session, outcome, why)
 
 
-def _to_stop(tx: Tx, holding: frozenset[WorkId]) -> dict[WorkId, str]:
-    """Sessions of swarms that are stopping."""
-    stopping = {swarm.id: swarm.reason or "stopped" for swarm in tx.swarms() if swarm.state is SwarmState.STOPPING}
+def _to_stop(tx: Tx, lease: WorkerLease, holding: frozenset[WorkId]) -> dict[WorkId, str]:
+    """Sessions of swarms that are stopping. A look only, which waits for nobody."""
+    stopping = {swarm.id: swarm.reason or "stopped" for swarm in tx.swarms(states=(SwarmState.STOPPING,))}
     if not stopping:
         return {}
-    works = [tx.work(work_id) for work_id in holding]
+    works = [w for w in tx.works(worker_id=lease.worker_id, states=(WorkState.LEASED,)) if w.id in holding]
     return {w.id: stopping[w.swarm_id] for w in works if w.kind is WorkKind.SESSION and w.swarm_id in stopping}
+
+
+def _sessions(tx: Tx, lease: WorkerLease, holding: frozenset[WorkId]) -> dict[SessionId, WorkId]:
+    held = tx.works(worker_id=lease.worker_id, states=(WorkState.LEASED,))
+    return {SessionId(w.subject): w.id for w in held if w.kind is WorkKind.SESSION and w.id in holding}
+
+
+def _to_say(tx: Tx, works: dict[SessionId, WorkId]) -> dict[WorkId, tuple[str, ...]]:
+    """A person's words are handed over once, to the worker that holds the session: should its answer be lost on the way, the
+    record still says that they were sent.
+    """
+    if not works:
+        return {}
+    said: dict[WorkId, tuple[str, ...]] = {}
+    for message in tx.deliver_messages(tuple(works)):
+        work_id = works[message.session_id]
+        said[work_id] = (*said.get(work_id, ()), message.text)
+        task_id = tx.session(message.session_id).task_id
+        data = {"message": message.id, "session": message.session_id}
+        tx.append(message.swarm_id, NewEvent("message.delivered", "platform", data, task_id, message.session_id))
+    return said

@@ -1,7 +1,7 @@
 """The account tree while a transaction works on it: limits carved out of parents, reclaimed, given back, overrun.
 
-Accounts of projects and swarms with a limit of their own have it whole from the start; all others get theirs carved out
-of their parent as they need it, never above their cap. Whoever cannot be helped is refused only after everything that lies
+Accounts of projects and swarms with a limit of their own have it whole from the start, as those beside the tree (see
+`beside.py`); all others get theirs carved out of their parent as they need it, never above their cap. Whoever cannot be helped is refused only after everything that lies
 unused below the full account was reclaimed, so that a reservation fails exactly when
 
     spent + held of the subtree + asked > limit
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from swarmworks.domain.budget import NANO, AccountKind, AccountState
+from swarmworks.domain.budget import BESIDE, NANO, AccountKind, AccountState
 from swarmworks.policy import ledger as policy
 
 if TYPE_CHECKING:
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from swarmworks.domain.budget import Amount, Limit
     from swarmworks.store.connection import Row
 
-UNITS = ("nano_usd", "tokens")
+WHOLE = frozenset({AccountKind.PROJECT, AccountKind.SWARM, *BESIDE})
+"""Kinds that have their whole limit from the start."""
+UNITS = ("nano_usd", "tokens", "calls")
+
+
+_COLUMNS = {
+    unit: tuple(f"{name}_{unit}" for name in ("limit", "cap", "spent", "held", "allocated", "overrun"))
+    for unit in UNITS
+}
 
 
 class FullError(Exception):
@@ -70,28 +78,26 @@ class Node:
     subject: str
     state: AccountState
     closing: bool
-    calls: int
+    version: int
     purses: dict[str, Purse]
     stored: dict[str, object] = field(default_factory=dict[str, object])  # the row as the database has it
 
     def values(self) -> dict[str, object]:
         """The row, for the UPDATE."""
-        values: dict[str, object] = {
-            "id": self.id,
-            "state": self.state,
-            "closing": self.closing,
-            "calls": self.calls,
-        }
-        for unit, purse in self.purses.items():
-            values |= {
-                f"limit_{unit}": purse.limit,
-                f"cap_{unit}": purse.cap,
-                f"spent_{unit}": purse.spent,
-                f"held_{unit}": purse.held,
-                f"allocated_{unit}": purse.allocated,
-                f"overrun_{unit}": purse.overrun,
-            }
+        values: dict[str, object] = {"id": self.id, "state": self.state, "closing": self.closing}
+        for unit, (limit, cap, spent, held, allocated, overrun) in _COLUMNS.items():
+            purse = self.purses[unit]
+            values[limit] = purse.limit
+            values[cap] = purse.cap
+            values[spent] = purse.spent
+            values[held] = purse.held
+            values[allocated] = purse.allocated
+            values[overrun] = purse.overrun
         return values
+
+    @property
+    def is_bounded(self) -> bool:
+        return any(purse.cap is not None for purse in self.purses.values())
 
     def freeze(self) -> None:
         self.state = AccountState.FROZEN
@@ -99,19 +105,12 @@ class Node:
 
 def node(row: Row) -> Node:
     kind = AccountKind(row["kind"])
-    whole = kind in {AccountKind.PROJECT, AccountKind.SWARM}
-    purses = {
-        unit: Purse(
-            limit=row[f"limit_{unit}"],
-            cap=row[f"cap_{unit}"],
-            spent=row[f"spent_{unit}"],
-            held=row[f"held_{unit}"],
-            allocated=row[f"allocated_{unit}"],
-            overrun=row[f"overrun_{unit}"],
-            fixed=whole and row[f"cap_{unit}"] is not None,
-        )
-        for unit in UNITS
-    }
+    whole = kind in WHOLE
+    purses: dict[str, Purse] = {}
+    for unit, (limit, cap, spent, held, allocated, overrun) in _COLUMNS.items():
+        bound = row[cap]
+        fixed = whole and bound is not None
+        purses[unit] = Purse(row[limit], bound, row[spent], row[held], row[allocated], row[overrun], fixed)
     found = Node(
         id=row["id"],
         parent_id=row["parent_id"],
@@ -119,19 +118,19 @@ def node(row: Row) -> Node:
         subject=row["subject"],
         state=AccountState(row["state"]),
         closing=bool(row["closing"]),
-        calls=row["calls"],
+        version=row["version"],
         purses=purses,
     )
     found.stored = found.values()
     return found
 
 
-def by_unit(amount: Amount) -> dict[str, int]:
-    return {"nano_usd": amount.nano_usd, "tokens": amount.tokens}
+def by_unit(amount: Amount, calls: int) -> dict[str, int]:
+    return {"nano_usd": amount.nano_usd, "tokens": amount.tokens, "calls": calls}
 
 
 def bounds(limit: Limit) -> dict[str, int | None]:
-    return {"nano_usd": limit.nano_usd, "tokens": limit.tokens}
+    return {"nano_usd": limit.nano_usd, "tokens": limit.tokens, "calls": limit.calls}
 
 
 def carve(chain: Sequence[Purse], need: int, at: int = 0) -> None:
@@ -226,7 +225,6 @@ def fold(chain: Sequence[Node]) -> None:
         purse.overrun = 0
         if purse.limit is not None:
             purse.limit = purse.spent
-    parent.calls += child.calls
     child.state, child.closing = AccountState.CLOSED, False
 
 
@@ -242,11 +240,11 @@ def bind(subtree: Sequence[Node], unit: str) -> None:
 
 
 def worded(unit: str, value: int | None) -> str:
-    """An amount for a person: `$1.50`, `1,200 tokens`, `no limit`."""
+    """An amount for a person: `$1.50`, `1,200 tokens`, `3 calls`, `no limit`."""
     if value is None:
         return "no limit"
-    if unit == "tokens":
-        return f"{value:,} tokens"
+    if unit in {"tokens", "calls"}:
+        return f"{value:,} {unit if value != 1 else unit.removesuffix('s')}"
     dollars, nano = divmod(abs(value), NANO)
     cents = f"{nano:09d}".rstrip("0").ljust(2, "0")
     return f"{'-' if value < 0 else ''}${dollars:,}.{cents}"

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import ConflictError
-from swarmworks.base.ids import SessionId, TaskId, WorkId
+from swarmworks.base.ids import AgentId, SessionId, TaskId, WorkId
+from swarmworks.domain.agent import REVIEWER
 from swarmworks.domain.budget import AccountKind
 from swarmworks.domain.lease import WorkKind, WorkState
 from swarmworks.domain.session import SESSION_TABLE, SessionEvent, SessionState
@@ -14,17 +15,20 @@ from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import TASK_TABLE, TaskEvent, TaskState
 from swarmworks.policy import ledger as ledger_policy
 from swarmworks.policy.admit import Choice, ClaimFacts, ReadyTask, overlaps
+from swarmworks.policy.tiers import asked_for
 from swarmworks.store import rows
 from swarmworks.store.connection import load
+from swarmworks.store.counts import CountWrites
 from swarmworks.store.ledger import LedgerWrites, task_subject
 from swarmworks.store.protocol import NewWork
 from swarmworks.store.scope import Scope, found
-from swarmworks.store.workers import WorkWrites
+from swarmworks.store.workers import WorkWrites, work_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from swarmworks.base.ids import AccountId, AgentId, SwarmId
+    from swarmworks.base.ids import AccountId, SwarmId
+    from swarmworks.domain.budget import Limit
     from swarmworks.domain.lease import Capacity, Work, WorkerLease
     from swarmworks.domain.session import Session, SessionOutcome
     from swarmworks.store.connection import Row
@@ -35,6 +39,7 @@ _SWARM_SQL = load("swarms")
 _SHORT_LOOK = 16  # ready tasks a claim considers at first, and two more for each place
 _LOOKED_AT = 256  # ready tasks it considers at most
 _ROOM_FOR_ALL = 2**31
+_NOT_YET = dict.fromkeys(("started_at", "ended_at", "outcome", "reason"))
 
 
 class SessionReads(Scope):
@@ -59,7 +64,7 @@ class SessionReads(Scope):
         return None if row is None else SessionId(row["id"])
 
 
-class SessionWrites(SessionReads, WorkWrites, LedgerWrites):
+class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
     def claim_sessions(
         self,
         lease: WorkerLease,
@@ -68,13 +73,14 @@ class SessionWrites(SessionReads, WorkWrites, LedgerWrites):
         places: int,
         choose: Callable[[ClaimFacts], list[Choice]],
     ) -> list[tuple[Session, Work]]:
-        places = min(places, _times(self.free_capacity(lease), terms.need))
-        swarm = found(self.db.row(_SWARM_SQL["swarm_without_plan"], id=swarm_id), "swarm", swarm_id)
+        places = min(places, _times(self.free_capacity(lease, to_fill=True), terms.need))
+        swarm = found(self.db.row(_SWARM_SQL["swarm_without_plan"], swarm_id=swarm_id), "swarm", swarm_id)
         if swarm["state"] != SwarmState.RUNNING or places <= 0:
             return []
         facts, choices, by_id = self._choose(swarm, terms, places, choose)
         _check(choices, facts)
-        return [self._claim(lease, swarm, by_id[each.task_id], each.agent_id, terms) for each in choices]
+        chosen = [(by_id[each.task_id], each.agent_id) for each in choices]
+        return self._claim(lease, swarm, chosen, terms) if chosen else []
 
     def _choose(
         self, swarm: Row, terms: SessionTerms, places: int, choose: Callable[[ClaimFacts], list[Choice]]
@@ -101,60 +107,115 @@ class SessionWrites(SessionReads, WorkWrites, LedgerWrites):
             held_paths=frozenset(row["path"] for row in self.db.rows(_SWARM_SQL["file_claims"], swarm_id=swarm["id"])),
             places=places,
             affordable=ledger_policy.affordable(self.headroom(swarm["account_id"]), terms.least),
+            exclusive=terms.exclusive,
         )
 
     def _claim(
-        self, lease: WorkerLease, swarm: Row, task: Row, agent_id: AgentId, terms: SessionTerms
-    ) -> tuple[Session, Work]:
-        swarm_id, task_id, fence = swarm["id"], TaskId(task["id"]), task["fence"] + 1
-        self._take(swarm_id, task)
-        session_id, work_id = SessionId(self.ids.new("ses")), WorkId(self.ids.new("wrk"))
-        account_id = self._session_account(swarm, task_id, session_id, terms)
+        self, lease: WorkerLease, swarm: Row, chosen: Sequence[tuple[Row, AgentId]], terms: SessionTerms
+    ) -> list[tuple[Session, Work]]:
+        """All of them together: the number of statements does not grow with the number of tasks."""
+        self._take(swarm["id"], [task for task, _agent_id in chosen], exclusive=terms.exclusive)
+        names = [SessionId(self.ids.new("ses")) for _ in chosen]
+        by_name = dict(zip(names, chosen, strict=True))
+        accounts = self._session_accounts(swarm, {name: task["id"] for name, (task, _) in by_name.items()}, terms)
+        at = self.now()
+        sessions: list[dict[str, object]] = []
+        works: list[dict[str, object]] = []
+        for session_id, (task, agent_id) in by_name.items():
+            guidance, fence = rows.guidance(task["guidance"]), task["fence"] + 1
+            session: dict[str, object] = {
+                "id": session_id,
+                "swarm_id": swarm["id"],
+                "task_id": task["id"],
+                "fence": fence,
+                "attempt": task["attempts"] + 1,
+                "agent_id": agent_id,
+                "worker_id": lease.worker_id,
+                "account_id": accounts[session_id],
+                "model": (guidance.model if guidance else None)
+                or asked_for(terms.model, terms.models, kind=task["kind"], role=task["role"]),
+                "state": SESSION_TABLE.start,
+                "base_commit": terms.base_commit,
+                "claimed_at": at,
+            }
+            sessions.append(session)
+            work_id, task_id = WorkId(self.ids.new("wrk")), TaskId(task["id"])
+            new = NewWork(work_id, WorkKind.SESSION, swarm["id"], task_id, session_id, terms.need, payload="{}")
+            works.append(work_values(new, WorkState.LEASED, fence=fence, lease=lease, at=at))
+        self.db.post(_SQL["insert_session"], sessions)
+        self.db.post(_SQL["insert_work"], works)
+        self.touched.add(swarm["id"])
+        began = [rows.session({**each, **_NOT_YET}) for each in sessions]
+        return list(zip(began, (rows.work({**each, "result": None}) for each in works), strict=True))
+
+    def _take(self, swarm_id: SwarmId, tasks: Sequence[Row], *, exclusive: bool) -> None:
+        running = TASK_TABLE.next(TaskState.READY, TaskEvent.CLAIM)
+        moves = {"swarm_id": swarm_id, "state": running, "expected": TaskState.READY}
+        touched = self.db.change_many(
+            _SQL["claim_task"], [{**moves, "id": task["id"], "fence": task["fence"]} for task in tasks]
+        )
+        if touched != len(tasks):
+            raise ConflictError("somebody else took one of the tasks", where=swarm_id)
+        self.count_tasks(swarm_id, {TaskState.READY: -len(tasks), running: len(tasks)})
+        held = [(task["id"], path) for task in tasks for path in dict.fromkeys(rows.names(task["owns"]))]
+        self.db.post(
+            _SWARM_SQL["claim_file"],
+            [{"swarm_id": swarm_id, "path": path, "task_id": task_id} for task_id, path in held if exclusive],
+        )
+
+    def _session_accounts(
+        self, swarm: Row, sessions: Mapping[SessionId, TaskId], terms: SessionTerms
+    ) -> dict[str, AccountId]:
+        above: AccountId = swarm["account_id"]
+        subjects = {task_id: task_subject(swarm["id"], task_id) for task_id in sessions.values()}
+        limit = rows.limit(swarm["task_limit"])
+        of_tasks = self.open_accounts(AccountKind.TASK, dict.fromkeys(subjects.values(), above), limit)
+        parents = {str(session_id): of_tasks[subjects[task_id]] for session_id, task_id in sessions.items()}
+        return self.open_accounts(AccountKind.SESSION, parents, terms.limit)
+
+    def open_review_session(
+        self, lease: WorkerLease, swarm_id: SwarmId, task_id: TaskId, model: str, base_commit: str, limit: Limit
+    ) -> Session:
+        swarm = found(self.db.row(_SWARM_SQL["swarm_without_plan"], swarm_id=swarm_id), "swarm", swarm_id)
+        task = found(self.db.row(_SWARM_SQL["task"], swarm_id=swarm_id, id=task_id), "task", task_id)
+        if task["state"] != TaskState.REVIEW:
+            raise ConflictError(f"the task is {task['state']}, not in review", where=f"{swarm_id}/{task_id}")
+        session_id = SessionId(self.ids.new("ses"))
+        subject = task_subject(swarm_id, task_id)
+        above = self.open_account(swarm["account_id"], AccountKind.TASK, subject, rows.limit(swarm["task_limit"]))
         self.db.change(
             _SQL["insert_session"],
             id=session_id,
             swarm_id=swarm_id,
             task_id=task_id,
-            fence=fence,
+            fence=task["fence"],
             attempt=task["attempts"] + 1,
-            agent_id=agent_id,
+            agent_id=self._idle_reviewer(swarm["project"]),
             worker_id=lease.worker_id,
-            account_id=account_id,
-            model=terms.model,
+            account_id=self.open_account(above, AccountKind.SESSION, session_id, limit),
+            model=model,
             state=SESSION_TABLE.start,
-            base_commit=terms.base_commit,
+            base_commit=base_commit,
             claimed_at=self.now(),
         )
-        new = NewWork(work_id, WorkKind.SESSION, swarm_id, task_id, session_id, terms.need, payload="{}")
-        self.insert_work(new, WorkState.LEASED, fence=fence, lease=lease)
-        return self.session(session_id), self.work(work_id)
+        self.touched.add(swarm_id)
+        return self.session(session_id)
 
-    def _take(self, swarm_id: SwarmId, task: Row) -> None:
-        touched = self.db.change(
-            _SQL["claim_task"],
-            swarm_id=swarm_id,
-            id=task["id"],
-            state=TASK_TABLE.next(TaskState.READY, TaskEvent.CLAIM),
-            expected=TaskState.READY,
-            fence=task["fence"],
-        )
-        if not touched:
-            raise ConflictError("somebody else took the task", where=f"{swarm_id}/{task['id']}")
-        files = dict.fromkeys(rows.names(task["owns"]))
-        self.db.change_many(
-            _SWARM_SQL["claim_file"],
-            [{"swarm_id": swarm_id, "path": path, "task_id": task["id"]} for path in files],
-        )
-
-    def _session_account(self, swarm: Row, task_id: TaskId, session_id: SessionId, terms: SessionTerms) -> AccountId:
-        above: AccountId = swarm["account_id"]
-        subject = task_subject(swarm["id"], task_id)
-        task_account = self.open_account(above, AccountKind.TASK, subject, rows.limit(swarm["task_limit"]))
-        return self.open_account(task_account, AccountKind.SESSION, session_id, terms.limit)
+    def _idle_reviewer(self, project: str) -> AgentId:
+        """Never active: an active agent is one that takes tasks, as those of a plan's own role `reviewer` do."""
+        number = 1
+        while self.db.row(_SWARM_SQL["taken_agent"], agent_id=f"{project}/{REVIEWER}-{number}") is not None:
+            number += 1
+        name = f"{REVIEWER}-{number}"
+        agent_id = AgentId(f"{project}/{name}")
+        kinds = rows.names_text(())
+        put = {"id": agent_id, "project": project, "name": name, "role": REVIEWER, "kinds": kinds, "active": False}
+        self.db.change(_SWARM_SQL["put_agent"], **put)
+        return agent_id
 
     def start_session(self, session_id: SessionId, token_sha256: str) -> Session:
         present = self.session(session_id)
-        touched = self.db.change(
+        moved = self.db.rows(
             _SQL["start_session"],
             id=session_id,
             state=SESSION_TABLE.next(present.state, SessionEvent.START),
@@ -162,11 +223,11 @@ class SessionWrites(SessionReads, WorkWrites, LedgerWrites):
             token_sha256=token_sha256,
             started_at=self.now(),
         )
-        return self._moved(present, touched)
+        return self._moved(present, moved)
 
     def end_session(self, session_id: SessionId, outcome: SessionOutcome, reason: str | None) -> Session:
         present = self.session(session_id)
-        touched = self.db.change(
+        moved = self.db.rows(
             _SQL["end_session"],
             id=session_id,
             state=SESSION_TABLE.next(present.state, SessionEvent.END),
@@ -176,17 +237,19 @@ class SessionWrites(SessionReads, WorkWrites, LedgerWrites):
             ended_at=self.now(),
         )
         self.close_account(AccountKind.SESSION, session_id)
-        return self._moved(present, touched)
+        return self._moved(present, moved)
 
-    def _moved(self, present: Session, touched: int) -> Session:
-        if not touched:
+    def _moved(self, present: Session, moved: Sequence[Row]) -> Session:
+        if not moved:
             raise ConflictError("the session moved meanwhile", where=present.id)
         self.touched.add(present.swarm_id)
-        return self.session(present.id)
+        return rows.session(moved[0])
 
 
 def _ready(row: Row) -> ReadyTask:
-    return ReadyTask(row["id"], row["kind"], row["role"], rows.names(row["owns"]), row["rank"])
+    guidance = rows.guidance(row["guidance"])
+    wanted = guidance.agent if guidance else None
+    return ReadyTask(row["id"], row["kind"], row["role"], rows.names(row["owns"]), row["rank"], wanted)
 
 
 def _check(choices: Sequence[Choice], facts: ClaimFacts) -> None:
@@ -198,7 +261,7 @@ def _check(choices: Sequence[Choice], facts: ClaimFacts) -> None:
     if not known or not once or len(choices) > min(facts.places, facts.affordable):
         raise ConflictError("the admission chose a task, an agent or a place that is not free")
     held = set(facts.held_paths)
-    for task_id in tasks:
+    for task_id in tasks if facts.exclusive else ():
         mine = ready[task_id].owns
         if any(overlaps(path, theirs) for path in mine for theirs in held):
             raise ConflictError("the admission chose a task whose files are held", where=task_id)

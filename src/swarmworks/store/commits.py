@@ -25,9 +25,9 @@ class Commits:
         self._listeners.add(listener)
         return listener
 
-    def publish(self, swarms: frozenset[SwarmId]) -> None:
+    def publish(self, swarms: frozenset[SwarmId], *, unsure: bool = False) -> None:
         for listener in list(self._listeners):
-            listener.add(swarms)
+            listener.add(swarms, unsure=unsure)
 
     def close(self) -> None:
         self._closed = True
@@ -40,12 +40,14 @@ class Listener:
 
     def __init__(self) -> None:
         self._swarms: set[SwarmId] = set()
+        self._unsure = False
         self._pending = False
         self._ended = False
         self._wake = asyncio.Event()
 
-    def add(self, swarms: frozenset[SwarmId]) -> None:
+    def add(self, swarms: frozenset[SwarmId], *, unsure: bool = False) -> None:
         self._swarms |= swarms
+        self._unsure |= unsure
         self._pending = True
         self._wake.set()
 
@@ -60,9 +62,9 @@ class Listener:
         await self._wake.wait()
         if not self._pending:
             raise StopAsyncIteration
-        committed = Committed(frozenset(self._swarms))
+        committed = Committed(frozenset(self._swarms), self._unsure)
         self._swarms.clear()
-        self._pending = False
+        self._unsure = self._pending = False
         if not self._ended:
             self._wake.clear()
         return committed

@@ -1,6 +1,7 @@
 """The little of a database that transactions are written against, so that SQLite and PostgreSQL differ in one class each.
 
-Statements are data files, `sql/*.sql`, with `:name` parameters and `IN :names` for a sequence.
+Statements are data files, `sql/*.sql`, with `:name` parameters and `IN :names` for a sequence. `/* lock */` marks rows that
+a database with several writers has to lock.
 """
 
 from __future__ import annotations
@@ -35,7 +36,19 @@ class Connection(Protocol):
         """How many rows it touched."""
         ...
 
-    def change_many(self, sql: str, values: Iterable[Mapping[str, object]]) -> None: ...
+    def change_many(self, sql: str, values: Iterable[Mapping[str, object]]) -> int:
+        """How many rows all of them touched."""
+        ...
+
+    def post(self, sql: str, values: Iterable[Mapping[str, object]]) -> None:
+        """As `change_many`, for whoever does not need to know how many: it may be sent with what comes after it, and then
+        fails there, before the step has ended. Of one swarm.
+        """
+        ...
+
+    def hold(self, swarm_id: str, *, wait: bool) -> bool:
+        """Keep other processes from writing to the swarm until this transaction ends. Without `wait` False when one is at it."""
+        ...
 
 
 def load(name: str) -> dict[str, str]:

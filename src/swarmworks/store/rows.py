@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from swarmworks.domain.agent import Agent
+from swarmworks.domain.anchor import Anchor
 from swarmworks.domain.budget import (
     Account,
     AccountKind,
@@ -20,14 +21,17 @@ from swarmworks.domain.budget import (
     Usage,
 )
 from swarmworks.domain.change import Change, ChangeState, IntentState
-from swarmworks.domain.event import Event
+from swarmworks.domain.delivery import Delivery, DeliveryState
+from swarmworks.domain.event import ArchivedEvents, Event, SwarmLog
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from swarmworks.domain.lease import Capacity, Work, WorkKind, WorkState
 from swarmworks.domain.plan import Acceptance, Estimate, Plan, PlannedTask, Source, Stack
+from swarmworks.domain.question import Message, Question, QuestionState
+from swarmworks.domain.review import Review, ReviewState, ReviewSubject
 from swarmworks.domain.session import Session, SessionOutcome, SessionState
 from swarmworks.domain.swarm import Swarm, SwarmState
-from swarmworks.domain.task import Task, TaskState
-from swarmworks.store.protocol import GateRun, Intent, WorkerRow
+from swarmworks.domain.task import Guidance, Task, TaskState
+from swarmworks.store.protocol import GateRun, Intent, ReplicaRow, WorkerRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,12 +87,17 @@ def capacity_text(capacity: Capacity) -> str:
     return _text(asdict(capacity))
 
 
+@functools.lru_cache(maxsize=4096)
 def capacity(text: str) -> Capacity:
     return Capacity(**json.loads(text))
 
 
 def limit_text(limit: Limit) -> str:
     return _text(asdict(limit))
+
+
+def window_limit(row: Row) -> Limit:
+    return Limit(row["limit_nano_usd"], row["limit_tokens"], row["limit_calls"])
 
 
 def limit(text: str) -> Limit:
@@ -99,8 +108,17 @@ def names_text(names: Iterable[str]) -> str:
     return _text(list(names))
 
 
+@functools.lru_cache(maxsize=4_096)  # a claim reads those of every idle agent, again and again the same
 def names(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
+
+
+def guidance_text(guidance: Guidance | None) -> str | None:
+    return None if guidance is None else _text(asdict(guidance))
+
+
+def guidance(text: str | None) -> Guidance | None:
+    return None if text is None else Guidance(**json.loads(text))
 
 
 def gate_text(result: GateResult) -> str:
@@ -115,6 +133,7 @@ def _gate(data: dict[str, Any]) -> GateResult:
     parts: dict[str, Any] = {
         "outcome": GateOutcome(data["outcome"]),
         "findings": tuple(Finding(**each) for each in data["findings"]),
+        "tests_passed": tuple(data.get("tests_passed", ())),
     }
     return GateResult(**{**data, **parts})
 
@@ -154,6 +173,7 @@ def task(row: Row) -> Task:
         rejection=row["rejection"],
         note=row["note"],
         commit=row["landed_commit"],
+        guidance=guidance(row["guidance"]),
     )
 
 
@@ -190,6 +210,17 @@ def worker(row: Row) -> WorkerRow:
         ttl_s=row["ttl_s"],
         renewals=row["renewals"],
         capacity=capacity(row["capacity"]),
+    )
+
+
+def replica(row: Row) -> ReplicaRow:
+    return ReplicaRow(
+        id=row["id"],
+        name=row["name"],
+        ttl_s=row["ttl_s"],
+        beats=row["beats"],
+        api_url=row["api_url"],
+        gateway_url=row["gateway_url"],
     )
 
 
@@ -249,6 +280,68 @@ def intent(row: Row) -> Intent:
     )
 
 
+def review(row: Row) -> Review:
+    return Review(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        gate=row["gate"],
+        subject=ReviewSubject(row["subject"]),
+        subject_id=row["subject_id"],
+        question=row["question"],
+        state=ReviewState(row["state"]),
+        asked_at=datetime.fromisoformat(row["asked_at"]),
+        task_id=row["task_id"],
+        deciders=names(row["deciders"]),
+        advice=row["advice"],
+        decided_by=row["decided_by"],
+        reason=row["reason"],
+        decided_at=_time(row["decided_at"]),
+    )
+
+
+def question(row: Row) -> Question:
+    return Question(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        task_id=row["task_id"],
+        session_id=row["session_id"],
+        text=row["text"],
+        state=QuestionState(row["state"]),
+        asked_at=datetime.fromisoformat(row["asked_at"]),
+        answer=row["answer"],
+        answered_by=row["answered_by"],
+        answered_at=_time(row["answered_at"]),
+    )
+
+
+def message(row: Row) -> Message:
+    return Message(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        session_id=row["session_id"],
+        sender=row["sender"],
+        text=row["text"],
+        sent_at=datetime.fromisoformat(row["sent_at"]),
+        delivered_at=_time(row["delivered_at"]),
+    )
+
+
+def delivery(row: Row) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        branch=row["branch"],
+        tip=row["tip"],
+        head=row["head"],
+        state=DeliveryState(row["state"]),
+        actor=row["actor"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        candidate=row["candidate"],
+        note=row["note"],
+        ended_at=_time(row["ended_at"]),
+    )
+
+
 def event(row: Row) -> Event:
     return Event(
         swarm_id=row["swarm_id"],
@@ -264,6 +357,20 @@ def event(row: Row) -> Event:
     )
 
 
+def swarm_log(row: Row) -> SwarmLog:
+    return SwarmLog(row["swarm_id"], _time(row["ended_at"]), row["first_seq"], row["last_seq"], row["anchored_seq"])
+
+
+def archived_events(row: Row) -> ArchivedEvents:
+    return ArchivedEvents(
+        row["swarm_id"], row["first_seq"], row["last_seq"], row["last_hash"], row["file"], row["sha256"]
+    )
+
+
+def anchor(row: Row) -> Anchor:
+    return Anchor(row["number"], row["statement"], row["signature"])
+
+
 def account(row: Row) -> Account:
     return Account(
         id=row["id"],
@@ -271,7 +378,7 @@ def account(row: Row) -> Account:
         kind=AccountKind(row["kind"]),
         subject=row["subject"],
         state=AccountState(row["state"]),
-        limit=Limit(row["limit_nano_usd"], row["limit_tokens"]),
+        limit=Limit(row["limit_nano_usd"], row["limit_tokens"], row["limit_calls"]),
         spent=Amount(row["spent_nano_usd"], row["spent_tokens"]),
         held=Amount(row["held_nano_usd"], row["held_tokens"]),
         allocated=Amount(row["allocated_nano_usd"], row["allocated_tokens"]),
@@ -299,4 +406,6 @@ def reservation(row: Row) -> Reservation:
         opened_at=datetime.fromisoformat(row["opened_at"]),
         ended_at=_time(row["ended_at"]),
         provider_request_id=row["provider_request_id"],
+        beside=tuple(row[name] for name in ("day_account", "month_account", "agent_account") if row[name] is not None),
+        price=row["price"],
     )

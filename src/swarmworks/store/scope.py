@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import NotFoundError
+from swarmworks.store.archive import NOWHERE
 
 if TYPE_CHECKING:
     from swarmworks.base.clock import Clock
     from swarmworks.base.ids import IdSource, SwarmId
+    from swarmworks.store.archive import Archives
     from swarmworks.store.connection import Connection, Row
 
 
 class Scope:
-    def __init__(self, db: Connection, clock: Clock, ids: IdSource) -> None:
+    def __init__(self, db: Connection, clock: Clock, ids: IdSource, archives: Archives = NOWHERE) -> None:
         self.db = db
+        self.archives = archives
         self.clock = clock
         self.ids = ids
         self.touched: set[SwarmId] = set()

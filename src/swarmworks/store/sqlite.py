@@ -14,13 +14,14 @@ from sqlalchemy.exc import DBAPIError
 
 from swarmworks.base.errors import StoreUnavailableError
 from swarmworks.store import schema
+from swarmworks.store.archive import Archives
 from swarmworks.store.commits import Commits
 from swarmworks.store.lock import FileLock
 from swarmworks.store.sqlite_connection import SqliteConnection, unavailable
 from swarmworks.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Generator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -33,8 +34,12 @@ T = TypeVar("T")
 _READERS = 4
 
 
+ARCHIVE_NAME = "archive"
+
+
 async def open_store(path: Path, clock: Clock, ids: IdSource) -> Store:
-    """The store in the file `path`, made or brought to this version's schema. StoreUnavailableError when another process
+    """The store in the file `path`, made or brought to this version's schema; archived events are read from the folder
+    `archive` beside it. StoreUnavailableError when another process
     has it open, it cannot be written, is damaged, or was written by a newer version. `close` it.
     """
     loop = asyncio.get_running_loop()
@@ -43,12 +48,14 @@ async def open_store(path: Path, clock: Clock, ids: IdSource) -> Store:
 
 class SqliteStore:
     def __init__(self, path: Path, clock: Clock, ids: IdSource, loop: asyncio.AbstractEventLoop) -> None:
-        lock = _prepare(path)
+        lock = locked(path)
         opened: list[SqliteConnection] = []
+        archives = Archives(path.with_name(ARCHIVE_NAME))
         try:
-            _migrate(path)
-            opened.append(SqliteConnection(path, clock, ids, writes=True))
-            opened += [SqliteConnection(path, clock, ids, writes=False) for _ in range(_READERS)]
+            with migrating(path) as raw:
+                schema.upgrade(raw, str(path))
+            opened.append(SqliteConnection(path, clock, ids, archives, writes=True))
+            opened += [SqliteConnection(path, clock, ids, archives, writes=False) for _ in range(_READERS)]
         except BaseException:
             for connection in opened:
                 connection.close()
@@ -104,7 +111,8 @@ class SqliteStore:
             self._loop.call_soon_threadsafe(self._commits.publish, swarms)
 
 
-def _prepare(path: Path) -> FileLock:
+def locked(path: Path) -> FileLock:
+    """The lock of the database `path`, in a folder that exists afterwards. StoreUnavailableError when somebody has it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path)
@@ -116,13 +124,16 @@ def _prepare(path: Path) -> FileLock:
         ) from error
 
 
-def _migrate(path: Path) -> None:
-    """In one transaction of its own. The file's header is read first, so that a foreign file is never touched."""
+@contextlib.contextmanager
+def migrating(path: Path, *, writes: bool = True) -> Generator[Connection]:
+    """One transaction in which the schema may be changed; without `writes` it is only looked at. The file's header is read
+    first, so that a foreign file is never touched.
+    """
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None), poolclass=NullPool)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", _begin if writes else _look)
     try:
         with engine.begin() as connection:
-            schema.upgrade(connection, str(path))
+            yield connection
     except DBAPIError as error:
         if isinstance(error.orig, sqlite3.Error):
             raise unavailable(error.orig, path) from error
@@ -132,3 +143,7 @@ def _migrate(path: Path) -> None:
 def _begin(connection: Connection) -> None:
     """The driver's own transactions do not include DDL: ours do."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _look(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN DEFERRED")

@@ -7,6 +7,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from swarmworks.base.errors import ConflictError, StoreUnavailableError
+from swarmworks.store.archive import NOWHERE
 from swarmworks.store.connection import expand, sequences
 from swarmworks.store.transaction import SqlReader, SqlTx
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from swarmworks.base.clock import Clock
     from swarmworks.base.ids import IdSource, SwarmId
+    from swarmworks.store.archive import Archives
     from swarmworks.store.connection import Row
     from swarmworks.store.protocol import Reader, Tx
 
@@ -32,8 +34,8 @@ _MENDS = {
     sqlite3.SQLITE_FULL: "free space on its disk; what was not written was refused, nothing is half-written",
     sqlite3.SQLITE_READONLY: "make the file and its folder writable for this user",
     sqlite3.SQLITE_CANTOPEN: "see that its folder exists and is writable for this user",
-    sqlite3.SQLITE_CORRUPT: "restore a backup (swarm restore); keep the damaged file aside",
-    sqlite3.SQLITE_NOTADB: "name another file, or restore a backup (swarm restore)",
+    sqlite3.SQLITE_CORRUPT: "put a backup of the file back; keep this one aside",
+    sqlite3.SQLITE_NOTADB: "put a backup of the file back; keep this one aside",
     sqlite3.SQLITE_BUSY: "end the program that has the database open for writing",
     sqlite3.SQLITE_IOERR: "look at the disk (dmesg), then start again",
 }
@@ -47,8 +49,8 @@ def unavailable(error: sqlite3.Error, where: Path) -> StoreUnavailableError:
 
 
 class SqliteConnection:
-    def __init__(self, path: Path, clock: Clock, ids: IdSource, *, writes: bool) -> None:
-        self._path, self._clock, self._ids = path, clock, ids
+    def __init__(self, path: Path, clock: Clock, ids: IdSource, archives: Archives = NOWHERE, *, writes: bool) -> None:
+        self._path, self._clock, self._ids, self._archives = path, clock, ids, archives
         with self._errors():
             self._raw = sqlite3.connect(
                 path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -96,9 +98,21 @@ class SqliteConnection:
         with self._errors():
             return self._raw.execute(sql, values).rowcount
 
-    def change_many(self, sql: str, values: Iterable[Mapping[str, object]]) -> None:
+    def change_many(self, sql: str, values: Iterable[Mapping[str, object]]) -> int:
         with self._errors():
-            self._raw.executemany(sql, values)
+            return max(0, self._raw.executemany(sql, values).rowcount)
+
+    def post(self, sql: str, values: Iterable[Mapping[str, object]]) -> None:
+        self.change_many(sql, values)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def wait_for(self, subject: str) -> None:
+        """Nobody else writes to the file."""
+
+    def hold(self, swarm_id: str, *, wait: bool) -> bool:  # noqa: ARG002 - the file has one writer
+        return True
 
     # What the writer and the readers ask
 
@@ -115,6 +129,9 @@ class SqliteConnection:
         if self._raw.in_transaction:
             self._control("ROLLBACK")
 
+    def next_step(self) -> None:
+        """Nothing to do: nobody else's locks are met here."""
+
     def savepoint(self) -> None:
         self._control("SAVEPOINT step")
 
@@ -129,11 +146,11 @@ class SqliteConnection:
         return self._raw.in_transaction
 
     def transaction(self) -> tuple[Tx, set[SwarmId]]:
-        tx = SqlTx(self, self._clock, self._ids)
+        tx = SqlTx(self, self._clock, self._ids, self._archives)
         return tx, tx.touched
 
     def reader(self) -> Reader:
-        return SqlReader(self, self._clock, self._ids)
+        return SqlReader(self, self._clock, self._ids, self._archives)
 
     def pragma(self, statement: str) -> Any:
         """For tests and `doctor`: the first value of a PRAGMA."""

@@ -26,13 +26,17 @@ from sqlalchemy import (
     text,
 )
 
-from swarmworks.domain.budget import RESERVATION_TABLE, AccountKind, AccountState
+from swarmworks.domain.budget import RESERVATION_TABLE, AccountKind, AccountState, Period
 from swarmworks.domain.change import CHANGE_TABLE, IntentState
+from swarmworks.domain.delivery import DELIVERY_TABLE
 from swarmworks.domain.gate import GateStage
 from swarmworks.domain.lease import WORK_TABLE, WorkKind
+from swarmworks.domain.question import QUESTION_TABLE
+from swarmworks.domain.review import REVIEW_TABLE, ReviewSubject
 from swarmworks.domain.session import SESSION_TABLE, SessionOutcome
 from swarmworks.domain.swarm import SWARM_TABLE
 from swarmworks.domain.task import TASK_TABLE
+from swarmworks.policy.pricing import PriceVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,13 +103,29 @@ account = Table(
     _words("subject"),
     _words("state"),
     Column("closing", Boolean, nullable=False, server_default=text("false")),
-    _count("calls"),
+    _count("version"),
     *_dimension("nano_usd"),
     *_dimension("tokens"),
+    *_dimension("calls"),
     one_of("kind", AccountKind),
     one_of("state", AccountState),
     UniqueConstraint("kind", "subject"),
     Index("ix_account_open", "parent_id", **_where("state <> 'closed'")),
+)
+
+budget_window = Table(
+    "budget_window",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    _words("zone"),
+    Column("limit_nano_usd", BigInteger),
+    Column("limit_tokens", BigInteger),
+    Column("limit_calls", BigInteger),
+    _words("newest", optional=True),
+    Column("account_id", Text, ForeignKey("account.id")),
+    one_of("period", Period),
+    CheckConstraint("account_id IS NULL OR newest IS NOT NULL", name="begun_has_a_name"),
 )
 
 swarm = Table(
@@ -123,7 +143,10 @@ swarm = Table(
     _words("created_at"),
     _words("ended_at", optional=True),
     _words("reason", optional=True),
+    _words("agent_limit", optional=True),
     one_of("state", SWARM_TABLE.states),
+    Index("ix_swarm_state", "state", "number"),
+    Index("ix_swarm_project", "project", "state", "number"),
 )
 
 plan = Table(
@@ -151,12 +174,23 @@ task = Table(
     _words("rejection", optional=True),
     _words("note", optional=True),
     _words("landed_commit", optional=True),
+    _words("guidance", optional=True),
     one_of("state", TASK_TABLE.states),
     CheckConstraint("waiting_on >= 0", name="waiting_on"),
     CheckConstraint("state NOT IN ('ready', 'running') OR waiting_on = 0", name="ready_waits_for_nothing"),
     Index("ix_task_ready", "swarm_id", text("rank DESC"), "position", **_where("state = 'ready'")),
     Index("ix_task_state", "swarm_id", "state"),
     Index("ix_task_position", "swarm_id", "position"),
+)
+
+task_count = Table(
+    "task_count",
+    metadata,
+    Column("swarm_id", Text, ForeignKey("swarm.id"), primary_key=True),
+    Column("task_state", Text, primary_key=True),
+    _count("tasks"),
+    one_of("task_state", TASK_TABLE.states),
+    CheckConstraint("tasks >= 0", name="tasks"),
 )
 
 task_edge = Table(
@@ -223,6 +257,14 @@ session = Table(
     Index("ix_session_task", "swarm_id", "task_id", "number"),
 )
 
+session_stop = Table(
+    "session_stop",
+    metadata,
+    Column("session_id", Text, ForeignKey("session.id"), primary_key=True),
+    _words("reason"),
+    _words("at"),
+)
+
 worker = Table(
     "worker",
     metadata,
@@ -233,6 +275,19 @@ worker = Table(
     _count("renewals"),
     _words("capacity"),
 )
+
+replica = Table(
+    "replica",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _words("name"),
+    Column("ttl_s", Float, nullable=False),
+    _count("beats"),
+    _words("api_url"),
+    _words("gateway_url"),
+)
+
+chore = Table("chore", metadata, Column("subject", Text, primary_key=True), _words("replica_id"))
 
 counter = Table("counter", metadata, Column("name", Text, primary_key=True), _count("value"))
 
@@ -313,6 +368,84 @@ intent = Table(
     Index("ix_intent_open", "change_id", unique=True, **_where("state = 'open'")),
 )
 
+review = Table(
+    "review",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("swarm_id", Text, ForeignKey("swarm.id"), nullable=False),
+    _words("gate"),
+    _words("subject"),
+    _words("subject_id"),
+    _words("question"),
+    _words("state"),
+    _words("asked_at"),
+    _words("task_id", optional=True),
+    _words("deciders"),
+    _words("advice", optional=True),
+    _words("decided_by", optional=True),
+    _words("reason", optional=True),
+    _words("decided_at", optional=True),
+    one_of("subject", ReviewSubject),
+    one_of("state", REVIEW_TABLE.states),
+    CheckConstraint("(state = 'open') = (decided_by IS NULL)", name="decided_by_somebody"),
+    Index("ix_review_swarm", "swarm_id", "state", "number"),
+    Index("ix_review_one_open", "subject_id", "gate", unique=True, **_where("state = 'open'")),
+)
+
+question = Table(
+    "question",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("swarm_id", Text, ForeignKey("swarm.id"), nullable=False),
+    _words("task_id"),
+    Column("session_id", Text, ForeignKey("session.id"), nullable=False, index=True),
+    _words("text"),
+    _words("state"),
+    _words("asked_at"),
+    _words("answer", optional=True),
+    _words("answered_by", optional=True),
+    _words("answered_at", optional=True),
+    one_of("state", QUESTION_TABLE.states),
+    CheckConstraint("(state = 'answered') = (answer IS NOT NULL)", name="answered_has_answer"),
+    Index("ix_question_swarm", "swarm_id", "state", "number"),
+)
+
+message = Table(
+    "message",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("swarm_id", Text, ForeignKey("swarm.id"), nullable=False),
+    Column("session_id", Text, ForeignKey("session.id"), nullable=False, index=True),
+    _words("sender"),
+    _words("text"),
+    _words("sent_at"),
+    _words("delivered_at", optional=True),
+    Index("ix_message_undelivered", "session_id", "number", **_where("delivered_at IS NULL")),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("swarm_id", Text, ForeignKey("swarm.id"), nullable=False),
+    _words("branch"),
+    _words("tip"),
+    _words("head"),
+    _words("state"),
+    _words("actor"),
+    _words("created_at"),
+    _words("candidate", optional=True),
+    _words("note", optional=True),
+    _words("ended_at", optional=True),
+    one_of("state", DELIVERY_TABLE.states),
+    CheckConstraint("state NOT IN ('ready', 'delivered') OR candidate IS NOT NULL", name="ready_has_candidate"),
+    Index("ix_delivery_swarm", "swarm_id", "state", "number"),
+)
+
 event = Table(
     "event",
     metadata,
@@ -327,6 +460,33 @@ event = Table(
     _words("previous_hash"),
     _words("hash"),
     Index("ix_event_session", "session_id", "seq", **_where("session_id IS NOT NULL")),
+)
+
+archive = Table(
+    "archive",
+    metadata,
+    Column("swarm_id", Text, ForeignKey("swarm.id"), primary_key=True),
+    Column("last_seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_seq", BigInteger, nullable=False),
+    _words("last_hash"),
+    _words("file"),
+    _words("sha256"),
+    _words("archived_at"),
+)
+
+anchor = Table(
+    "anchor",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _words("statement"),
+    _words("signature"),
+)
+
+anchored = Table(
+    "anchored",
+    metadata,
+    Column("swarm_id", Text, ForeignKey("swarm.id"), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
 )
 
 reservation = Table(
@@ -351,12 +511,71 @@ reservation = Table(
     _words("opened_at"),
     _words("ended_at", optional=True),
     _words("provider_request_id", optional=True),
+    _words("replica_id", optional=True),
+    _words("price", optional=True),
+    _words("subscription", optional=True),
+    _words("day_account", optional=True),
+    _words("month_account", optional=True),
+    _words("agent_account", optional=True),
+    Column("settled_calls", BigInteger),
     one_of("state", RESERVATION_TABLE.states),
     CheckConstraint("reserved_nano_usd >= 0 AND reserved_tokens >= 0", name="not_negative"),
     CheckConstraint("(state = 'settled') = (settled_nano_usd IS NOT NULL)", name="settled_has_amount"),
     Index("ix_reservation_swarm", "swarm_id", "state"),
+    Index("ix_reservation_replica", "replica_id", **_where("state IN ('held', 'sent')")),
     Index("ix_reservation_open", "number", **_where("state IN ('held', 'sent')")),
+    Index("ix_reservation_subscription", "subscription", "ended_at", **_where("subscription IS NOT NULL")),
 )
+
+price_list = Table(
+    "price_list",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    _words("source"),
+    _words("imported_by"),
+    _words("imported_at"),
+)
+
+price = Table(
+    "price",
+    metadata,
+    Column("list_id", Text, ForeignKey("price_list.id"), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    _words("label"),
+    _words("provider", optional=True),
+    _words("hosts", optional=True),
+    _words("match"),
+    _words("valid_from"),
+    _words("document"),
+    CheckConstraint("(provider IS NULL) <> (hosts IS NULL)", name="one_place"),
+)
+
+price_decision = Table(
+    "price_decision",
+    metadata,
+    _number(),
+    Column("list_id", Text, ForeignKey("price_list.id"), nullable=False, unique=True),
+    _words("verdict"),
+    _words("decided_by"),
+    _words("reason"),
+    _words("decided_at"),
+    one_of("verdict", PriceVerdict),
+)
+
+price_used = Table("price_used", metadata, Column("digest", Text, primary_key=True), _words("document"))
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _words("key_id"),
+    _words("envelope"),
+    _words("set_by"),
+    _words("set_at"),
+)
+
+subscription = Table("subscription", metadata, Column("provider", Text, primary_key=True))
 
 ledger_entry = Table(
     "ledger_entry",

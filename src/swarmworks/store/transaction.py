@@ -5,14 +5,41 @@ from __future__ import annotations
 from swarmworks.store.changes import ChangeReads, ChangeWrites
 from swarmworks.store.claims import SessionReads, SessionWrites
 from swarmworks.store.events import EventReads, EventWrites
-from swarmworks.store.ledger import LedgerReads
+from swarmworks.store.ledger_reads import LedgerReads
+from swarmworks.store.people import PeopleReads, PeopleWrites
+from swarmworks.store.prices import PriceReads, PriceWrites
+from swarmworks.store.replicas import ReplicaReads, ReplicaWrites
+from swarmworks.store.secrets import SecretReads, SecretWrites
+from swarmworks.store.stops import StopReads, StopWrites
 from swarmworks.store.swarms import SwarmReads, SwarmWrites
 from swarmworks.store.workers import WorkReads
 
 
-class SqlReader(SwarmReads, SessionReads, WorkReads, ChangeReads, EventReads, LedgerReads):
+class SqlReader(
+    SwarmReads,
+    SessionReads,
+    WorkReads,
+    ChangeReads,
+    PeopleReads,
+    EventReads,
+    LedgerReads,
+    ReplicaReads,
+    PriceReads,
+    SecretReads,
+    StopReads,
+):
     """A `Reader` on any `Connection` that is inside a transaction."""
 
 
-class SqlTx(SwarmWrites, SessionWrites, ChangeWrites, EventWrites):
+class SqlTx(
+    SwarmWrites,
+    SessionWrites,
+    ChangeWrites,
+    PeopleWrites,
+    EventWrites,
+    ReplicaWrites,
+    StopWrites,
+    PriceWrites,
+    SecretWrites,
+):
     """A `Tx` on any `Connection` that is inside a writing transaction."""

@@ -12,7 +12,7 @@ from swarmworks.store.protocol import Renewal
 from swarmworks.store.scope import Scope, found
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from swarmworks.base.ids import SwarmId, WorkerId, WorkId
     from swarmworks.domain.lease import Work
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SQL = load("work")
 _ORPHANED_AFTER = 3  # renewals running that did not name the work
 _LOOKED_AT = 256  # queued pieces of work one claim considers
+_MOST_LOOKS = 3  # how often a claim looks again because others took what it had chosen
 
 
 class WorkReads(Scope):
@@ -45,18 +46,31 @@ class WorkReads(Scope):
     def leased_to(self, worker_id: WorkerId) -> list[Work]:
         return [rows.work(row) for row in self.db.rows(_SQL["leased_to"], worker_id=worker_id)]
 
-    def free_capacity(self, lease: WorkerLease) -> Capacity:
-        """What the worker said it has, without what is leased to it. FenceLostError when the lease is not the worker's."""
-        row = self.db.row(_SQL["worker"], id=lease.worker_id)
+    def free_capacity(self, lease: WorkerLease, *, to_fill: bool = False) -> Capacity:
+        """What the worker said it has, without what is leased to it. FenceLostError when the lease is not the worker's.
+        With `to_fill` nobody else gives it work before this transaction has ended.
+        """
+        return self._free(lease, self._whole(lease, to_fill=to_fill))
+
+    def has_queued(self, kinds: Sequence[WorkKind]) -> bool:
+        return self.db.row(_SQL["has_queued"], kinds=tuple(kinds)) is not None
+
+    def _whole(self, lease: WorkerLease, *, to_fill: bool) -> Capacity:
+        row = self.db.row(_SQL["worker_to_fill" if to_fill else "worker"], id=lease.worker_id)
         if row is None or row["fence"] != lease.fence:
             raise _lost(lease)
-        free = rows.capacity(row["capacity"])
-        for work in self.leased_to(lease.worker_id):
-            free = free.minus(work.need)
-        return free
+        return rows.capacity(row["capacity"])
+
+    def _free(self, lease: WorkerLease, whole: Capacity) -> Capacity:
+        for held in self.db.rows(_SQL["held"], worker_id=lease.worker_id):
+            whole = whole.minus(rows.capacity(held["need"]).times(held["pieces"]))
+        return whole
 
 
 class WorkWrites(WorkReads):
+    def hold_worker(self, lease: WorkerLease) -> None:
+        self._whole(lease, to_fill=True)
+
     def register_worker(self, worker_id: WorkerId, name: str, capacity: Capacity, ttl_s: float) -> WorkerLease:
         fence = found(self.db.row(_SQL["next_fence"]), "counter", "worker_fence")["value"]
         self.db.change(
@@ -72,19 +86,29 @@ class WorkWrites(WorkReads):
     def renew_worker(self, lease: WorkerLease, holding: frozenset[WorkId]) -> Renewal:
         if not self.db.change(_SQL["renew_worker"], id=lease.worker_id, fence=lease.fence):
             raise _lost(lease)
-        leased = [work.id for work in self.leased_to(lease.worker_id)]
-        named = [work_id for work_id in leased if work_id in holding]
-        unnamed = [work_id for work_id in leased if work_id not in holding]
-        if named:
-            self.db.change(_SQL["named"], worker_id=lease.worker_id, ids=named)
-        orphaned: list[WorkId] = []
-        if unnamed:
-            self.db.change(_SQL["unnamed"], worker_id=lease.worker_id, ids=unnamed)
-            held = self.db.rows(_SQL["leased_to"], worker_id=lease.worker_id)
-            orphaned = [row["id"] for row in held if row["unnamed_renewals"] >= _ORPHANED_AFTER]
-        return Renewal(lost=tuple(sorted(holding.difference(leased))), orphaned=tuple(orphaned))
+        leased = self.db.rows(_SQL["held_pieces"], worker_id=lease.worker_id)
+        lost = holding.difference(row["id"] for row in leased)
+        named = [row for row in leased if row["id"] in holding and row["unnamed_renewals"]]
+        unnamed = [row for row in leased if row["id"] not in holding]
+        free = self._held_swarms([row["swarm_id"] for row in (*named, *unnamed)], wait=False)
+        for statement, found_rows in (("named", named), ("unnamed", unnamed)):
+            ids = [row["id"] for row in found_rows if row["swarm_id"] in free]
+            if ids:
+                self.db.change(_SQL[statement], worker_id=lease.worker_id, ids=ids)
+        orphaned = [
+            row["id"] for row in unnamed if row["swarm_id"] in free and row["unnamed_renewals"] + 1 >= _ORPHANED_AFTER
+        ]
+        return Renewal(lost=tuple(sorted(lost)), orphaned=tuple(orphaned))
+
+    def _held_swarms(self, wanted: Sequence[SwarmId], *, wait: bool) -> frozenset[SwarmId]:
+        """Those of the swarms that this transaction may write to now: the first, which may be waited for, and the others
+        unless another process is at them. Their turn comes with the next claim or renewal.
+        """
+        in_order = dict.fromkeys(wanted)
+        return frozenset(each for number, each in enumerate(in_order) if self.db.hold(each, wait=wait and number == 0))
 
     def remove_worker(self, lease: WorkerLease) -> None:
+        self._whole(lease, to_fill=True)  # from here on nobody else gives it work
         leased = self.leased_to(lease.worker_id)
         if leased:
             raise ConflictError(
@@ -99,80 +123,79 @@ class WorkWrites(WorkReads):
         return self.leased_to(worker_id)
 
     def enqueue_work(self, new: NewWork) -> Work:
-        self.insert_work(new, WORK_TABLE.start, fence=0, lease=None)
-        return self.work(new.id)
-
-    def insert_work(self, new: NewWork, state: WorkState, *, fence: int, lease: WorkerLease | None) -> None:
         self.touched.add(new.swarm_id)
-        self.db.change(
-            _SQL["insert_work"],
-            id=new.id,
-            kind=new.kind,
-            swarm_id=new.swarm_id,
-            task_id=new.task_id,
-            subject=new.subject,
-            state=state,
-            fence=fence,
-            need=rows.capacity_text(new.need),
-            payload=new.payload,
-            priority=new.priority,
-            worker_id=lease.worker_id if lease else None,
-            leased_at=self.now() if lease else None,
-        )
+        values = work_values(new, WORK_TABLE.start)
+        self.db.post(_SQL["insert_work"], [values])
+        return rows.work({**values, "result": None})
 
     def claim_work(self, lease: WorkerLease, free: Capacity, kinds: Sequence[WorkKind]) -> list[Work]:
         """What fits, first come first served within a priority. The first that has to wait for room stops the claim, so
         that small work cannot overtake it for ever; what this worker can never run is left to others.
         """
-        room = _least(free, self.free_capacity(lease))
-        whole = rows.capacity(
-            found(self.db.row(_SQL["worker"], id=lease.worker_id), "worker", lease.worker_id)["capacity"]
-        )
-        claimed: list[Work] = []
-        for row in self.db.rows(_SQL["queued"], kinds=tuple(kinds), most=_LOOKED_AT):
-            work = rows.work(row)
-            if not whole.fits(work.need):
-                continue
-            if not room.fits(work.need):
-                break
-            self._lease(work, lease)
-            room = room.minus(work.need)
-            claimed.append(self.work(work.id))
-        return claimed
+        whole = self._whole(lease, to_fill=True)
+        room = _least(free, self._free(lease, whole))
+        for _ in range(_MOST_LOOKS):
+            chosen = self._fitting(whole, room, kinds)
+            claimed = self._lease(lease, chosen) if chosen else []
+            if claimed or not chosen:
+                return claimed
+        return []  # others were faster each time: whoever asks next sees what they left
 
-    def _lease(self, work: Work, lease: WorkerLease) -> None:
-        touched = self.db.change(
+    def _fitting(self, whole: Capacity, room: Capacity, kinds: Sequence[WorkKind]) -> dict[WorkId, SwarmId]:
+        chosen: dict[WorkId, SwarmId] = {}
+        for row in self.db.rows(_SQL["queued"], kinds=tuple(kinds), most=_LOOKED_AT):
+            need = rows.capacity(row["need"])
+            if not whole.fits(need):
+                continue
+            if not room.fits(need):
+                break
+            room = room.minus(need)
+            chosen[row["id"]] = row["swarm_id"]
+        return chosen
+
+    def _lease(self, lease: WorkerLease, chosen: Mapping[WorkId, SwarmId]) -> list[Work]:
+        """Those of the chosen that still are queued, in their order. They were only looked at: nobody takes a lock on work
+        before that on its swarm.
+        """
+        free = self._held_swarms(list(chosen.values()), wait=True)
+        leased = self.db.rows(
             _SQL["lease_work"],
-            id=work.id,
-            state=WORK_TABLE.next(work.state, WorkEvent.LEASE),
-            expected=work.state,
-            fence=work.fence,
+            ids=[work_id for work_id, swarm_id in chosen.items() if swarm_id in free],
+            state=WORK_TABLE.next(WorkState.QUEUED, WorkEvent.LEASE),
+            expected=WorkState.QUEUED,
             worker_id=lease.worker_id,
             leased_at=self.now(),
         )
-        if not touched:
-            raise ConflictError("somebody else took the work", where=work.id)
-        self.touched.add(work.swarm_id)
+        by_id = {row["id"]: rows.work(row) for row in leased}
+        self.touched.update(work.swarm_id for work in by_id.values())
+        return [by_id[work_id] for work_id in chosen if work_id in by_id]
 
-    def finish_work(self, lease: WorkerLease, work_id: WorkId, fence: int, result: str) -> Work:
-        self.free_capacity(lease)
-        work = self.work(work_id)
-        touched = self.db.change(
+    def finish_work(
+        self, lease: WorkerLease, work_id: WorkId, fence: int, result: str, *, swarm_id: SwarmId | None = None
+    ) -> Work:
+        if swarm_id is None:  # the swarm's lock before the work's
+            swarm_id = found(self.db.row(_SQL["swarm_of_work"], id=work_id), "work", work_id)["swarm_id"]
+        done = self.db.rows(
             _SQL["finish_work"],
             id=work_id,
+            swarm_id=swarm_id,
             state=WORK_TABLE.next(WorkState.LEASED, WorkEvent.FINISH),
             expected=WorkState.LEASED,
             fence=fence,
             worker_id=lease.worker_id,
+            worker_fence=lease.fence,
             result=result,
         )
-        if not touched:
+        if not done:
+            self._whole(lease, to_fill=False)
+            work = self.work(work_id)
             raise FenceLostError(
                 f"the work is {work.state} at fence {work.fence}, not leased to {lease.worker_id} at fence {fence}",
                 where=work_id,
             )
+        work = rows.work(done[0])
         self.touched.add(work.swarm_id)
-        return self.work(work_id)
+        return work
 
     def expire_work(self, work_id: WorkId, fence: int) -> Work | None:
         work = self.work(work_id)
@@ -202,6 +225,26 @@ class WorkWrites(WorkReads):
         )
         self.touched.add(work.swarm_id)
         return self.work(work_id)
+
+
+def work_values(
+    new: NewWork, state: WorkState, *, fence: int = 0, lease: WorkerLease | None = None, at: str | None = None
+) -> dict[str, object]:
+    """The row of a new piece of work."""
+    return {
+        "id": new.id,
+        "kind": new.kind,
+        "swarm_id": new.swarm_id,
+        "task_id": new.task_id,
+        "subject": new.subject,
+        "state": state,
+        "fence": fence,
+        "need": rows.capacity_text(new.need),
+        "payload": new.payload,
+        "priority": new.priority,
+        "worker_id": lease.worker_id if lease else None,
+        "leased_at": at,
+    }
 
 
 def _least(one: Capacity, other: Capacity) -> Capacity:

@@ -12,6 +12,14 @@ from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.plan import Plan
 from swarmworks.domain.swarm import StopReason
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.report import (
+    CostPoint,
+    IncidentReport,
+    InterventionReport,
+    IssueReport,
+    RejectionReport,
+    SpanReport,
+)
 from swarmworks.wire.work import AnyResult, AnyWork
 
 
@@ -31,17 +39,27 @@ class ErrorBody(Model):
 # --- workers
 
 
+class PlaneAddress(Model):
+    """Where a living control plane is reached: its API by workers and the command line, its gateway by sandboxes."""
+
+    api_url: str
+    gateway_url: str
+
+
 class RegisterWorker(Model):
     name: str = Field(max_length=200)
     capacity: Capacity
 
 
 class RegisteredWorker(Model):
+    """`planes`: every living control plane, so that a worker knows where to go when this one ends."""
+
     worker_id: WorkerId
     fence: int
     ttl_s: float
     hub: str
     gateway_port: int
+    planes: tuple[PlaneAddress, ...] = ()
 
 
 class RenewWorker(Model):
@@ -50,10 +68,15 @@ class RenewWorker(Model):
 
 
 class RenewedWorker(Model):
-    """`lost`: end at once, somebody else may have it. `stop`: end gracefully, with the reason."""
+    """`lost`: end at once, somebody else may have it. `stop`: end gracefully, with the reason; `limited`: the same for sessions
+    that ran into a limit of their own. `say`: a person's words to the sessions held. `planes`: every living control plane.
+    """
 
     lost: tuple[WorkId, ...] = ()
     stop: dict[WorkId, str] = {}
+    limited: dict[WorkId, str] = {}
+    say: dict[WorkId, tuple[str, ...]] = {}
+    planes: tuple[PlaneAddress, ...] = ()
 
 
 class LeaseWork(Model):
@@ -90,7 +113,10 @@ class CachedGates(Model):
 
 
 class CreateSwarm(Model):
-    """`config` is the project's configuration in its wire form; money in nano-dollars. `repository` is only read."""
+    """`config` is the project's configuration in its wire form; money in nano-dollars. `repository` is only read. `approved`: the
+    reason of the person who was shown this very plan and said yes, before the swarm was made. `model`: a tier or
+    provider:model; `kinds`: what tasks ask for instead, by kind or role.
+    """
 
     project: str = Field(max_length=200)
     repository: str = Field(max_length=4_096)
@@ -101,6 +127,9 @@ class CreateSwarm(Model):
     model: str
     budget_nano_usd: int | None = Field(default=None, ge=0)
     budget_tokens: int | None = Field(default=None, ge=0)
+    runtime: str = Field(default="builtin", max_length=40)
+    kinds: dict[str, str] = {}
+    approved: str | None = Field(default=None, max_length=2_000)
 
 
 class ResumeSwarm(Model):
@@ -124,13 +153,35 @@ class AgentStatus(Model):
     doing: str = ""
 
 
+class WindowStatus(Model):
+    """A day or month of the project with a limit. `paused`: nothing new begins in it any more."""
+
+    period: str
+    key: str
+    ends_at: datetime
+    percent: int
+    paused: bool
+    limit_nano_usd: int | None
+    spent_nano_usd: int
+    held_nano_usd: int
+    tokens_limit: int | None
+    tokens_spent: int
+    calls_limit: int | None
+    calls: int
+
+
 class MoneyStatus(Model):
+    """`windows`: of the whole project, whichever swarm used them."""
+
     limit_nano_usd: int | None
     spent_nano_usd: int
     held_nano_usd: int
     tokens_limit: int | None
     tokens_spent: int
     calls: int
+    tokens_held: int = 0
+    calls_limit: int | None = None
+    windows: tuple[WindowStatus, ...] = ()
 
 
 class BlockedTask(Model):
@@ -139,8 +190,25 @@ class BlockedTask(Model):
     note: str
 
 
+class ProviderStatus(Model):
+    """A provider's account, or one `model` of it, as one control plane finds it: `answers`, or why it does not
+    (`rate_limited`, `overloaded`, `failing`, `key_refused`, `no_credit`). `retry_in_s`: until it is asked again; None while it
+    is. `waiting`: calls that wait for the account.
+    """
+
+    account: str
+    model: str | None = None
+    state: str
+    retry_in_s: float | None = None
+    waiting: int = 0
+    in_flight: int = 0
+
+
 class SwarmStatus(Model):
-    """`version` grows with every event: ask again with it to wait for news."""
+    """`version` grows with every event: ask again with it to wait for news. `inbox`: how many things wait for a person.
+    `planning`: its result is a plan file, and its branch is never delivered. `delivered`: the branches that have `head`.
+    `providers`: those that do not simply answer. `fallbacks`: the model that answers in the place of a tier's first choice.
+    """
 
     id: SwarmId
     project: str
@@ -163,6 +231,12 @@ class SwarmStatus(Model):
     integration_branch: str
     head: str
     remaining_s: float | None
+    inbox: int = 0
+    planning: bool = False
+    parked: tuple[BlockedTask, ...] = ()
+    delivered: tuple[str, ...] = ()
+    providers: tuple[ProviderStatus, ...] = ()
+    fallbacks: dict[str, str] = {}
 
 
 class SwarmSummary(Model):
@@ -201,6 +275,15 @@ class AgentReport(Model):
     cost_nano_usd: int
 
 
+class ModelReport(Model):
+    """A model that was asked, by its full name; `calls` are those it may have cost."""
+
+    model: str
+    calls: int
+    tokens: int
+    cost_nano_usd: int
+
+
 class TaskReport(Model):
     id: TaskId
     kind: str
@@ -211,6 +294,7 @@ class TaskReport(Model):
     agent: str | None
     commit: str | None
     note: str | None
+    depends_on: tuple[TaskId, ...] = ()
 
 
 class CodeReport(Model):
@@ -230,6 +314,8 @@ class CodeReport(Model):
 
 
 class SwarmReport(Model):
+    """`left_out`: how many rows of a part are beyond its bound, by the part's name."""
+
     id: SwarmId
     project: str
     plan_id: str
@@ -264,3 +350,11 @@ class SwarmReport(Model):
     head: str
     lines_added: int
     lines_removed: int
+    rejected: tuple[RejectionReport, ...] = ()
+    issues: tuple[IssueReport, ...] = ()
+    interventions: tuple[InterventionReport, ...] = ()
+    incidents: tuple[IncidentReport, ...] = ()
+    timeline: tuple[SpanReport, ...] = ()
+    costs: tuple[CostPoint, ...] = ()
+    models: tuple[ModelReport, ...] = ()
+    left_out: dict[str, int] = {}

@@ -13,9 +13,19 @@ from pydantic import BaseModel, ValidationError
 
 from swarmworks.base.errors import InvalidDocumentError, Problem
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.config_notify import CHANNEL_SECTIONS, SECRET_KEYS
+from swarmworks.wire.config_review import ReviewGateSection
 from swarmworks.wire.toml_lines import key_lines, line_of
 
 MAX_BYTES = 1 << 20
+_MUST_BE = {
+    "tuple_type": 'must be a list, such as ["one", "two"]',
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "dict_type": "must be a table",
+    "string_type": "must be text between quotes",
+}
+"""The library's own words are about Python."""
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _POSITION = re.compile(r"\s*\(at line (\d+), column \d+\)$")
 
@@ -90,7 +100,7 @@ def _expand(
         return {k: _expand(v, environment, (*at, k), lines, problems) for k, v in cast("Table", value).items()}
     if isinstance(value, list):
         return [_expand(item, environment, at, lines, problems) for item in cast("list[Any]", value)]
-    if not isinstance(value, str) or at[-2:] == ("environment", "setup") or (at[-1:] == ("run",) and "gates" in at):
+    if not isinstance(value, str) or _for_a_shell(at):
         return value
 
     def replaced(match: re.Match[str]) -> str:
@@ -102,6 +112,12 @@ def _expand(
         return environment[variable]
 
     return _REFERENCE.sub(replaced, value)
+
+
+def _for_a_shell(at: Location) -> bool:
+    """Commands read variables themselves, when they run: those of a notice are not even there before."""
+    runs = at[-1:] == ("run",) and "gates" in at
+    return runs or at[-2:] == ("environment", "setup") or at[-3:] == ("notify", "channels", "argv")
 
 
 def _merged(base: Table, overrides: Table) -> Table:
@@ -118,12 +134,14 @@ def _merged(base: Table, overrides: Table) -> Table:
 def _validate(raw: Table, prefix: Location, lines: dict[Location, int], problems: list[Problem]) -> SwarmConfig | None:
     """The configuration, or None with its problems added; lines are sought under `prefix` first."""
     try:
-        return SwarmConfig.model_validate(_with_gates_sorted(raw, prefix, lines, problems))
+        sorted_out = _with_gates_sorted(raw, prefix, lines, problems)
+        return SwarmConfig.model_validate(_with_reviews_sorted(sorted_out, prefix, lines, problems))
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_context=False):
-            location = _as_written(tuple(str(part) for part in entry["loc"]))
+            named = tuple(str(part) for part in entry["loc"])
+            location = _as_written(named)
             number = lines.get((*prefix, *location)) or line_of(lines, location) or line_of(lines, prefix)
-            problems.append(_problem(entry["type"], entry["msg"], location, number))
+            problems.append(_problem(entry["type"], entry["msg"], location, number, _keys_at(named[:-1])))
         return None
 
 
@@ -146,32 +164,60 @@ def _with_gates_sorted(raw: Table, prefix: Location, lines: dict[Location, int],
     return {**raw, "gates": {"commands": commands, "required": cast("Table", gates).get("required", {})}}
 
 
+def _with_reviews_sorted(raw: Table, prefix: Location, lines: dict[Location, int], problems: list[Problem]) -> Table:
+    """A list of tables in the file, or the written word that there is none; the schema has a place for each."""
+    if "review" not in raw:
+        return raw
+    reviews: Any = raw["review"]
+    if reviews == "none":
+        return {**raw, "review": {"explicitly_none": True}}
+    if isinstance(reviews, list) and reviews:
+        return {**raw, "review": {"gates": reviews}}
+    line = line_of(lines, (*prefix, "review"))
+    mend = 'write [[review]] for each gate, or review = "none" to have nobody asked'
+    problems.append(Problem(line, "review is no list of gates", mend))
+    return {key: value for key, value in raw.items() if key != "review"}
+
+
 def _as_written(location: Location) -> Location:
     """The path a person wrote, from the schema's."""
+    if location[:2] == ("review", "gates"):
+        return ("review", *location[2:])
     if location[:2] == ("gates", "commands"):
         return ("gates", *location[2:])
+    if location[:2] == ("notify", "channels"):
+        return (*location[:3], *location[4:])  # the fourth is the kind, which chose among the schemas
     return tuple(part for part in location if part != "[key]")
 
 
-def _problem(kind: str, message: str, location: Location, line: int) -> Problem:
-    key = ".".join(location) or "the file"
+def _problem(kind: str, message: str, location: Location, line: int, known: set[str]) -> Problem:
+    """`known` are the keys that may stand where the problem is."""
+    key = ".".join(part for part in location if not part.isdecimal()) or "the file"
     if kind == "extra_forbidden":
-        known = _keys_at(location[:-1])
         mend = _did_you_mean(location[-1], known) or f"known here: {', '.join(sorted(known))}"
         if location[0] == "providers" and location[-1] in {"key", "api_key", "token"}:
-            mend = 'name what holds the key: key_env = "VARIABLE" or key_file = "PATH"'
+            mend = 'name what holds the key: key_env = "VARIABLE", key_file = "PATH" or key_secret = "NAME"'
+        secret = SECRET_KEYS.get(location[-1], "")
+        if location[:2] == ("notify", "channels") and f"{secret}_env" in known:
+            mend = f'name what holds it: {secret}_env = "VARIABLE" or {secret}_file = "PATH"'
         return Problem(line, f"unknown key {key}", mend)
     if kind == "missing":
         return Problem(line, f"{key} is missing", f"add {location[-1]}")
-    reason = message.removeprefix("Value error, ")
-    return Problem(line, f"{key}: {reason[:1].lower()}{reason[1:]}", "see docs/configuration.md")
+    if kind.startswith("union_tag"):
+        what = "has no kind" if kind == "union_tag_not_found" else "is of an unknown kind"
+        return Problem(line, f"{key} {what}", f"write kind as one of {', '.join(CHANNEL_SECTIONS)}")
+    reason = _MUST_BE.get(kind) or message.removeprefix("Value error, ")
+    page = "reviews" if location[:1] == ("review",) else "configuration"
+    return Problem(line, f"{key}: {reason[:1].lower()}{reason[1:]}", f"see docs/{page}.md")
 
 
 def _keys_at(location: Location) -> set[str]:
-    """The keys the schema knows at a written path."""
+    """The keys the schema knows at one of its paths."""
     model: type[BaseModel] = SwarmConfig
-    if location[:1] == ("gates",):
-        location = ("gates", "commands", *location[1:]) if len(location) > 1 else location
+    if location[:1] == ("review",):
+        return set(ReviewGateSection.model_fields)
+    if location[:2] == ("notify", "channels") and len(location) == 4:
+        model, location = CHANNEL_SECTIONS[location[3]], ()
     for part in location:
         field = model.model_fields.get(part)
         if field is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from swarmworks.base.errors import InvalidDocumentError, Problem
 from swarmworks.domain.handoff import ChangedFile, Handoff
@@ -15,6 +15,7 @@ MAX_PATH_CHARS = 500
 MAX_WHAT_CHARS = 300
 MAX_ITEMS = 20
 MAX_ITEM_CHARS = 500
+MAX_QUESTION_CHARS = 2_000
 MAX_BYTES = 1 << 20
 
 Item = Annotated[str, StringConstraints(max_length=MAX_ITEM_CHARS)]
@@ -28,15 +29,24 @@ class ChangedFileDocument(BaseModel):
 
 
 class HandoffDocument(BaseModel):
-    """`handed_off` is written by the agent's program, when the context was exhausted before the model handed in."""
+    """`handed_off` is written by the agent's program, when the context was exhausted before the model handed in. `question`
+    is what a person must answer before the task can go on: for `needs_answer`, and only for that.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    outcome: Literal["submitted", "nothing_to_do", "handed_off"]
+    outcome: Literal["submitted", "nothing_to_do", "handed_off", "needs_answer"]
     done: Annotated[str, StringConstraints(max_length=MAX_DONE_CHARS)]
     changed: Annotated[tuple[ChangedFileDocument, ...], Field(max_length=MAX_CHANGED)] = ()
     notes: Annotated[tuple[Item, ...], Field(max_length=MAX_ITEMS)] = ()
     risks: Annotated[tuple[Item, ...], Field(max_length=MAX_ITEMS)] = ()
+    question: Annotated[str, StringConstraints(max_length=MAX_QUESTION_CHARS)] = ""
+
+    @model_validator(mode="after")
+    def _asks(self) -> HandoffDocument:
+        if self.outcome == "needs_answer" and not self.question.strip():
+            raise ValueError("needs_answer takes a question: what must a person answer?")
+        return self
 
     def to_domain(self) -> Handoff:
         return Handoff(
@@ -45,6 +55,7 @@ class HandoffDocument(BaseModel):
             changed=tuple(ChangedFile(file.path, file.what) for file in self.changed),
             notes=self.notes,
             risks=self.risks,
+            question=self.question,
         )
 
     @classmethod
@@ -57,6 +68,7 @@ class HandoffDocument(BaseModel):
                 "changed": [{"path": file.path, "what": file.what} for file in handoff.changed],
                 "notes": handoff.notes,
                 "risks": handoff.risks,
+                "question": handoff.question,
             }
         )
 

@@ -12,6 +12,8 @@ class SwarmOptions(BaseModel):
     config: SwarmConfig
     model: str
     agents: int
+    runtime: str = "builtin"
+    kinds: dict[str, str] = {}
 
 
 def to_json(options: SwarmOptions) -> str:

@@ -38,6 +38,7 @@ class FindingDocument(BaseModel):
     message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE_CHARS)]
     expected: Value = ""
     provided: Value = ""
+    code: Annotated[str, StringConstraints(max_length=MAX_FILE_CHARS)] = ""
 
 
 class RejectionDocument(BaseModel):
@@ -86,6 +87,7 @@ def _finding(finding: RejectedFinding) -> FindingDocument:
         message=_clip(finding.message, MAX_MESSAGE_CHARS),
         expected=_clip(finding.expected, MAX_VALUE_CHARS),
         provided=_clip(finding.provided, MAX_VALUE_CHARS),
+        code=_clip(finding.code, MAX_FILE_CHARS),
     )
 
 

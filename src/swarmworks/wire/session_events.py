@@ -69,7 +69,7 @@ class End(_Event):
     """
 
     type: Literal["end"] = "end"
-    outcome: Literal["submitted", "nothing_to_do", "failed", "refused", "handed_off"]
+    outcome: Literal["submitted", "nothing_to_do", "failed", "refused", "handed_off", "needs_answer"]
     reason: Annotated[str, StringConstraints(max_length=MAX_REASON_CHARS)] = ""
     handoff: HandoffDocument | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_HEADER = re.compile(r"^\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?$")
+_HEADER = re.compile(r"^\s*(\[{1,2})\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?$")
 _KEY = re.compile(r"""^\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*=""")
 _PART = re.compile(r""""([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+)""")
 _FENCES = ('"""', "'''")
@@ -29,8 +29,9 @@ def _open_fence(line: str) -> str | None:
 
 
 def key_lines(text: str) -> dict[Path, int]:
-    """The 1-based line of every table header and key, by its full path."""
+    """The 1-based line of every table header and key, by its full path; the tables of an array are numbered from "0"."""
     found: dict[Path, int] = {}
+    entries: dict[Path, int] = {}
     table: Path = ()
     fence: str | None = None
     for number, line in enumerate(text.splitlines(), start=1):
@@ -38,8 +39,12 @@ def key_lines(text: str) -> dict[Path, int]:
             fence = None if fence in line else fence
             continue
         if header := _HEADER.match(line):
-            table = _parts(header.group(1))
+            table = _parts(header.group(2))
             found.setdefault(table, number)
+            if header.group(1) == "[[":
+                entries[table] = entries.get(table, -1) + 1
+                table = (*table, str(entries[table]))
+                found.setdefault(table, number)
         elif key := _KEY.match(line):
             found.setdefault((*table, *_parts(key.group(1))), number)
         fence = _open_fence(line)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from swarmworks.base.ids import ChangeId, SessionId, SwarmId, TaskId, WorkId
+from swarmworks.base.ids import ChangeId, DeliveryId, ReviewId, SessionId, SwarmId, TaskId, WorkId
 from swarmworks.domain.agent import Agent
 from swarmworks.domain.gate import GateResult, GateStage
 from swarmworks.domain.lease import Capacity
@@ -36,7 +36,9 @@ class NoteFromTask(Model):
 
 class SessionWork(Leased):
     """`wire` is the wire format the agent speaks; `token` its key for the gateway, good for this session only. `rejection`
-    and `last_head` are what became of the attempt before.
+    and `last_head` are what became of the attempt before. `runtime` names the agent's program. `start`, a commit, is what
+    the working copy begins with on top of `base`: its whole difference from its own base `start_base`, already applied.
+    `guidance` is what a person wants the agent to know.
     """
 
     kind: Literal["session"] = "session"
@@ -55,10 +57,14 @@ class SessionWork(Leased):
     rejection: str | None = None
     last_head: str | None = None
     notes: tuple[NoteFromTask, ...] = ()
+    runtime: str = "builtin"
+    start: str | None = None
+    start_base: str | None = None
+    guidance: str | None = None
 
 
 class GatesWork(Leased):
-    """The gates of `stage` on the tree of `head`, for what changed since `base`."""
+    """The gates of `stage` on the tree of `head`, for what changed since `base`. `tests` are to be named when they passed."""
 
     kind: Literal["gates"] = "gates"
     change_id: ChangeId
@@ -66,11 +72,13 @@ class GatesWork(Leased):
     base: str
     head: str
     floors: dict[str, float] = {}
+    tests: tuple[str, ...] = ()
 
 
 class BuildWork(Leased):
     """Merge `head` onto `target`, commit the merged tree as `author` with `message`, and run the candidate's gates. With
-    `after`, the target is the candidate that change is being built into, itself built on `target`.
+    `after`, the target is the candidate that change is being built into, itself built on `target`. `tests` are to be named
+    when they passed.
     """
 
     kind: Literal["build"] = "build"
@@ -83,13 +91,46 @@ class BuildWork(Leased):
     message: str
     at: datetime
     floors: dict[str, float] = {}
+    tests: tuple[str, ...] = ()
+
+
+class ReviewWork(Leased):
+    """A model's look at a change, charged to the task's account by a session of its own, which is there once leased."""
+
+    kind: Literal["review"] = "review"
+    review_id: ReviewId
+    change_id: ChangeId
+    gate: str
+    question: str
+    base: str
+    head: str
+    model: str
+    wire: Literal["openai", "anthropic"] = "openai"
+    session_id: SessionId | None = None
+    token: str = Field(default="", repr=False)
+
+
+class DeliveryWork(Leased):
+    """Merge `head`, the integration branch, into `target`, the user's, whose own commits stay first, and run `gates` on the
+    merged tree. `task` stands for none of the plan's.
+    """
+
+    kind: Literal["delivery"] = "delivery"
+    delivery_id: DeliveryId
+    target: str
+    head: str
+    message: str
+    at: datetime
+    gates: tuple[str, ...]
+    floors: dict[str, float] = {}
+    tests: tuple[str, ...] = ()
 
 
 Path = Annotated[str, Field(max_length=4_096)]
 Text = Annotated[str, Field(max_length=100_000)]
 MOST_PATHS = 20_000
 
-AnyWork = Annotated[SessionWork | GatesWork | BuildWork, Field(discriminator="kind")]
+AnyWork = Annotated[SessionWork | GatesWork | BuildWork | ReviewWork | DeliveryWork, Field(discriminator="kind")]
 
 
 class SessionResult(Model):
@@ -131,6 +172,37 @@ class BuildResult(Model):
     cache_keys: dict[str, str] = {}
 
 
-AnyResult = Annotated[SessionResult | GatesResult | BuildResult, Field(discriminator="kind")]
+class ReviewFinding(Model):
+    file: Annotated[str, Field(max_length=500)] = ""
+    line: Annotated[int, Field(ge=0)] = 0
+    message: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+
+class ReviewResult(Model):
+    """`verdict` none: the model gave no verdict that could be read, or could not be asked; `summary` says which."""
+
+    kind: Literal["review"] = "review"
+    verdict: Literal["pass", "reject", "none"]
+    summary: str = Field(max_length=2_000)
+    findings: tuple[ReviewFinding, ...] = Field(default=(), max_length=50)
+
+
+class DeliveryResult(Model):
+    """`built`: `candidate` is the merge commit whose `tree` the gates judged. `conflict` and `failed`: there is none, the
+    latter for the reason in `detail`.
+    """
+
+    kind: Literal["delivery"] = "delivery"
+    status: Literal["built", "conflict", "failed"]
+    candidate: str | None = None
+    tree: str = ""
+    conflict_paths: tuple[Path, ...] = Field(default=(), max_length=MOST_PATHS)
+    detail: Text = ""
+    results: tuple[GateResult, ...] = Field(default=(), max_length=200)
+
+
+AnyResult = Annotated[
+    SessionResult | GatesResult | BuildResult | ReviewResult | DeliveryResult, Field(discriminator="kind")
+]
 WORK: TypeAdapter[AnyWork] = TypeAdapter(AnyWork)
 RESULT: TypeAdapter[AnyResult] = TypeAdapter(AnyResult)

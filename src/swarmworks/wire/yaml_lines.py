@@ -1,12 +1,14 @@
 """YAML with the line of every value: the reader under specifications and plan files.
 
 Stricter than YAML: UTF-8 only, one document, no anchors, aliases or tags (an alias bomb cannot be written), no duplicate
-keys, bounded in bytes, depth and number of values. Every refusal is a `Problem` with its line and its mend.
+keys, no control characters behind an escape (an agent writes plans, and people read them in terminals), bounded in bytes,
+depth and number of values. Every refusal is a `Problem` with its line and its mend.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 24
 MAX_VALUES = 400_000
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Also those that turn the direction of a text, with which it reads as another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,8 @@ class _Reader:
             return Scalar("", _line(event))
         self._refuse_decoration(event)
         if isinstance(event, yaml.ScalarEvent):
+            if _CONTROL.search(event.value):
+                self._problem(event, "a control character", "remove the character, or its escape")
             return Scalar(event.value, _line(event), quoted=event.style not in {None, ""})
         if isinstance(event, yaml.SequenceStartEvent):
             return self._listing(event, depth)

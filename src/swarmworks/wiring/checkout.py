@@ -1,10 +1,14 @@
-"""Where a swarm starts from: the user's checkout, only ever read."""
+"""The user's repository: where a swarm starts from, only read; and where a delivery ends, the one thing written there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from swarmworks.base.errors import ConflictError
+from swarmworks.git.command import Git, path_text, records, revision
+from swarmworks.git.delivering import check_delivery, deliver_commit, drop_left_lock
+from swarmworks.git.importing import find_git_dir
+from swarmworks.git.user_branch import UserBranch, find_branch
 from swarmworks.git.user_checkout import describe_checkout
 
 SHOWN = 5
@@ -22,3 +26,29 @@ def base_commit(root: Path, *, allow_dirty: bool) -> str:
             mend="commit or stash them, or pass --allow-dirty to start from the last commit all the same",
         )
     return checkout.head
+
+
+def tracked_files(root: Path, commit: str) -> tuple[str, ...]:
+    """Every file of `commit`, submodules left out."""
+    out = Git().run(find_git_dir(root), ["ls-tree", "-r", "-z", "--full-tree", revision(commit)]).out
+    rows = [record.partition(b"\t") for record in records(out)]
+    return tuple(path_text(path) for facts, _, path in rows if not facts.startswith(b"160000"))
+
+
+def user_branch(root: Path, name: str) -> UserBranch:
+    """The branch, with the lock of a delivery that was killed taken off its checkout."""
+    branch = find_branch(root, name)
+    drop_left_lock(branch)
+    return branch
+
+
+def refuse_uncommitted(state: Path, branch: UserBranch, candidate: str | None) -> None:
+    check_delivery(branch, hub(state), candidate)
+
+
+def move_branch(root: Path, state: Path, branch: UserBranch, candidate: str, message: str, person: str) -> bool:
+    return deliver_commit(root, branch, hub(state), candidate, message, person)
+
+
+def hub(state: Path) -> Path:
+    return state / "hub.git"

@@ -7,69 +7,97 @@ import logging
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import psutil
 
 import swarmworks
 from swarmworks.base.clock import SystemClock
+from swarmworks.base.errors import UnavailableError
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.domain.lease import Capacity
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
-from swarmworks.git.locking import held
+from swarmworks.git.locking import held_if_free
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID
 from swarmworks.settings import Project, setup_environment, worker_token
+from swarmworks.wiring.runtimes import runtimes
 from swarmworks.worker.checking import Checker
 from swarmworks.worker.context import Places, WorkerContext
 from swarmworks.worker.executor import Executor
 from swarmworks.worker.loop import WorkerLoop, register
 from swarmworks.worker.registries import registry_access
 
-PREDECESSOR_S = 60.0
-"""How long a worker waits for the one before it to end: two on one state folder would tidy up each other's working copies."""
+log = logging.getLogger(__name__)
+
+STANDBY_S = 0.2
+"""How often a worker that stands by looks whether the one before it is gone."""
 
 KEPT_FREE_BYTES = 1 << 30
 """Memory the worker leaves to the machine."""
 
 
-async def work(project: Project, url: str) -> None:
-    """Until SIGTERM, or until the control plane has not answered for a whole lease."""
+async def work(project: Project, urls: Sequence[str], name: str | None = None) -> None:
+    """Until SIGTERM, or until no control plane has answered for a whole lease. Those with a `name` have folders of their own;
+    of those without, one works on this machine.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.raiseExceptions = False
     logging.getLogger("httpx").setLevel(logging.WARNING)
     state = project.state
     async with AsyncExitStack() as stack:
-        lock = held(state / "worker.lock", timeout_s=PREDECESSOR_S)
-        await asyncio.to_thread(stack.enter_context, lock)
-        client = await stack.enter_async_context(ControlPlaneClient(url, worker_token()))
-        context, checker, capacity = await asyncio.to_thread(_assemble, project, state, client)
+        place = state if name is None else state / "workers" / name
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await _first_in(place, stack)
+        client = await stack.enter_async_context(ControlPlaneClient(urls, worker_token()))
+        context, checker, capacity = await asyncio.to_thread(_assemble, project, state, place, client)
         executor = Executor(context, checker)
         await asyncio.to_thread(executor.keep_leftovers)
-        registered = await register(context, f"local-{os.getpid()}", capacity)
-        context.gateway_port = registered.gateway_port
+        registered = await register(context, f"{name or 'local'}-{os.getpid()}", capacity)
         loop = WorkerLoop(context, executor, registered, capacity)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, loop.stop)
         await loop.run()
 
 
-def _assemble(project: Project, state: Path, client: ControlPlaneClient) -> tuple[WorkerContext, Checker, Capacity]:
+async def _first_in(place: Path, stack: AsyncExitStack) -> None:
+    """Stands by while another worker is in `place`: two would tidy up each other's working copies. Raises UnavailableError when
+    whoever started this one is gone meanwhile: nobody would ever end it.
+    """
+    parent = os.getppid()
+    said = False
+    while True:
+        with ExitStack() as trying:
+            if trying.enter_context(held_if_free(place / "worker.lock")):
+                stack.push(trying.pop_all())
+                return
+        if os.getppid() != parent:
+            raise UnavailableError("who started this worker is gone, and another one works here", where=str(place))
+        if not said:
+            log.info("another worker works in %s: this one stands by", place)
+            said = True
+        await asyncio.sleep(STANDBY_S)
+
+
+def _assemble(
+    project: Project, state: Path, place: Path, client: ControlPlaneClient
+) -> tuple[WorkerContext, Checker, Capacity]:
     clock = SystemClock()
     hub = BareHub.open_or_create(state / "hub.git")
     owner = DEFAULT_UID if os.getuid() == 0 else None
-    copies = SharedClones(hub.path, state / "copies", owner)
+    copies = SharedClones(hub.path, place / "copies", owner)
     sandbox = best_sandbox(state)
     places = Places(
         environments=state / "environments",
         caches=state / "caches",
-        scratch=state / "scratch",
+        scratch=place / "scratch",
         package=Path(swarmworks.__file__).parent,
         interpreter=Path(sys.executable),
     )
-    context = WorkerContext(client, hub, copies, sandbox, places, clock, gateway_port=0)
+    context = WorkerContext(client, hub, copies, sandbox, places, clock, runtimes=runtimes(project.config))
     capacity = _capacity(project)
     access = registry_access(setup_environment(), Path.home())
     return context, Checker(context, state, access, _processors()), capacity

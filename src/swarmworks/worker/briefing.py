@@ -6,7 +6,8 @@ from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.protocol import Hub
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.work import SessionWork
-from swarmworks.worker.prompt import EarlierNote, Prompt, PromptContext, RecentChange, build_prompt
+from swarmworks.worker.prompt import EarlierNote, ParkedTests, Prompt, PromptContext, RecentChange, build_prompt
+from swarmworks.worker.seeding import Seed, seed_of
 
 MOST_RECENT = 15
 MOST_FOLDER_FILES = 40
@@ -17,9 +18,8 @@ MOST_FILE_BYTES = 1 << 20
 def brief(hub: Hub, work: SessionWork) -> Prompt:
     """Blocking: reads files and history of the bare repository."""
     rejection = None if work.rejection is None else rejection_wire.parse(work.rejection)
-    last_diff = ""
-    if work.last_head is not None and work.attempt > 1:
-        last_diff = _own_diff(hub, work.last_head)
+    last_diff = "" if work.last_head is None else _own_diff(hub, work.last_head)
+    seed = seed_of(hub, work)
     return build_prompt(
         PromptContext(
             task=work.task,
@@ -27,27 +27,36 @@ def brief(hub: Hub, work: SessionWork) -> Prompt:
             stack=work.stack,
             attempt=work.attempt,
             max_attempts=work.max_attempts,
-            files=_neighbours(hub, work),
+            files=_neighbours(hub, work, work.base if seed is None or seed.tree is None else seed.tree),
             recent_changes=_recent(hub, work.base),
             notes=tuple(EarlierNote(note.task_id, note.text) for note in work.notes),
             rejection=rejection,
             last_diff=last_diff,
+            parked=None if seed is None else _parked(hub, work, seed),
+            guidance=work.guidance or "",
         )
     )
 
 
-def _neighbours(hub: Hub, work: SessionWork) -> dict[str, str | None]:
-    """The owned files that exist already, then what the plan says to read. A folder stands for the files below it."""
-    existing = hub.list_files(work.base)
+def _parked(hub: Hub, work: SessionWork, seed: Seed) -> ParkedTests:
+    diff = ""
+    if seed.tree is None and work.start is not None and work.start_base is not None:
+        diff = hub.diff(work.start_base, work.start, limit_bytes=MOST_DIFF_BYTES)
+    return ParkedTests(work.task.supersedes or "", seed.paths, seed.conflicts, diff)
+
+
+def _neighbours(hub: Hub, work: SessionWork, tree: str) -> dict[str, str | None]:
+    """The owned files that are in `tree` already, then what the plan says to read. A folder stands for the files below it."""
+    existing = hub.list_files(tree)
     present = set(existing)
     files: dict[str, str | None] = {}
     for path in (*work.task.owns, *work.task.reads):
         if path.endswith("/"):
             below = [name for name in existing if name.startswith(path)]
             for name in below[:MOST_FOLDER_FILES]:
-                _add(files, hub, work.base, name)
+                _add(files, hub, tree, name)
         elif path in present:
-            _add(files, hub, work.base, path)
+            _add(files, hub, tree, path)
         elif path not in work.task.owns:
             files.setdefault(path, None)
     return files

@@ -21,7 +21,7 @@ from swarmworks.policy.required import at_stage, required_gates
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.sandbox.protocol import ProcessLimits, Property
 from swarmworks.wire.config import SwarmConfig
-from swarmworks.wire.work import BuildWork, GatesWork
+from swarmworks.wire.work import BuildWork, DeliveryWork, GatesWork
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.environment import BuiltEnvironment, EnvironmentSpec, ensure_environment
 from swarmworks.worker.gates.keys import cacheable, gate_key, gate_parameters
@@ -67,28 +67,38 @@ class Checker:
         if error is not None and self._context.clock.monotonic() - at < FAILURE_REMEMBERED_S:
             raise error
 
-    async def required(self, work: GatesWork | BuildWork, stage: GateStage) -> frozenset[str]:
+    async def required(self, work: GatesWork | BuildWork | DeliveryWork, stage: GateStage) -> frozenset[str]:
+        if isinstance(work, DeliveryWork):
+            return frozenset(work.gates)
         config = await self._context.config(work.swarm_id)
         none_chosen = config.gates.explicitly_none
         names = required_gates(work.task, config.required_gates(work.task.kind), none_chosen=none_chosen)
         return at_stage(names, config.gate_definitions(), stage)
 
     async def check(
-        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str, base: str
+        self,
+        work: GatesWork | BuildWork | DeliveryWork,
+        stage: GateStage,
+        commit: str,
+        tree: str,
+        base: str,
+        *,
+        only: frozenset[str] | None = None,
     ) -> tuple[tuple[GateResult, ...], dict[str, str]]:
-        """The results of the gates of `stage` on `tree`, which is the tree of `commit` and stands on `base`, and the keys under which the new
-        ones may be kept. What passed on this very tree before is not run again.
+        """The results of the gates of `stage` (of those in `only`) on `tree`, which is the tree of `commit` and stands on
+        `base`, and the keys under which the new ones may be kept. What passed on this very tree before is not run again.
         """
         config = await self._context.config(work.swarm_id)
         environment = await self.environment(work.swarm_id, commit)
         required = await self.required(work, stage)
+        required = required if only is None else required & only
         definitions = config.gate_definitions()
         keys = {
             one.name: gate_key(
                 one,
                 tree,
                 environment.id,
-                gate_parameters(one, definitions, covers=work.task.covers, floors=work.floors),
+                gate_parameters(one, definitions, covers=work.task.covers, floors=work.floors, tests=work.tests),
             )
             for one in definitions
             if one.name in required and cacheable(one)
@@ -116,7 +126,7 @@ class Checker:
 
     async def _run(
         self,
-        work: GatesWork | BuildWork,
+        work: GatesWork | BuildWork | DeliveryWork,
         stage: GateStage,
         commit: str,
         base: str,
@@ -139,10 +149,12 @@ class Checker:
                 scratch=place / "runs",
                 changes=tuple(await asyncio.to_thread(context.hub.changes, base, commit)),
                 diff=await asyncio.to_thread(context.hub.diff, base, commit),
+                specification=work.task.specification,
                 not_required=work.task.not_required,
                 owns=work.task.owns,
                 covers=work.task.covers,
                 floors=work.floors,
+                tests=work.tests,
                 protected=config.files.protected_globs,
                 caches=context.places.caches,
                 limits=_limits(config),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,11 @@ from swarmworks.base.clock import Clock
 from swarmworks.base.ids import SwarmId
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.git.protocol import Hub, Identity, WorkingCopies
+from swarmworks.runtime.protocol import Runtime
 from swarmworks.sandbox.protocol import Sandbox
+from swarmworks.wire.api import PlaneAddress
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.worker.gateways import Gateways
 
 COMMITTER = Identity("Swarmworks", "swarm@swarmworks.invalid")
 
@@ -37,7 +41,7 @@ class WorkerContext:
         sandbox: Sandbox,
         places: Places,
         clock: Clock,
-        gateway_port: int,
+        runtimes: Mapping[str, Runtime],
     ) -> None:
         self.client = client
         self.hub = hub
@@ -45,8 +49,15 @@ class WorkerContext:
         self.sandbox = sandbox
         self.places = places
         self.clock = clock
-        self.gateway_port = gateway_port
+        self.gateways = Gateways(clock, lambda: client.url)
+        self.runtimes = runtimes
         self._configs: dict[SwarmId, SwarmConfig] = {}
+
+    def learn(self, planes: Sequence[PlaneAddress]) -> None:
+        """Where the living control planes are, as one of them says: none named, and nothing is known but what was."""
+        if planes:
+            self.client.learn([plane.api_url for plane in planes])
+            self.gateways.learn(planes)
 
     async def config(self, swarm_id: SwarmId) -> SwarmConfig:
         """The configuration a swarm was started with; it never changes while the swarm exists."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from swarmworks.base.errors import SwarmworksError
 from swarmworks.base.ids import ChangeId, WorkId
@@ -17,8 +18,11 @@ from swarmworks.wire.work import (
     AnyWork,
     BuildResult,
     BuildWork,
+    DeliveryResult,
+    DeliveryWork,
     GatesResult,
     GatesWork,
+    ReviewWork,
     SessionResult,
     SessionWork,
 )
@@ -26,6 +30,8 @@ from swarmworks.worker.briefing import brief
 from swarmworks.worker.checking import Checker
 from swarmworks.worker.context import COMMITTER, WorkerContext
 from swarmworks.worker.reporting import EventReporter
+from swarmworks.worker.reviewing import review
+from swarmworks.worker.second_look import Judged, Results, look_again
 from swarmworks.worker.session import SessionRun
 
 log = logging.getLogger(__name__)
@@ -40,12 +46,20 @@ class Executor:
         self._checker = checker
         self._sessions: dict[WorkId, SessionRun] = {}
         self._stops: dict[WorkId, tuple[SessionOutcome, str]] = {}
+        self._said: dict[WorkId, list[str]] = {}
 
     def stop(self, work_id: WorkId, outcome: SessionOutcome, reason: str) -> None:
         """End a session; one that is still being prepared ends before its agent starts."""
         self._stops.setdefault(work_id, (outcome, reason))
         if work_id in self._sessions:
             self._sessions[work_id].stop(outcome, reason)
+
+    def say(self, work_id: WorkId, texts: Sequence[str]) -> None:
+        """A person's words to a session; one that is still being prepared hears them when its agent runs."""
+        if work_id in self._sessions:
+            self._sessions[work_id].say(texts)
+        else:
+            self._said.setdefault(work_id, []).extend(texts)
 
     def keep_leftovers(self) -> None:
         """What an earlier process of this worker left behind, committed to refs of its own before it is removed. What
@@ -76,6 +90,10 @@ class Executor:
                 return await self._gates(work)
             case BuildWork():
                 return await self._build(work)
+            case DeliveryWork():
+                return await self._delivery(work)
+            case ReviewWork():
+                return await review(work, self._context.hub, self._context.gateways)
 
     async def _session(self, work: SessionWork, me: RegisteredWorker) -> SessionResult:
         reporter = EventReporter(self._context.client, work.session_id, me.worker_id, me.fence)
@@ -88,6 +106,7 @@ class Executor:
         finally:
             self._sessions.pop(work.work_id, None)
             self._stops.pop(work.work_id, None)
+            self._said.pop(work.work_id, None)
             reporter.close()
             await reporting
 
@@ -98,6 +117,7 @@ class Executor:
             return _unfinished(work, *self._stops[work.work_id])
         run = SessionRun(self._context, work, environment, briefing)
         self._sessions[work.work_id] = run
+        run.say(self._said.pop(work.work_id, []))
         return await run.result(reporter)
 
     async def _gates(self, work: GatesWork) -> GatesResult:
@@ -134,6 +154,7 @@ class Executor:
         previous = await asyncio.to_thread(hub.resolve, ref)
         await asyncio.to_thread(hub.update_ref, ref, candidate, previous)
         results, keys = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree, target)
+        results, keys = await self._second_look(work, candidate, merged.tree, target, (results, keys))
         return BuildResult(
             status="built",
             target=target,
@@ -142,6 +163,30 @@ class Executor:
             results=results,
             cache_keys=keys,
         )
+
+    async def _second_look(self, work: BuildWork, candidate: str, tree: str, target: str, found: Results) -> Results:
+        branch = await asyncio.to_thread(self._context.hub.tree_of, target)
+        judged, present = Judged(candidate, tree, target), Judged(target, branch, target)
+        try:
+            return await look_again(self._checker.check, work, judged, present, found)
+        except* (SwarmworksError, OSError) as group:
+            log.warning("a second look at %s was not possible: %s", work.task.id, group.exceptions[0])
+        return found
+
+    async def _delivery(self, work: DeliveryWork) -> DeliveryResult:
+        hub = self._context.hub
+        try:
+            merged = await asyncio.to_thread(hub.merge, work.target, work.head)
+            if isinstance(merged, Conflicted):
+                return DeliveryResult(status="conflict", conflict_paths=merged.paths[:100])
+            parents = [work.target, work.head]
+            candidate = await asyncio.to_thread(
+                hub.commit_tree, merged.tree, parents, work.message, COMMITTER, COMMITTER, work.at
+            )
+        except (SwarmworksError, OSError) as error:
+            return DeliveryResult(status="failed", detail=_plain(error))
+        results, _ = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree, work.target)
+        return DeliveryResult(status="built", candidate=candidate, tree=merged.tree, results=results)
 
     async def _target(self, work: BuildWork) -> str:
         """The commit to build on: of a build that follows another, the other's candidate, made within moments of its start."""
@@ -160,7 +205,7 @@ class Executor:
             await asyncio.sleep(CANDIDATE_POLL_S)
 
     async def _judged(
-        self, work: GatesWork | BuildWork, stage: GateStage, commit: str, tree: str, base: str
+        self, work: GatesWork | BuildWork | DeliveryWork, stage: GateStage, commit: str, tree: str, base: str
     ) -> tuple[tuple[GateResult, ...], dict[str, str]]:
         """The gates' results; when they could not even be started, each says so: that is no verdict on the change."""
         try:
@@ -170,7 +215,7 @@ class Executor:
         return await self._could_not_run(work, stage, error), {}
 
     async def _could_not_run(
-        self, work: GatesWork | BuildWork, stage: GateStage, error: BaseException
+        self, work: GatesWork | BuildWork | DeliveryWork, stage: GateStage, error: BaseException
     ) -> tuple[GateResult, ...]:
         log.warning("gates of %s could not run: %s", work.task.id, error)
         summary = f"could not run: {_plain(error)}"[:500]

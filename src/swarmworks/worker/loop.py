@@ -18,7 +18,7 @@ from swarmworks.base.errors import FenceLostError, SwarmworksError, UnavailableE
 from swarmworks.base.ids import WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.session import SessionOutcome
-from swarmworks.wire.api import FinishWork, LeaseWork, RegisteredWorker, RegisterWorker, RenewWorker
+from swarmworks.wire.api import FinishWork, LeaseWork, PlaneAddress, RegisteredWorker, RegisterWorker, RenewWorker
 from swarmworks.wire.work import AnyResult, AnyWork, SessionWork
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.executor import Executor
@@ -61,7 +61,7 @@ class WorkerLoop:
         loops = [
             asyncio.create_task(self._renew()),
             asyncio.create_task(self._lease((WorkKind.SESSION,))),
-            asyncio.create_task(self._lease((WorkKind.BUILD, WorkKind.GATES))),
+            asyncio.create_task(self._lease((WorkKind.BUILD, WorkKind.GATES, WorkKind.DELIVERY, WorkKind.REVIEW))),
         ]
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -95,10 +95,15 @@ class WorkerLoop:
                     timeout_s=max(LEAST_RENEWAL_S, self._me.ttl_s - (clock.monotonic() - renewed)),
                 )
                 renewed = clock.monotonic()
+                self._context.learn(answer.planes)
                 for work_id in answer.lost:
                     self._end(work_id, SessionOutcome.LOST, "somebody else holds it")
                 for work_id, reason in answer.stop.items():
                     self._end(work_id, SessionOutcome.KILLED, f"the swarm is stopping: {reason}")
+                for work_id, reason in answer.limited.items():
+                    self._end(work_id, SessionOutcome.STOPPED, reason)
+                for work_id, texts in answer.say.items():
+                    self._executor.say(work_id, texts)
             except UnavailableError:
                 if clock.monotonic() - renewed >= self._me.ttl_s:
                     raise
@@ -179,4 +184,8 @@ async def _settled(task: asyncio.Task[None]) -> None:
 
 
 async def register(context: WorkerContext, name: str, capacity: Capacity) -> RegisteredWorker:
-    return await context.client.register_worker(RegisterWorker(name=name, capacity=capacity))
+    """At a control plane of those that are known; afterwards all that live are."""
+    registered = await context.client.register_worker(RegisterWorker(name=name, capacity=capacity))
+    alone = PlaneAddress(api_url=context.client.url, gateway_url=f"http://127.0.0.1:{registered.gateway_port}")
+    context.learn(registered.planes or (alone,))
+    return registered

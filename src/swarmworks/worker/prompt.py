@@ -2,8 +2,8 @@
 
 Pure: the worker gathers the context, this module writes it down. When it does not fit, it is cut in this order, and the
 prompt says so where it was cut: recent changes first, then neighbouring files (the last ones first), then the last
-attempt's diff, then notes from earlier tasks, then the rejection's log. The task itself and the rejection's findings are
-never cut.
+attempt's diff, then a parked change that does not apply, then notes from earlier tasks, then the rejection's log. The task
+itself, what a person decided and the rejection's findings are never cut.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from swarmworks.base.errors import LimitReachedError
 from swarmworks.domain.plan import PlannedTask, Stack
 from swarmworks.domain.rejection import Rejection
+from swarmworks.policy.wording import fenced
 from swarmworks.wire import rejection as rejection_wire
 
 DEFAULT_BUDGET_BYTES = 120_000
@@ -30,13 +31,14 @@ MAX_NOTES = 40
 MAX_NOTE_CHARS = 500
 MAX_RECENT = 20
 MAX_SUBJECT_CHARS = 120
+MAX_GUIDANCE_CHARS = 8_000
 LEAST_PART_BYTES = 512
 """A smaller part of a file or diff is of no use: it is left out whole."""
 
 _SECTION_RESERVE_BYTES = 250  # a heading and the sentence that says what was left out
-_SECTIONS = 5
+_SECTIONS = 6
 _TEMPLATES = Path(__file__).with_name("prompts")
-_ROLES = frozenset({"api", "database", "testing", "documentation", "review", "generalist"})
+_ROLES = frozenset({"api", "database", "testing", "documentation", "review", "planner", "generalist"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -54,10 +56,20 @@ class EarlierNote:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedTests:
+    """The parked change of `task_id`: it is in the working copy, unless it conflicts there; then `diff` shows it."""
+
+    task_id: str
+    paths: tuple[str, ...]
+    conflicts: tuple[str, ...] = ()
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PromptContext:
     """`files` are neighbours at the base commit in order of importance, None for one that does not exist yet.
-    `recent_changes` come newest first. `last_diff` is the diff of the last attempt, "" when there is none.
-    `context_budget_bytes` bounds system and task prompt together.
+    `recent_changes` come newest first. `last_diff` is the diff of the last attempt, `guidance` what a person decided; ""
+    when there is none. `context_budget_bytes` bounds system and task prompt together.
     """
 
     task: PlannedTask
@@ -70,6 +82,8 @@ class PromptContext:
     notes: tuple[EarlierNote, ...] = ()
     rejection: Rejection | None = None
     last_diff: str = ""
+    parked: ParkedTests | None = None
+    guidance: str = ""
     context_budget_bytes: int = DEFAULT_BUDGET_BYTES
 
 
@@ -106,14 +120,6 @@ def template_sha256() -> str:
     return digest.hexdigest()
 
 
-def fenced(text: str, language: str = "") -> str:
-    """`text` as a block of data that nothing in it can close: the fence is longer than any run of backticks inside."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    body = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-    return f"{fence}{language}\n{body}{'' if body.endswith(chr(10)) or not body else chr(10)}{fence}"
-
-
 def one_line(text: str) -> str:
     """Without line breaks and control characters: it cannot begin a heading or a block of its own."""
     return " ".join(_CONTROL.sub(" ", text).split())
@@ -131,6 +137,7 @@ class _Sections:
     notes: str = ""
     rejection: str = ""
     last_diff: str = ""
+    parked_diff: str = ""
 
 
 @dataclass(slots=True)
@@ -158,7 +165,8 @@ def _fill(context: PromptContext, room: _Room) -> _Sections:
     sections = _Sections()
     sections.rejection = _rejection_with_log(context.rejection, room)
     sections.notes = _notes(context.notes, room)
-    sections.last_diff = _last_diff(context.last_diff, room)
+    sections.parked_diff = _diff(context.parked.diff if context.parked else "", room, "parked diff")
+    sections.last_diff = _diff(context.last_diff, room, "last diff")
     sections.files = _files(context.files, room)
     sections.recent_changes = _recent_changes(context.recent_changes, room)
     return sections
@@ -206,13 +214,13 @@ def _notes(notes: tuple[EarlierNote, ...], room: _Room) -> str:
     return _joined(fenced("\n".join(rows)) if rows else "", left_out)
 
 
-def _last_diff(diff: str, room: _Room) -> str:
+def _diff(diff: str, room: _Room, section: str) -> str:
     if not diff.strip():
         return ""
     block, shown = _fitting(diff, "diff", min(MAX_DIFF_BYTES, room.left), room)
     if shown == _size(diff):
         return block
-    room.note_cut("last diff")
+    room.note_cut(section)
     return _joined(block, f"(cut: {shown} of {_size(diff)} bytes are shown)")
 
 
@@ -313,8 +321,17 @@ def _task(context: PromptContext, sections: _Sections) -> str:
             notes=sections.notes,
             rejection=sections.rejection,
             last_diff=sections.last_diff,
+            parked=context.parked,
+            parked_diff=sections.parked_diff,
+            guidance=_quoted(context.guidance),
         )
     )
+
+
+def _quoted(text: str) -> str:
+    """A person's words as a quotation: no line of them is taken for a heading of the prompt."""
+    cut = _clip(_CONTROL.sub(" ", text.strip()), MAX_GUIDANCE_CHARS)
+    return "\n".join(f"> {line}".rstrip() for line in cut.splitlines())
 
 
 @cache

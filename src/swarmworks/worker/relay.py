@@ -1,21 +1,27 @@
-"""From a sandbox's only listener to the gateway: bytes both ways, nothing looked at. The session's token says who calls."""
+"""From a sandbox's only listener to a gateway: bytes both ways, nothing looked at. The session's token says who calls."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
+
+from swarmworks.worker.gateways import Gateways
 
 CHUNK_BYTES = 64 << 10
 MOST_CONNECTIONS = 64
 
 
 class Relay:
-    """Relays every connection accepted on `listener` to the gateway on this machine's loopback."""
+    """Relays every connection accepted on `listener` to a gateway that lives at that moment. `answered` is called for
+    everything that comes back from there: a model that thinks aloud is at work, although its agent says nothing meanwhile.
+    """
 
-    def __init__(self, listener: socket.socket, gateway_port: int) -> None:
+    def __init__(self, listener: socket.socket, gateways: Gateways, answered: Callable[[], None]) -> None:
+        self._answered = answered
         self._listener = listener
-        self._gateway_port = gateway_port
+        self._gateways = gateways
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(MOST_CONNECTIONS)
@@ -50,19 +56,22 @@ class Relay:
             writer.close()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._gateway_port)
-        try:
-            async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(_pump(reader, far_writer))
-                pumps.create_task(_pump(far_reader, writer))
-        except* OSError:
-            pass  # one direction broke: the connection is over
-        finally:
-            far_writer.close()
+        async with self._gateways.line() as (far_reader, far_writer):
+            try:
+                async with asyncio.TaskGroup() as pumps:
+                    pumps.create_task(_pump(reader, far_writer, _unheard))
+                    pumps.create_task(_pump(far_reader, writer, self._answered))
+            except* OSError:
+                pass  # one direction broke: the connection is over
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+def _unheard() -> None:
+    """What an agent sends is no sign that anything comes of it."""
+
+
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, passed: Callable[[], None]) -> None:
     while chunk := await source.read(CHUNK_BYTES):
+        passed()
         target.write(chunk)
         await target.drain()
     with contextlib.suppress(OSError):

@@ -54,6 +54,7 @@ class EventReporter:
             await self._flush()
             if not self._closing:
                 await asyncio.sleep(PAUSE_S)
+        await self._flush()  # what came during the last pause
 
     async def _flush(self) -> None:
         while self._waiting:

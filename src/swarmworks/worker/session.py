@@ -7,27 +7,35 @@ ended, then what was written since is committed too, and only then is the workin
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.protocol import Identity, WorkingCopy
+from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
+from swarmworks.runtime.protocol import Launch
 from swarmworks.sandbox.protocol import SandboxedProcess
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.config import SwarmConfig
-from swarmworks.wire.session_events import End, Garbage, SessionEvent, parse_line
+from swarmworks.wire.session_events import End, Garbage
 from swarmworks.wire.work import SessionResult, SessionWork
-from swarmworks.worker.agent_process import agent_document, agent_sandbox
+from swarmworks.worker.agent_input import AgentInput
+from swarmworks.worker.agent_process import Placed, agent_sandbox, facts_of, furnish, runtime_of
+from swarmworks.worker.circuit import Circuit
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.prompt import Prompt
 from swarmworks.worker.relay import Relay
 from swarmworks.worker.reporting import EventReporter
+from swarmworks.worker.seeding import start_commit
+
+log = logging.getLogger(__name__)
 
 MEMORY_CHECK_S = 2.0
+MOST_GARBAGE = 20
+"""Lines that mean nothing, of which this many are put on record."""
 
 
 @dataclass
@@ -57,9 +65,17 @@ class SessionRun:
         self._environment = environment
         self._briefing = briefing
         self._run = _Run()
+        self._runtime = runtime_of(context, work)
+        self._input = AgentInput(self._runtime)
 
     def stop(self, outcome: SessionOutcome, reason: str) -> None:
         self._run.stop(outcome, reason)
+
+    def say(self, texts: Sequence[str]) -> None:
+        """A person's words, for the agent to hear between two of its turns."""
+        for text in texts:
+            if not self._input.say(text):
+                log.warning("session %s: its agent cannot be told anything now", self._work.session_id)
 
     async def result(self, reporter: EventReporter) -> SessionResult:
         """Runs the session to its end. Raises UnavailableError when it could not even be started; the working copy is
@@ -67,25 +83,32 @@ class SessionRun:
         """
         config = await self._context.config(self._work.swarm_id)
         name = f"{self._work.swarm_id}-{self._work.task.id}-{self._work.fence}"
-        copy = await asyncio.to_thread(self._context.copies.create, name, self._work.base)
+        start = await asyncio.to_thread(start_commit, self._context.hub, self._work, self._context.clock.now())
+        copy = await asyncio.to_thread(self._context.copies.create, name, start)
+        home = self._context.places.scratch / f"home-{name}" if self._runtime.own_home else None
         try:
-            await self._agent(copy, config, reporter)
+            await self._agent(Placed(copy, home), config, reporter)
         finally:
             head = await asyncio.shield(
                 self._keep(copy)
             )  # when this fails the copy stays, for a worker that can keep it
+            if home is not None:
+                await asyncio.to_thread(remove_tree, home)
         await asyncio.to_thread(self._context.copies.destroy, copy)
         return await self._judge(head)
 
-    async def _agent(self, copy: WorkingCopy, config: SwarmConfig, reporter: EventReporter) -> None:
-        spec = agent_sandbox(self._context, self._work, copy, config, self._environment)
+    async def _agent(self, placed: Placed, config: SwarmConfig, reporter: EventReporter) -> None:
+        launch = self._runtime.launch(facts_of(self._work, self._briefing, config, self._environment, placed))
+        if placed.home is not None:
+            await asyncio.to_thread(furnish, placed.home, launch, self._context.sandbox)
+        spec = agent_sandbox(self._context, self._work, placed, config, self._environment, launch)
         process = await self._context.sandbox.start(spec)
         relay: Relay | None = None
         try:
             if process.listener is not None:
-                relay = Relay(process.listener, self._context.gateway_port)
+                relay = Relay(process.listener, self._context.gateways, self._sign_of_life)
                 await relay.start()
-            await self._converse(process, copy, config, reporter)
+            await self._converse(process, launch, placed.copy, config, reporter)
         finally:
             process.kill()
             await process.wait()
@@ -93,12 +116,16 @@ class SessionRun:
                 await relay.close()
 
     async def _converse(
-        self, process: SandboxedProcess, copy: WorkingCopy, config: SwarmConfig, reporter: EventReporter
+        self,
+        process: SandboxedProcess,
+        launch: Launch,
+        copy: WorkingCopy,
+        config: SwarmConfig,
+        reporter: EventReporter,
     ) -> None:
-        document = agent_document(self._work, self._briefing, config)
-        self._run.last_sign = self._context.clock.monotonic()
+        self._sign_of_life()
         watchers = [
-            asyncio.create_task(_feed(process, json.dumps(document).encode())),
+            asyncio.create_task(self._input.feed(process, launch)),
             asyncio.create_task(self._read(process, reporter)),
             asyncio.create_task(self._watch(process, config)),
         ]
@@ -118,6 +145,9 @@ class SessionRun:
             outcome, reason = self._run.verdict
             self._run.verdict = (outcome, f"{reason}; it said: {last_words[-500:]}")
 
+    def _sign_of_life(self) -> None:
+        self._run.last_sign = self._context.clock.monotonic()
+
     def _watched(self, watcher: asyncio.Task[None]) -> None:
         """A session nobody watches any more must not go on: its limits would be gone."""
         if not watcher.cancelled() and (error := watcher.exception()) is not None:
@@ -125,20 +155,28 @@ class SessionRun:
 
     async def _read(self, process: SandboxedProcess, reporter: EventReporter) -> None:
         """Events until the stream ends or the agent says that it is done."""
+        reading = self._runtime.reading()
+        circuit = Circuit()
         garbage = 0
         async for line in _lines(process.stdout):
-            self._run.last_sign = self._context.clock.monotonic()
-            event: SessionEvent = parse_line(line)
-            if isinstance(event, Garbage):
-                garbage += 1
-            if not isinstance(event, Garbage) or garbage <= 20:
-                reporter.add(event)
-            if isinstance(event, End):
-                self._run.end = event
-                self._run.stop(SessionOutcome.SUBMITTED, event.reason)
-                return
+            self._sign_of_life()
+            heard = reading.hear(line)
+            for event in heard.events:
+                garbage += isinstance(event, Garbage)
+                if not isinstance(event, Garbage) or garbage <= MOST_GARBAGE:
+                    reporter.add(event)
+                if isinstance(event, End):
+                    self._run.end = event
+                    self._run.stop(SessionOutcome.SUBMITTED, event.reason)
+                    return
+                if (circles := circuit.hears(event)) is not None:
+                    self._run.stop(SessionOutcome.STOPPED, circles)
+                    return
+            if heard.reply:
+                self._input.write(heard.reply)
         status = await process.wait()
-        self._run.stop(SessionOutcome.FAILED, f"the agent ended without a word, exit status {status}")
+        said = f"; {reading.ended()}" if reading.ended() else ""
+        self._run.stop(SessionOutcome.FAILED, f"the agent ended without a word, exit status {status}{said}")
 
     async def _watch(self, process: SandboxedProcess, config: SwarmConfig) -> None:
         """Wall time, silence and memory: the caps an agent cannot argue with."""
@@ -201,28 +239,22 @@ _OUTCOMES = {
     "nothing_to_do": SessionOutcome.NOTHING_TO_DO,
     "refused": SessionOutcome.STOPPED,
     "handed_off": SessionOutcome.HANDED_OFF,
+    "needs_answer": SessionOutcome.ASKED,
     "failed": SessionOutcome.FAILED,
 }
+_NEED_A_HANDOFF = frozenset({SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO, SessionOutcome.ASKED})
 
 
 def _outcome(end: End, changed: tuple[str, ...]) -> tuple[SessionOutcome, str]:
     """What the agent said, corrected by what the diff shows."""
     said = _OUTCOMES[end.outcome]
-    if said in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO} and end.handoff is None:
+    if said in _NEED_A_HANDOFF and end.handoff is None:
         return SessionOutcome.FAILED, "it ended without a handoff"
     if said is SessionOutcome.SUBMITTED and not changed:
         return SessionOutcome.FAILED, "it handed in a change, and nothing is changed"
     if said is SessionOutcome.NOTHING_TO_DO and changed:
         return SessionOutcome.SUBMITTED, "it said that nothing was to be done, and changed files"
     return said, end.reason
-
-
-async def _feed(process: SandboxedProcess, document: bytes) -> None:
-    """A program that does not read its input, or died at once, is found out by the others."""
-    with contextlib.suppress(ConnectionError):
-        process.stdin.write(document)
-        await process.stdin.drain()
-        process.stdin.close()
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ Task Management: landed
   Cost                 $0.25, with $0.50 at the peak; limit $2.00
   Lines                3,350 added, 12 removed
   Issues found         4 changes sent back by the gates or the merge queue
-  Issues fixed         1 task landed after that
+  Issues fixed         1 task landed at a later attempt
   Human interventions  1
   Event log            5,210 events, chain intact
   Branch               swarm/swm_1a2b3c4d5e6f7g8h, 0000000000..8af13b0c55

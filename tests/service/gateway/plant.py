@@ -15,30 +15,77 @@ from swarmworks.base.errors import NotFoundError
 from swarmworks.base.ids import SequentialIds
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.bound import Price, Rates
+from swarmworks.provider.limits import ImageRow, LimitTable, VendorLimits
 from swarmworks.provider.prices import PriceTable
 from swarmworks.service.gateway.app import Gateway
 from swarmworks.service.gateway.record import GatewaySettings
 from swarmworks.service.gateway.record import Upstream as UpstreamAddress
-from tests.service.gateway.running import SWARM, open_running, swarm_totals
+from tests.service.gateway.running import SWARM, begin_running, open_copy, swarm_totals
 from tests.service.gateway.upstream import Upstream
 
 RATE_IN, RATE_OUT = 3_000, 15_000  # nano-dollars for one token
 PRICE = Price(Rates.of(input=RATE_IN * 1_000_000, output=RATE_OUT * 1_000_000))
 KEY = "sk-the-real-key"
-PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "anthropic": "/v1/messages",
+    "google": "/v1beta/models/any:generateContent",
+}
+KINDS = list(PATHS)
+"""The wire formats: two of them are one provider's."""
+PROVIDERS = {kind: "openai" if kind == "responses" else kind for kind in KINDS}
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 
 
+def worded(kind, body):
+    """A chat body in the words of a format."""
+    body = {"model": "whatever", "max_tokens": 50, **HELLO} | body
+    if kind not in {"responses", "google"}:
+        return body
+    del body["messages"]
+    cap = body.pop("max_tokens")
+    if kind == "responses":
+        return {"input": "hello", "max_output_tokens": cap, **body}
+    del body["model"]
+    body.pop("stream", None)
+    contents = [{"role": "user", "parts": [{"text": "hello"}]}]
+    return {"contents": contents, "generationConfig": {"maxOutputTokens": cap}, **body}
+
+
+def vendor(kind, *, whole_input=True, counts=False, image=None):
+    """The fake provider as one that publishes what a vendor does."""
+    hosts = frozenset({"127.0.0.1"})
+    return VendorLimits(PROVIDERS[kind], hosts, whole_input, counts, (ImageRow(("*",), image),))
+
+
+def path_of(kind, body):
+    if kind == "google" and (body or {}).get("stream"):
+        return "/v1beta/models/any:streamGenerateContent?alt=sse"
+    return PATHS[kind]
+
+
 def quick(**changes):
-    return GatewaySettings(**{"queue_poll_s": 0.02, "close_s": 2.0, "connect_s": 2.0, **changes})
+    return GatewaySettings(
+        **{
+            "queue_poll_s": 0.02,
+            "provider_poll_s": 0.02,
+            "provider_wait_s": 0.0,
+            "close_s": 2.0,
+            "connect_s": 2.0,
+            **changes,
+        }
+    )
 
 
 @contextlib.asynccontextmanager
-async def serving(app):
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="off", timeout_keep_alive=60))
+async def serving(app, sockets=None, **more):
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="critical", lifespan="off", timeout_keep_alive=60, **more)
+    )
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
-    await server.startup()
+    await server.startup(sockets)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
@@ -58,16 +105,20 @@ class RecordedIds:
 
 
 class FailingStore:
-    """The real store, but for the errors that a test puts in its way."""
+    """The real store, but for the errors that a test puts in its way: before a commit, or in the place of its answer."""
 
     def __init__(self, store):
         self.store = store
         self.fail_next = []
+        self.lose_next = []
 
     async def transact(self, step):
         if self.fail_next:
             raise self.fail_next.pop()
-        return await self.store.transact(step)
+        done = await self.store.transact(step)
+        if self.lose_next:
+            raise self.lose_next.pop()
+        return done
 
     async def read(self, look):
         if self.fail_next:
@@ -99,10 +150,9 @@ class Plant:
         return self.calls
 
     def post(self, kind, body=None, token=None, **more):
-        body = {"model": "whatever", "max_tokens": 50, **HELLO} | (body or {})
-        data = more.pop("data", None) or json.dumps(body).encode()
+        data = more.pop("data", None) or json.dumps(worded(kind, body or {})).encode()
         headers = {"authorization": f"Bearer {token or self.tokens[0]}", **more.pop("headers", {})}
-        return self.client.post(self.url + PATHS[kind], data=io.BytesIO(data), headers=headers, **more)
+        return self.client.post(self.url + path_of(kind, body), data=io.BytesIO(data), headers=headers, **more)
 
     async def ask(self, kind, body=None, token=None, **more):
         async with self.post(kind, body, token, **more) as response:
@@ -151,26 +201,42 @@ async def plant(
     base_url=None,
     session_limit=None,
     model="p:real-model",
+    first_byte_s=None,
+    others=False,
+    opened=None,
+    providers=None,
+    tiers=None,
+    published=None,
+    subscription=None,
 ):
+    """`providers`: from the fake provider's address to the upstreams by name, in the place of the one named `p`."""
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(Upstream())
         client = await stack.enter_async_context(aiohttp.ClientSession())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store, ids, tokens = await open_running(
-            folder / "swarm.db", limit=limit, sessions=sessions, model=model, session_limit=session_limit
-        )
+        store = opened or await open_copy(folder / "swarm.db")
         stack.push_async_callback(store.close)
+        ids, tokens = await begin_running(store, limit=limit, models=[model] * sessions, session_limit=session_limit)
         found = Plant(upstream, store, ids, tokens, client)
         address = base_url or upstream.url
         found.gateway = Gateway(
             found.store,
-            {"p": UpstreamAddress("p", provider_kind or kind, address, KEY)},
-            PriceTable((), {"real-model": PRICE} if prices is None else prices),
+            providers(address)
+            if providers
+            else {
+                "p": UpstreamAddress(
+                    "p", provider_kind or PROVIDERS[kind], address, KEY, first_byte_s, subscription=subscription
+                )
+            },
+            PriceTable((), {"real-model": PRICE} if prices is None else prices, clock),
             clock or SystemClock(),
             found.ids,
             settings or quick(),
             found.observe,
             lambda _session: limits or SessionLimits(),
+            others=lambda: others,
+            tiers=tiers,
+            model_limits=LimitTable((published,)) if published else None,
         )
         async with serving(found.gateway) as found.url:
             try:

@@ -41,7 +41,7 @@ _template = Path(tempfile.mkdtemp(prefix="gateway-template-")) / "empty.db"
 atexit.register(shutil.rmtree, _template.parent, ignore_errors=True)
 
 
-async def _open_copy(path):
+async def open_copy(path):
     """Bringing a new file to the schema takes longer than most of these tests: one is made and copied."""
     if not _template.exists():
         await (await open_store(_template, SystemClock(), SequentialIds())).close()
@@ -51,7 +51,13 @@ async def _open_copy(path):
 
 async def open_running(path, *, limit, sessions, model, session_limit=None):
     """The store, the sessions' ids in the order of their tasks, and their tokens."""
-    store = await _open_copy(path)
+    store = await open_copy(path)
+    return store, *await begin_running(store, limit=limit, models=[model] * sessions, session_limit=session_limit)
+
+
+async def begin_running(store, *, limit, models, session_limit=None):
+    """A swarm with a running session for each of the models: their ids in that order, and their tokens."""
+    sessions = len(models)
     plan = Plan(
         "pln",
         "sample",
@@ -62,20 +68,26 @@ async def open_running(path, *, limit, sessions, model, session_limit=None):
         {},
     )
     new = NewSwarm(SWARM, "shop", plan, rank(plan), "refs/i", "b" * 40, "{}", Limit(nano_usd=limit), Limit())
-    terms = SessionTerms(model, "b" * 40, NEED, Amount(), session_limit or Limit())
     tokens = [f"swk_{number}" for number in range(sessions)]
 
     def start(tx):
         tx.insert_swarm(new)
         tx.set_agents("shop", [Agent(f"ada-{n}", f"ada-{n}", "coder", frozenset({"code"})) for n in range(sessions)])
         lease = tx.register_worker("wrk", "w", Capacity(agents=1_000, cpu_slots=8, memory_bytes=1 << 40), 3.0)
-        claimed = [session for session, _work in tx.claim_sessions(lease, SWARM, terms, sessions, choose)]
-        claimed.sort(key=lambda session: int(session.task_id.removeprefix("task-")))
+        claimed = []
+        for model in models:
+            terms = SessionTerms(model, "b" * 40, NEED, Amount(), session_limit or Limit())
+            claimed += [session for session, _work in tx.claim_sessions(lease, SWARM, terms, 1, choose)]
         for session, token in zip(claimed, tokens, strict=True):
             tx.start_session(session.id, hashlib.sha256(token.encode()).hexdigest())
         return [session.id for session in claimed]
 
-    return store, await store.transact(start), tokens
+    return await store.transact(start), tokens
+
+
+def recovered(tx):
+    """What a control plane does that finds itself alone on a database: those before it are dead, their calls charged."""
+    return [lost for dead in tx.replicas() for lost in tx.remove_replica(dead.id)] + tx.recover_reservations()
 
 
 def swarm_totals(reader):

@@ -17,7 +17,7 @@ from swarmworks.base.ids import RandomIds
 from swarmworks.policy.bound import Shape, worst_case
 from swarmworks.store.sqlite import open_store
 from tests.service.gateway.plant import HELLO, PRICE, RATE_IN, RATE_OUT
-from tests.service.gateway.running import SWARM, open_running, swarm_totals
+from tests.service.gateway.running import SWARM, open_running, recovered, swarm_totals
 from tests.service.gateway.upstream import Answer, Upstream
 
 BODY = json.dumps({"model": "any", "max_tokens": 50, "stream": True, **HELLO}).encode()
@@ -60,8 +60,7 @@ async def call(client, url, token):
 
 async def reopened(database):
     store = await open_store(database, SystemClock(), RandomIds())
-    recovered = await store.transact(lambda tx: tx.recover_reservations())
-    return store, recovered
+    return store, await store.transact(recovered)
 
 
 @pytest.mark.chaos
@@ -78,8 +77,7 @@ async def test_a_stream_under_way_when_the_gateway_is_killed_is_charged_in_full(
             await upstream.streaming.wait()
             kill()
             await cut
-        store, recovered = await reopened(database)
-        [lost] = recovered
+        store, [lost] = await reopened(database)
         assert lost.estimated
         assert lost.settled == lost.reserved
         totals = await store.read(swarm_totals)

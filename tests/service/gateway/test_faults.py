@@ -7,10 +7,12 @@ import aiohttp
 import pytest
 
 from swarmworks.base.errors import StoreUnavailableError
-from tests.service.gateway.plant import RATE_IN, RATE_OUT, plant, quick
-from tests.service.gateway.upstream import Answer, chat_events, message_events
+from swarmworks.base.ids import ReservationId
+from swarmworks.domain.budget import Amount
+from swarmworks.service.gateway import ledger
+from tests.service.gateway.plant import KINDS, RATE_IN, RATE_OUT, plant, quick
+from tests.service.gateway.upstream import Answer, chat_events, generate_events, message_events, response_events
 
-KINDS = ["openai", "anthropic"]
 EXACT = 10 * RATE_IN + 5 * RATE_OUT
 
 
@@ -19,13 +21,18 @@ def always(answer):
 
 
 def events_of(kind):
-    make = chat_events if kind == "openai" else message_events
-    return make({"stream_options": {"include_usage": True}}, Answer())
+    makers = (chat_events, response_events, message_events, generate_events)
+    return dict(zip(KINDS, makers, strict=True))[kind]({"stream_options": {"include_usage": True}}, Answer())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_stream_cut_at_any_event_is_charged_in_full_unless_its_usage_was_final(kind):
-    final = {"openai": b'"usage"', "anthropic": b"message_delta"}[kind]
+    final = {
+        "openai": b'"usage"',
+        "responses": b"response.completed",
+        "anthropic": b"message_delta",
+        "google": b"finishReason",
+    }[kind]
     events = events_of(kind)
     async with plant(kind, settings=quick(idle_s=5)) as p:
         p.upstream.script = lambda number, body: Answer(cut_after=number)
@@ -79,13 +86,25 @@ async def test_an_answer_that_never_comes_is_retryable_and_charged_in_full(kind,
     async with plant(kind, settings=quick(first_byte_s=0.2)) as p:
         p.upstream.script = always(answer)
         status, body, headers = await p.ask(kind)
-        assert status == {"openai": 503, "anthropic": 529}[kind]
-        assert json.loads(body)["error"]["type"] in ("server_error", "overloaded_error")
+        assert status == (529 if kind == "anthropic" else 503)
+        told = json.loads(body)["error"]
+        assert told.get("type", told.get("status")) in ("server_error", "overloaded_error", "UNAVAILABLE")
         assert int(headers["retry-after"]) > 0
         [call] = await p.recorded(1)
         assert call.estimated
         assert call.settled == call.reserved
         assert not call.stop
+
+
+async def test_a_provider_known_to_answer_sooner_is_given_up_sooner_and_the_next_call_is_served():
+    async with plant(settings=quick(first_byte_s=60), first_byte_s=0.2) as p:
+        p.upstream.script = always(Answer(hang=True))
+        assert (await p.ask("openai"))[0] == 503
+        p.upstream.script = always(Answer())
+        assert (await p.ask("openai"))[0] == 200
+        stalled, served = await p.recorded(2)
+        assert stalled.settled == stalled.reserved
+        assert served.settled.nano_usd == EXACT
 
 
 async def test_a_stream_that_falls_silent_is_ended_and_charged_in_full():
@@ -123,6 +142,16 @@ async def test_a_refusal_by_the_provider(kind, status, charged, stop):
         assert (call.settled == call.reserved) is charged
         assert (call.settled.nano_usd == 0) is not charged
         assert (call.refusal, call.stop) == (f"provider_{status}", stop)
+
+
+async def test_googles_wrong_key_stops_the_session_although_it_comes_as_a_wrong_request():
+    reason = {"error": {"code": 400, "message": "API key not valid.", "details": [{"reason": "API_KEY_INVALID"}]}}
+    async with plant("google") as p:
+        p.upstream.script = always(Answer(status=400, body=json.dumps(reason).encode()))
+        told, body, _headers = await p.ask("google")
+        assert (told, json.loads(body)["error"]["status"]) == (403, "PERMISSION_DENIED")
+        [call] = await p.recorded(1)
+        assert (call.refusal, call.stop, call.settled.nano_usd) == ("provider_403", True, 0)
 
 
 async def test_an_error_page_is_put_into_the_vendors_shape():
@@ -255,3 +284,57 @@ async def test_the_ledger_lost_while_a_call_is_under_way_is_charged_when_it_is_b
         assert call.estimated
         [lost] = await p.store.transact(lambda tx: tx.recover_reservations())
         assert lost.settled == call.reserved
+
+
+async def test_a_call_that_could_not_be_settled_is_when_the_ledger_is_back(monkeypatch):
+    monkeypatch.setattr(ledger, "SETTLE_AGAIN_S", 0.01)
+    gate = asyncio.Event()
+    async with plant() as p:
+        p.upstream.script = always(Answer(gate=gate))
+        asking = asyncio.create_task(p.ask("openai"))
+        await p.upstream.streaming.wait()
+        p.store.fail_next = [StoreUnavailableError("disk full")] * 5
+        gate.set()
+        assert (await asking)[0] == 200
+        await asyncio.gather(*p.gateway._ledger._later)
+        settled = await p.store.read(lambda reader: reader.reservation(ReservationId("res_1")))
+        assert settled.settled.nano_usd == EXACT
+
+
+async def test_a_reservation_whose_commit_is_unknown_costs_nothing(monkeypatch):
+    monkeypatch.setattr(ledger, "SETTLE_AGAIN_S", 0.01)
+    async with plant() as p:
+        p.store.lose_next = [StoreUnavailableError("the connection was lost at a commit")] * 2
+        assert (await p.ask("openai"))[0] == 503
+        assert p.upstream.received == []
+        await asyncio.gather(*p.gateway._ledger._later)
+        [reservation] = await p.reservations()
+        assert reservation.settled.nano_usd == reservation.settled.tokens == 0
+        assert (await p.totals()).held.nano_usd == 0
+
+
+async def test_a_reservation_that_was_never_made_is_not_asked_for_again(monkeypatch):
+    monkeypatch.setattr(ledger, "SETTLE_AGAIN_S", 0.01)
+    async with plant() as p:
+        caller = await p.gateway._ledger.caller(p.tokens[0])
+        p.store.fail_next = [StoreUnavailableError("disk full")] * 2
+        with pytest.raises(StoreUnavailableError):
+            await p.gateway._ledger.reserve(caller, "real-model", Amount(1, 1))
+        async with asyncio.timeout(5):
+            await asyncio.gather(*p.gateway._ledger._later)
+        assert await p.reservations() == [None]
+
+
+async def test_a_caller_that_leaves_while_the_commit_becomes_unknown_costs_nothing(monkeypatch):
+    monkeypatch.setattr(ledger, "SETTLE_AGAIN_S", 0.01)
+    async with plant() as p:
+        caller = await p.gateway._ledger.caller(p.tokens[0])
+        p.store.lose_next = [StoreUnavailableError("the connection was lost at a commit")]
+        reserving = asyncio.create_task(p.gateway._ledger.reserve(caller, "real-model", Amount(1, 1)))
+        await asyncio.sleep(0)
+        reserving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reserving
+        await asyncio.gather(*p.gateway._ledger._later)
+        [reservation] = await p.reservations()
+        assert reservation.settled.nano_usd == 0

@@ -7,13 +7,14 @@ import zlib
 
 import pytest
 
-from swarmworks.domain.budget import Limit
+from swarmworks.base.clock import SystemClock
+from swarmworks.domain.budget import Amount, Limit
 from swarmworks.domain.session import SessionLimits, SessionOutcome
 from swarmworks.policy.bound import Shape, text_bytes, worst_case
-from tests.service.gateway.plant import HELLO, KEY, PATHS, PRICE, RATE_IN, RATE_OUT, plant, quick
+from swarmworks.service.gateway.ledger import Ledger
+from tests.service.gateway.plant import HELLO, KEY, KINDS, PATHS, PRICE, RATE_IN, RATE_OUT, plant, quick, worded
 from tests.service.gateway.upstream import Answer
 
-KINDS = ["openai", "anthropic"]
 EXACT = 10 * RATE_IN + 5 * RATE_OUT
 
 
@@ -38,7 +39,7 @@ async def test_an_answer_is_relayed_and_booked_to_the_nano_dollar(kind, stream):
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_worst_case_of_the_bytes_is_what_was_reserved(kind):
     async with plant(kind) as p:
-        raw = json.dumps({"model": "x", "max_tokens": 50, **HELLO}).encode()
+        raw = json.dumps(worded(kind, {})).encode()
         await p.ask(kind, data=raw)
         [call] = await p.recorded(1)
         shape = Shape(text_bytes=text_bytes(raw, raw.decode(), {}), output_cap=50)
@@ -50,8 +51,9 @@ async def test_the_provider_sees_its_own_key_the_sessions_model_and_no_other_hea
     async with plant(kind) as p:
         await p.ask(kind, headers={"x-client-secret": "1", "cookie": "a=b", "anthropic-beta": "some-beta"})
         [received] = p.upstream.received
-        assert received.json["model"] == "real-model"
-        assert received.headers.get("x-api-key" if kind == "anthropic" else "authorization").endswith(KEY)
+        assert "real-model" in (received.path if kind == "google" else received.json["model"])
+        header = {"anthropic": "x-api-key", "google": "x-goog-api-key"}.get(kind, "authorization")
+        assert received.headers[header].endswith(KEY)
         assert p.tokens[0] not in str(received.headers)
         assert "x-client-secret" not in received.headers
         assert "cookie" not in received.headers
@@ -75,7 +77,7 @@ async def test_usage_is_asked_for_and_hidden_from_a_client_that_did_not():
 async def test_a_missing_output_cap_is_injected_and_told(kind):
     async with plant(kind) as p:
         _status, _body, headers = await p.ask(kind, {"max_tokens": None})
-        assert p.upstream.received[0].json["max_tokens"] == 8_192
+        assert b"8192" in p.upstream.received[0].body
         assert headers["x-swarmworks-output-cap"] == "8192"
 
 
@@ -123,17 +125,38 @@ async def test_models_lists_the_sessions_model_in_both_shapes():
             assert [entry["id"] for entry in listed["data"]] == ["real-model"]
 
 
-async def test_counting_tokens_is_forwarded_free_and_bounded():
-    async with plant("anthropic", settings=quick(counts_per_session=1)) as p:
+@pytest.mark.parametrize(
+    ("kind", "path", "body"),
+    [
+        ("anthropic", "/v1/messages/count_tokens", {"model": "x", **HELLO}),
+        ("google", "/v1beta/models/x:countTokens", {"generateContentRequest": {"model": "models/x", "contents": []}}),
+    ],
+)
+async def test_counting_tokens_is_forwarded_free_and_bounded(kind, path, body):
+    async with plant(kind, settings=quick(counts_per_session=1)) as p:
         headers = {"x-api-key": p.tokens[0]}
-        url = f"{p.url}/v1/messages/count_tokens"
-        async with p.client.post(url, json={"model": "x", **HELLO}, headers=headers) as response:
-            assert await response.json() == {"input_tokens": 42}
-        async with p.client.post(url, json={"model": "x", **HELLO}, headers=headers) as response:
+        async with p.client.post(p.url + path, json=body, headers=headers) as response:
+            assert (await response.json())["totalTokens"] == 42
+        async with p.client.post(p.url + path, json=body, headers=headers) as response:
             assert response.status == 400
-        assert [received.json["model"] for received in p.upstream.received] == ["real-model"]
+        [received] = p.upstream.received
+        named = received.json.get("generateContentRequest", received.json)["model"]
+        assert named.removeprefix("models/") == "real-model"
         p.upstream.received.clear()
         assert p.ids.made == []
+
+
+async def test_geminis_models_and_the_form_of_its_streams():
+    async with plant("google") as p:
+        headers = {"x-goog-api-key": p.tokens[0]}
+        async with p.client.get(f"{p.url}/v1beta/models", headers=headers) as response:
+            assert [entry["name"] for entry in (await response.json())["models"]] == ["models/real-model"]
+        url = f"{p.url}/v1beta/models/any:streamGenerateContent"
+        async with p.client.post(url, json=worded("google", {}), headers=headers) as response:
+            told = (await response.json())["error"]
+        assert (told["code"], told["status"]) == (400, "INVALID_ARGUMENT")
+        assert "alt=sse" in told["message"]
+        assert p.upstream.received == []
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer nonsense"}, {"x-api-key": "other"}])
@@ -153,6 +176,38 @@ async def test_a_revoked_token_is_refused_at_once():
         assert len(p.upstream.received) == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_under_way_when_its_token_is_revoked_is_settled_and_is_the_last(stream):
+    """It is paid for already: it goes on to its end, so that it is charged what it cost and not all that was reserved."""
+    gate = asyncio.Event()
+    async with plant() as p:
+        p.upstream.script = lambda number, body: Answer(gate=gate, gate_at=1)
+        under_way = asyncio.create_task(p.ask("openai", {"stream": stream}))
+        await p.upstream.streaming.wait()
+        await p.store.transact(lambda tx: tx.end_session(p.sessions[0], SessionOutcome.KILLED, None))
+        assert (await p.ask("openai"))[0] == 401
+        gate.set()
+        assert (await under_way)[0] == 200
+        [call] = await p.recorded(1)
+        assert (call.estimated, call.settled.nano_usd) == (False, 10 * RATE_IN + 5 * RATE_OUT)
+        assert (await p.ask("openai"))[0] == 401
+        assert len(p.upstream.received) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_key_that_the_provider_repeats_in_its_answer_does_not_reach_the_agent(kind, stream, caplog):
+    caplog.set_level("DEBUG")
+    async with plant(kind) as p:
+        p.upstream.script = lambda number, body: Answer(texts=("hel", f"lo {KEY} bye"))
+        status, body, headers = await p.ask(kind, {"stream": stream})
+        assert status == 200
+        assert KEY.encode() not in body
+        assert KEY not in str(headers)
+        assert KEY not in caplog.text
+        assert p.upstream.received[0].answer.texts[1].count(KEY) == 1
+
+
 @pytest.mark.parametrize(("kind", "other"), [("openai", "anthropic"), ("anthropic", "openai")])
 async def test_a_session_cannot_use_another_format_than_its_provider(kind, other):
     async with plant(kind) as p:
@@ -160,7 +215,7 @@ async def test_a_session_cannot_use_another_format_than_its_provider(kind, other
         assert p.upstream.received == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
 async def test_the_rehearsal_model_speaks_both_and_costs_nothing(kind):
     async with plant(kind, provider_kind="rehearsal", prices={}, limit=0) as p:
         assert (await p.ask(kind, {"stream": True}))[0] == 200
@@ -209,6 +264,19 @@ async def test_a_session_has_its_own_limits_of_calls_and_tokens():
         assert p.upstream.received[0].json["max_tokens"] == 20
 
 
+async def test_calls_through_another_control_plane_count_too():
+    async with plant(limits=SessionLimits(calls=2), others=True) as p:
+        assert (await p.ask("openai"))[0] == 200
+        await p.recorded(1)
+        caller = await p.gateway._ledger.caller(p.tokens[0])
+        elsewhere = Ledger(p.store, p.ids, SystemClock(), lambda _session: SessionLimits(), p.gateway.approved)
+        await elsewhere.settle(await elsewhere.reserve(caller, "real-model", Amount(1, 1)), Amount(1, 1))
+        status, body, _headers = await p.ask("openai")
+        assert status >= 400
+        assert "has made its 2 model calls" in json.loads(body)["error"]["message"]
+        assert len(p.upstream.received) == 1
+
+
 async def test_tokens_are_a_budget_like_money():
     async with plant(session_limit=Limit(tokens=1_200)) as p:
         assert (await p.ask("openai"))[0] == 200
@@ -245,3 +313,34 @@ async def test_tokens_cannot_be_counted_where_the_provider_does_not():
         async with p.client.post(f"{p.url}/v1/messages/count_tokens", json=HELLO, headers=headers) as response:
             assert response.status == 404
             assert (await response.json())["error"]["type"] == "not_found_error"
+
+
+async def test_a_client_that_only_looks_whether_anybody_is_here_is_told_so():
+    async with plant("anthropic") as p:
+        for method in ("GET", "HEAD"):
+            async with p.client.request(method, f"{p.url}/") as response:
+                assert (response.status, await response.read()) == (200, b"")
+
+
+async def test_claude_codes_way_of_asking_is_served():
+    """The query of its address, a system message in the middle, and betas nobody has heard of."""
+    later = {"role": "system", "content": "Today is Friday."}
+    body = {"model": "x", "max_tokens": 50, "messages": [*HELLO["messages"], later], "stream": True}
+    body |= {"context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}
+    async with plant("anthropic") as p:
+        headers = {"authorization": f"Bearer {p.tokens[0]}", "anthropic-beta": "claude-code-20250219,next-year-1"}
+        async with p.client.post(f"{p.url}/v1/messages?beta=true", json=body, headers=headers) as response:
+            assert response.status == 200
+            await response.read()
+        [call] = await p.recorded(1)
+        assert call.settled.nano_usd == EXACT
+
+
+async def test_a_session_that_has_handed_in_gets_no_more_calls_and_pays_for_none():
+    async with plant("anthropic") as p:
+        p.gateway.shut(p.sessions[0])
+        status, body, headers = await p.ask("anthropic")
+        assert (status, headers["x-should-retry"]) == (400, "false")
+        assert b"handed in" in body
+        assert p.upstream.received == []
+        assert (await p.totals()).spent.nano_usd == 0

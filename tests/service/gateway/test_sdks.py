@@ -1,10 +1,15 @@
 """The vendors' own Python clients against the gateway: they must not notice it, and must stop when the budget is spent."""
 
+import contextlib
 import json
 
 import anthropic
+import httpx
 import openai
 import pytest
+from google import genai
+from google.genai import errors as genai_errors
+from google.genai import types as genai_types
 
 from swarmworks.policy.bound import Shape, worst_case
 from tests.service.gateway.plant import PRICE, plant
@@ -56,6 +61,71 @@ async def test_openai_tools(stream):
         else:
             arguments = answer.choices[0].message.tool_calls[0].function.arguments
         assert json.loads(arguments) == {"a": 1}
+
+
+@pytest.mark.parametrize("tool", [False, True])
+async def test_openai_responses(tool):
+    async with plant("responses") as p, openai_client(p) as client:
+        p.upstream.script = lambda number, body: Answer(tool=tool)
+        call = {"model": "any", "input": "hello", "max_output_tokens": 50, "tools": [{"type": "function", **FUNCTION}]}
+        answer = await client.responses.create(**call)
+        assert (answer.output[0].arguments if tool else answer.output_text) == ('{"a":1}' if tool else "hello")
+        assert answer.usage.output_tokens == 5
+        async with client.responses.stream(**call) as stream:
+            kinds = [event.type async for event in stream]
+            final = await stream.get_final_response()
+        assert kinds[-1] == "response.completed"
+        assert (final.output[0].arguments if tool else final.output_text) == ('{"a":1}' if tool else "hello")
+        assert [call.settled.tokens for call in await p.recorded(2)] == [15, 15]
+
+
+async def test_openai_responses_hear_of_a_cut_and_of_the_budget():
+    async with plant("responses") as p, openai_client(p) as client:
+        p.upstream.script = lambda number, body: Answer(cut_after=3)
+        with pytest.raises(openai.APIError):
+            async for _event in await client.responses.create(model="any", input="hello", stream=True):
+                pass
+        assert (await p.recorded(1))[0].estimated
+    async with plant("responses", limit=1) as p, openai_client(p) as client:
+        with pytest.raises(openai.BadRequestError, match="budget"):
+            await client.responses.create(model="any", input="hello")
+        assert p.upstream.received == []
+
+
+@contextlib.asynccontextmanager
+async def google_client(p):
+    async with httpx.AsyncClient() as http:
+        options = genai_types.HttpOptions(base_url=p.url, httpx_async_client=http)
+        yield genai.Client(api_key=p.tokens[0], http_options=options).aio
+
+
+@pytest.mark.parametrize("tool", [False, True])
+async def test_google_answers_streams_and_counts(tool):
+    async with plant("google") as p, google_client(p) as client:
+        p.upstream.script = lambda number, body: Answer(tool=tool)
+        functions = [genai_types.Tool(function_declarations=[{**FUNCTION, "parameters": None}])]
+        config = genai_types.GenerateContentConfig(
+            max_output_tokens=50,
+            system_instruction="be brief",
+            tools=functions,
+            automatic_function_calling=genai_types.AutomaticFunctionCallingConfig(disable=True),
+        )
+        call = {"model": "any", "contents": "hello", "config": config}
+        answer = await client.models.generate_content(**call)
+        assert (answer.function_calls[0].args if tool else answer.text) == ({"a": 1} if tool else "hello")
+        chunks = [chunk async for chunk in await client.models.generate_content_stream(**call)]
+        assert chunks[-1].usage_metadata.candidates_token_count == 5
+        assert tool or "".join(chunk.text or "" for chunk in chunks) == "hello"
+        assert (await client.models.count_tokens(model="any", contents="hello")).total_tokens == 42
+        assert [call.settled.tokens for call in await p.recorded(2)] == [15, 15]
+        p.upstream.received = [received for received in p.upstream.received if "count" not in received.path]
+
+
+async def test_google_stops_when_the_budget_is_spent():
+    async with plant("google", limit=1) as p, google_client(p) as client:
+        with pytest.raises(genai_errors.ClientError, match="budget"):
+            await client.models.generate_content(model="any", contents="hello")
+        assert p.upstream.received == []
 
 
 async def test_anthropic_answers_streams_and_counts():

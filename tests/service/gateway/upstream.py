@@ -9,7 +9,7 @@ from aiohttp import web
 
 @dataclass
 class Answer:
-    """`cut_after` events the connection is closed; `error_after` an error event is sent; `gate` is waited for before the
+    """`late_usage`: the last two events change places, so that the end comes before the usage. `cut_after` events the connection is closed; `error_after` an error event is sent; `gate` is waited for before the
     event `gate_at`. `billed` False: nothing was generated.
     """
 
@@ -21,6 +21,7 @@ class Answer:
     error_after: int | None = None
     omit_usage: bool = False
     repeat_usage: bool = False
+    late_usage: bool = False
     status: int = 200
     body: bytes | None = None
     headers: dict = field(default_factory=dict)
@@ -29,10 +30,14 @@ class Answer:
     gate: asyncio.Event | None = None
     gate_at: int = -1
     stream_anyway: bool = False
+    counts: int = 42
+    free: bool = False
 
     @property
     def billed(self):
-        return self.status == 200 or self.status >= 500
+        """A server error may have been, unless the provider says that it took nothing in."""
+        billed = self.status == 200 or (self.status >= 500 and b"overloaded_error" not in (self.body or b""))
+        return billed and not self.free
 
 
 @dataclass
@@ -52,6 +57,7 @@ class Upstream:
         self.received: list[Received] = []
         self.script = lambda number, body: Answer()
         self.streaming = asyncio.Event()
+        self.waiting = 0
         self.finished = asyncio.Event()
         self._release = asyncio.Event()
 
@@ -60,6 +66,10 @@ class Upstream:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count)
+        app.router.add_post("/v1/responses", self._responses)
+        app.router.add_post("/v1beta/models/real-model:generateContent", self._generate)
+        app.router.add_post("/v1beta/models/real-model:streamGenerateContent", self._generate)
+        app.router.add_post("/v1beta/models/real-model:countTokens", self._count)
         self._runner = web.AppRunner(app, shutdown_timeout=1, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -89,8 +99,20 @@ class Upstream:
         return json.loads(body), answer
 
     async def _count(self, request):
+        """Free of charge, so it is not among what was received, but for a script that wants to see it."""
         _body, answer = await self._take(request)
-        return web.json_response({"input_tokens": 42}, status=answer.status)
+        answer.free = True
+        return web.json_response({"input_tokens": answer.counts, "totalTokens": answer.counts}, status=answer.status)
+
+    async def _responses(self, request):
+        body, answer = await self._take(request)
+        return await self._answer(request, body, answer, response_json, response_events)
+
+    async def _generate(self, request):
+        body, answer = await self._take(request)
+        streams = "streamGenerateContent" in request.path
+        assert not streams or request.query == {"alt": "sse"}
+        return await self._answer(request, {**body, "stream": streams}, answer, generate_json, generate_events)
 
     async def _chat(self, request):
         body, answer = await self._take(request)
@@ -127,6 +149,8 @@ class Upstream:
     async def _stream(self, request, events, answer, headers):
         response = web.StreamResponse(headers={"content-type": "text/event-stream", **headers})
         await response.prepare(request)
+        if answer.late_usage:
+            events = [*events[:-2], events[-1], events[-2]]
         for number, event in enumerate(events):
             if answer.cut_after == number:
                 request.transport.close()  # what was written arrives, the end does not
@@ -138,6 +162,7 @@ class Upstream:
                 break
             if answer.gate and number == answer.gate_at % len(events):
                 self.streaming.set()
+                self.waiting += 1
                 await answer.gate.wait()
             await response.write(event)
         self.finished.set()
@@ -242,3 +267,83 @@ def message_events(body, answer):
         delta["usage"] = {"output_tokens": answer.completion}
     events += [event(delta, "message_delta")] * (2 if answer.repeat_usage else 1)
     return [*events, event({"type": "message_stop"}, "message_stop")]
+
+
+def response_json(answer):
+    content = {"type": "output_text", "text": "".join(answer.texts), "annotations": [], "logprobs": []}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [content]}
+    if answer.tool:
+        item = {"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"a":1}'}
+        item["status"] = "completed"
+    usage = {
+        "input_tokens": answer.prompt,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": answer.completion,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": answer.prompt + answer.completion,
+    }
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "real-model",
+        "output": [item],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "error": None,
+        "usage": None if answer.omit_usage else usage,
+    }
+
+
+def response_events(body, answer):
+    del body
+    whole = response_json(answer)
+    [item] = whole["output"]
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    told = [{"type": "response.created", "response": begun}, {"type": "response.in_progress", "response": begun}]
+    place = {"item_id": item["id"], "output_index": 0}
+    if answer.tool:
+        told.append({"type": "response.output_item.added", "output_index": 0, "item": {**item, "arguments": ""}})
+        told.append({"type": "response.function_call_arguments.delta", "delta": item["arguments"], **place})
+    else:
+        empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+        told.append({"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}})
+        told.append({"type": "response.content_part.added", "content_index": 0, "part": empty, **place})
+        told += [
+            {"type": "response.output_text.delta", "content_index": 0, "delta": text, "logprobs": [], **place}
+            for text in answer.texts
+        ]
+    told.append({"type": "response.output_item.done", "output_index": 0, "item": item})
+    told += [{"type": "response.completed", "response": whole}] * (2 if answer.repeat_usage else 1)
+    return [event({**each, "sequence_number": number}, each["type"]) for number, each in enumerate(told)]
+
+
+def generate_json(answer):
+    parts = [{"functionCall": {"name": "look", "args": {"a": 1}}}] if answer.tool else [{"text": "".join(answer.texts)}]
+    whole = {
+        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
+        "modelVersion": "real-model",
+    }
+    usage = {
+        "promptTokenCount": answer.prompt,
+        "candidatesTokenCount": answer.completion,
+        "totalTokenCount": answer.prompt + answer.completion,
+    }
+    return whole if answer.omit_usage else {**whole, "usageMetadata": usage}
+
+
+def generate_events(body, answer):
+    """Each but the last with the usage so far, as the provider has it."""
+    del body
+    whole = generate_json(answer)
+    chunks = []
+    thought = {"text": "hm", "thought": True}
+    for shown in (thought, *({"text": text} for text in (() if answer.tool else answer.texts[:-1]))):
+        part = {"candidates": [{"content": {"role": "model", "parts": [shown]}, "index": 0}]}
+        so_far = {"promptTokenCount": answer.prompt, "candidatesTokenCount": 1, "totalTokenCount": answer.prompt + 1}
+        chunks.append(part if answer.omit_usage else {**part, "usageMetadata": so_far})
+    if not answer.tool:
+        whole["candidates"][0]["content"]["parts"] = [{"text": answer.texts[-1]}]
+    return [event(each) for each in (*chunks, *[whole] * (2 if answer.repeat_usage else 1))]

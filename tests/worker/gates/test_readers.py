@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from xml.sax.saxutils import escape as escaped
 
 import pytest
 from hypothesis import given, settings
@@ -42,6 +43,84 @@ def test_a_failed_test_gives_place_expected_and_provided(tmp_path):
     assert (finding.file, finding.line) == ("tests/test_a.py", 9)
     assert (finding.expected, finding.provided) == ("201", "404")
     assert "test_status" in finding.message
+
+
+def case(name="test_a", *, text="", message="", kind="failure", line=3, classname="tests.test_a"):
+    body = f'<{kind} message="{escaped(message, {chr(34): "&quot;"})}">{escaped(text)}</{kind}>' if message else ""
+    return f'<testcase classname="{classname}" name="{name}" file="tests/test_a.py" line="{line}">{body}</testcase>'
+
+
+def report(folder, *cases):
+    (folder / "junit.xml").write_text(f"<testsuite>{''.join(cases)}</testsuite>")
+    return folder
+
+
+def test_an_exception_in_the_code_names_the_line_of_the_test_and_the_first_line_of_the_code(tmp_path):
+    text = (
+        ">       assert price(1) == 1\n\ntests/test_a.py:14: \n_ _ _\napp/m.py:2: in price\n    return total(x)\n_ _ _\n"
+        "E       KeyError: 'k'\n\n/usr/lib/python3/site-packages/x.py:9: KeyError"
+    )
+    (finding,) = read_junit(ran(code=1), report(tmp_path, case(text=text, message="KeyError: 'k'"))).findings
+    assert (finding.file, finding.line, finding.code) == ("tests/test_a.py", 14, "app/m.py:2")
+    assert (finding.test, finding.error) == ("tests.test_a::test_a", "KeyError")
+    assert (finding.expected, finding.provided) == ("no exception", "KeyError: 'k'")
+    assert "through app/m.py:2" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "error"),
+    [
+        ("failure", "AssertionError: assert 1 == 2", "AssertionError"),
+        ("failure", "assert not 1", "AssertionError"),
+        ("failure", "sqlite3.IntegrityError: UNIQUE", "sqlite3.IntegrityError"),
+        ("error", 'failed on setup with "NameError: name x"', "setup:NameError"),
+        ("error", 'failed on setup with "assert 1 == 2"', "setup:AssertionError"),
+        ("error", 'failed on teardown with "OSError: disk"', "teardown:OSError"),
+        ("error", "collection failure", "collection"),
+    ],
+)
+def test_the_error_says_its_type_and_whether_it_was_the_tests_own(tmp_path, kind, message, error):
+    (finding,) = read_junit(ran(code=1), report(tmp_path, case(kind=kind, message=message))).findings
+    assert (finding.error, finding.file, finding.line) == (error, "tests/test_a.py", 4)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected", "provided"),
+    [
+        ("AssertionError: should be\nE       assert 1 == 2", "2", "1"),
+        ("AssertionError: assert 'id' in {'a': 1}", "with 'id'", "{'a': 1}"),
+        ("assert 5 < 3", "< 3", "5"),
+        ("assert None is not None", "not None", "None"),
+        ("assert not 1", "false", "1"),
+        ("assert []", "true", "[]"),
+        ("AssertionError: 1 != 2", "2", "1"),
+        ("Failed: DID NOT RAISE <class 'ValueError'>", "ValueError to be raised", "nothing was raised"),
+        (
+            "AssertionError: Regex pattern did not match.\nE         Expected regex: 'z'\nE         Actual message: \"k\"",
+            "a message that matches 'z'",
+            '"k"',
+        ),
+    ],
+)
+def test_expected_and_provided_are_read_from_the_assertion(tmp_path, lines, expected, provided):
+    text = f"E       {lines}\n\ntests/test_a.py:9: AssertionError"
+    (finding,) = read_junit(ran(code=1), report(tmp_path, case(text=text, message="x"))).findings
+    assert (finding.expected, finding.provided) == (expected, provided)
+
+
+def test_tests_that_passed_are_named_where_the_task_answers_for_them(tmp_path):
+    skipped = (
+        '<testcase classname="tests.test_a" name="s" file="tests/test_a.py"><skipped type="pytest.xfail"/></testcase>'
+    )
+    other = '<testcase classname="tests.test_b" name="b[1]" file="tests/test_b.py"/>'
+    bare = '<testcase classname="tests.test_c.TestX" name="c"/>'
+    folder = report(tmp_path, case("good"), case("bad", message="x"), skipped, other, bare)
+    assert read_junit(ran(code=1), folder).tests_passed == ()
+    owns = ("tests/test_a.py", "tests/test_c.py")
+    assert read_junit(ran(code=1), folder, owns).tests_passed == ("tests.test_a::good", "tests.test_c.TestX::c")
+    assert read_junit(ran(code=1), folder, (), ("tests.test_b::b[9]", "tests.test_a::s")).tests_passed == (
+        "tests.test_b::b[1]",
+    )
 
 
 def test_a_crash_before_any_test_names_the_place_from_the_output(tmp_path):

@@ -8,16 +8,20 @@ from typing import Any, cast
 import click
 import yaml
 
-from swarmworks.base.errors import InvalidDocumentError, Problem, UsageError
+from swarmworks.base.errors import EXIT_BLOCKED, InvalidDocumentError, Problem, UsageError
+from swarmworks.cli.context import Launcher
 from swarmworks.cli.starters.detection import detect
 from swarmworks.cli.starters.writing import (
     CONFIG_NAME,
     config_text,
     current_branch,
+    default_branch,
     has_sources,
+    one_line,
     starter_files,
     write_files,
 )
+from swarmworks.cli.verifying import verify_gates
 
 
 @click.command("init")
@@ -25,13 +29,22 @@ from swarmworks.cli.starters.writing import (
     "--from", "spec", type=click.Path(path_type=Path), help="A specification: start a new application for it."
 )
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@click.option("--verify", is_flag=True, help="Build the environment and run the gates once on your last commit.")
 @click.option(
     "--path", "root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="The repository."
 )
-def command(spec: Path | None, root: Path, force: bool) -> None:
-    """Write swarm.toml from what is found in the repository."""
+@click.pass_obj
+def command(launcher: Launcher | None, spec: Path | None, root: Path, *, force: bool, verify: bool) -> None:
+    """Write swarm.toml from what is found in the repository.
+
+    With --verify also learn now, for nothing, whether the gates are green on your last commit; a swarm.toml that is there is
+    then kept and only verified. Exit code 1 when one is not.
+    """
     if not root.is_dir():
         raise UsageError("there is no such folder", where=str(root), mend="make it, and run git init in it")
+    if verify and spec is None and not force and (root / CONFIG_NAME).exists():
+        _verify(launcher, root)
+        return
     notes: list[str] = []
     if spec is None:
         files = _for_existing(root, notes)
@@ -50,18 +63,31 @@ def command(spec: Path | None, root: Path, force: bool) -> None:
         click.echo(note)
     if (root / ".git").exists():
         click.echo(f"next: read {CONFIG_NAME}, then git add {' '.join(files)} && git commit")
+    if verify:
+        _verify(launcher, root)
+
+
+def _verify(launcher: Launcher | None, root: Path) -> None:
+    assert launcher is not None
+    if not verify_gates(launcher, root):
+        raise click.exceptions.Exit(EXIT_BLOCKED)
 
 
 def _for_existing(root: Path, notes: list[str]) -> dict[str, str]:
     detected = detect(root)
+    branch, why = default_branch(root)
     if detected.evidence:
-        notes.append(f"found: {detected.language} ({', '.join(detected.evidence)})")
-    if detected.gates:
-        notes.append(f"gates: scope, secrets, {', '.join(gate.name for gate in detected.gates)}")
+        notes.append(f"found: {detected.language} ({', '.join(detected.evidence)}); branch {branch}, {why}")
     else:
-        notes.append(f"found no tests or linters: add gates to {CONFIG_NAME} before a swarm can run")
-    text = config_text(detected, name=root.resolve().name, branch=current_branch(root))
-    return {CONFIG_NAME: text}
+        notes.append("found no language it knows: the file holds a template, in comments, for you to fill in")
+    notes += [f"  gate {gate.name:<9} {one_line(gate.why)}" for gate in detected.gates]
+    notes += [f"  note: {note}" for note in detected.notes]
+    if detected.tests is None:
+        notes.append("NO TESTS WERE FOUND. Without a gate that runs the code, nothing proves that a change works.")
+    notes += [f"  missing: {lack}" for lack in detected.missing]
+    if not detected.gates:
+        notes.append(f"add gates to {CONFIG_NAME} before a swarm can run")
+    return {CONFIG_NAME: config_text(detected, name=root.resolve().name, branch=branch, branch_why=why)}
 
 
 def _read_specification(spec: Path) -> tuple[str, str]:

@@ -1,25 +1,44 @@
-"""`swarm plan`: a specification becomes a plan file, which a person reviews before anything runs."""
+"""`swarm plan`: a specification, words or issues become a plan file, which a person reviews before anything runs."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import os
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from swarmworks.base.errors import ConflictError, UsageError
-from swarmworks.cli.plan_view import findings, notes, overview
-from swarmworks.domain.plan import Source
-from swarmworks.policy.lint import lint
+from swarmworks.base.ids import SwarmId
+from swarmworks.cli.commands.run import full_model_name
+from swarmworks.cli.context import Launcher, OpenProject
+from swarmworks.cli.ending import end
+from swarmworks.cli.options import budget_options, json_option, project_option
+from swarmworks.cli.plan_view import as_data, findings, notes, overview
+from swarmworks.cli.planning import Terms, plan_from
+from swarmworks.cli.suitability_view import config_if_any, suitability_data, suitability_lines, suits
+from swarmworks.cli.swarms import find, reach
+from swarmworks.cli.view.summary import money
+from swarmworks.cli.wishes import named_file, one_of, wish_from
+from swarmworks.cli.writing import refuse_overwriting, write_whole
+from swarmworks.domain.plan import PLAN_FILE, Plan, Source
+from swarmworks.policy.lint import errors, lint
 from swarmworks.policy.planning.decompose import decompose
 from swarmworks.policy.planning.remarks import remarks
-from swarmworks.wire.planfile import dump_plan, edited_by_hand
+from swarmworks.wire.api import SwarmStatus
+from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.planfile import dump_plan, parse_plan
 from swarmworks.wire.spec import load_specification
 
 
 @click.command("plan")
-@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("asked", metavar="[SPEC | WORDS]", required=False)
+@click.option(
+    "--from", "notes_file", type=click.Path(path_type=Path), help="Notes, a design (Markdown, text) or issues (JSON)."
+)
+@click.option("--issues", "issues_file", type=click.Path(path_type=Path), help="A list of issues: JSON or Markdown.")
+@click.option("--swarm", metavar="SWARM", help="Write the plan that a planning swarm has landed already.")
 @click.option(
     "-o",
     "--output",
@@ -29,64 +48,124 @@ from swarmworks.wire.spec import load_specification
     show_default=True,
 )
 @click.option("--force", is_flag=True, help="Overwrite a plan that was edited by hand.")
-def command(spec: Path, output: Path, force: bool) -> None:
-    """Decompose a specification into a plan.
+@click.option(
+    "--model", help="provider:model that plans from words; else as in swarm.toml. A specification needs none."
+)
+@click.option("--runtime", help="The agent's program: builtin or claude (Claude Code); else as in swarm.toml.")
+@budget_options
+@click.option("--urgent", is_flag=True, help="Count the work as urgent when judging whether a swarm suits it.")
+@click.option("--allow-dirty", is_flag=True, help="Plan from the last commit although there are uncommitted changes.")
+@project_option
+@json_option
+@click.pass_obj
+def command(
+    launcher: Launcher | None,
+    asked: str | None,
+    notes_file: Path | None,
+    issues_file: Path | None,
+    swarm: str | None,
+    output: Path,
+    model: str | None,
+    runtime: str | None,
+    budget: int | None,
+    tokens: int | None,
+    path: Path,
+    *,
+    force: bool,
+    urgent: bool,
+    allow_dirty: bool,
+    as_json: bool,
+) -> None:
+    """Make a plan from a specification, from words, or from issues.
 
-    SPEC is a resource specification in YAML. The plan is a file you review and edit;
-    `swarm check` lints it, `swarm run` runs it.
+    SPEC is a resource specification in YAML: it is decomposed by rules, without a model. WORDS say what is wanted; they,
+    notes, designs and issues are planned by a model, which reads the repository first. The plan is a file you review and
+    edit; `swarm check` lints it, `swarm run` runs it.
     """
+    one_of(asked, notes_file, issues_file, swarm)
+    spec = named_file(asked) if asked is not None else None
+    if spec is not None and spec.suffix.lower() in {".md", ".markdown", ".txt", ".json"}:
+        spec, notes_file = None, spec
+    refuse_overwriting(spec or notes_file or issues_file, output, force=force)
+    if spec is not None:
+        config = config_if_any(launcher, path)
+        _from_specification(spec, output, config, urgent=urgent, as_json=as_json)
+        return
+    assert launcher is not None
+    project = launcher.project(path)
+    if swarm is not None:
+        plan, status = asyncio.run(_landed_plan(launcher, project, swarm))
+    else:
+        terms = Terms(
+            model=full_model_name(model or project.config.models.default, project.config),
+            kinds={} if model else project.config.models.by_kind(),
+            budget=budget,
+            tokens=tokens,
+            allow_dirty=allow_dirty,
+            as_json=as_json,
+            runtime=runtime or project.config.agents.runtime,
+        )
+        made, status = asyncio.run(plan_from(launcher, project, wish_from(asked, notes_file, issues_file), terms))
+        if made is None:
+            end(status, project.root, as_json=as_json)
+        plan = made
+    changed = write_whole(output, dump_plan(plan))
+    budgeted = budget is not None or tokens is not None
+    _show(plan, output, project.config, [], status, changed=changed, urgent=urgent, budget=budgeted, as_json=as_json)
+
+
+def _from_specification(spec: Path, output: Path, config: SwarmConfig | None, *, urgent: bool, as_json: bool) -> None:
     specification, data = load_specification(spec)
-    _refuse_overwriting(spec, output, force=force)
     plan = decompose(specification, Source("resources", spec.as_posix(), hashlib.sha256(data).hexdigest()))
-    changed = _write(output, dump_plan(plan))
+    changed = write_whole(output, dump_plan(plan))
+    _show(
+        plan,
+        output,
+        config,
+        remarks(specification),
+        None,
+        changed=changed,
+        urgent=urgent,
+        budget=False,
+        as_json=as_json,
+    )
+
+
+async def _landed_plan(launcher: Launcher, project: OpenProject, wanted: str) -> tuple[Plan, SwarmStatus]:
+    async with reach(launcher, project, work=False) as reached:
+        swarm_id: SwarmId = (await find(reached.client, wanted)).id
+        data = await reached.client.file(swarm_id, PLAN_FILE)
+        return parse_plan(PLAN_FILE, data), await reached.client.status(swarm_id)
+
+
+def _show(
+    plan: Plan,
+    output: Path,
+    config: SwarmConfig | None,
+    remarked: list[str] | tuple[str, ...],
+    status: SwarmStatus | None,
+    *,
+    changed: bool,
+    urgent: bool,
+    budget: bool,
+    as_json: bool,
+) -> None:
+    found = lint(plan)
+    fitting = None if errors(found) else suits(plan, config, urgent=urgent, budget=budget)
+    if as_json:
+        data: dict[str, Any] = as_data(plan) | {"file": str(output), "changed": changed, "notes": list(remarked)}
+        data["suitability"] = None if fitting is None else suitability_data(fitting)
+        data["planning"] = None if status is None else status.money.model_dump() | {"swarm": status.id}
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        return
     for line in overview(plan):
         click.echo(line)
-    for line in notes(remarks(specification)):
+    if fitting is not None:
+        for line in suitability_lines(fitting):
+            click.echo(line)
+    for line in (*notes(remarked), *findings(found)):
         click.echo(line)
-    for line in findings(lint(plan)):
-        click.echo(line)
+    if status is not None:
+        click.echo(f"planning: {money(status)}")
     click.echo(f"{'wrote' if changed else 'unchanged:'} {output}")
     click.echo(f"next: read it, then swarm check {output}")
-
-
-def _refuse_overwriting(spec: Path, output: Path, *, force: bool) -> None:
-    if output.is_dir():
-        raise UsageError(
-            "the output is a folder", where=str(output), mend=f"name a file, such as {output / 'plan.yaml'}"
-        )
-    if not output.exists():
-        return
-    if output.samefile(spec):
-        raise UsageError("the output is the specification itself", where=str(output), mend="name another file with -o")
-    if not force and edited_by_hand(_read(output)):
-        raise ConflictError(
-            "this plan was edited by hand, or not written by swarm plan",
-            where=str(output),
-            mend="write to another file with -o and compare, or overwrite it with --force",
-        )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        return ""  # not a plan: it counts as somebody else's file
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path), mend="check its permissions") from error
-
-
-def _write(path: Path, text: str) -> bool:
-    """Whole or not at all; says whether the file changed."""
-    if path.exists() and path.read_bytes() == text.encode():
-        return False
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(
-            f"cannot be written: {error.strerror}", where=str(path), mend="check the folder and its permissions"
-        ) from error
-    return True

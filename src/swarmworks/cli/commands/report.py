@@ -1,4 +1,4 @@
-"""`swarm report`: the final report, as text or JSON."""
+"""`swarm report`: the final report, as text, JSON, Markdown or a page."""
 
 from __future__ import annotations
 
@@ -11,23 +11,45 @@ from swarmworks.base.errors import UsageError
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.options import json_option, project_option
 from swarmworks.cli.swarms import find, reach
+from swarmworks.cli.view.report_page import report_html, report_markdown
 from swarmworks.cli.view.report_text import report_text
 from swarmworks.wire.api import SwarmReport
 
 
+def _text(report: SwarmReport) -> str:
+    return "\n".join(report_text(report))
+
+
+def _json(report: SwarmReport) -> str:
+    return report.model_dump_json(indent=2)
+
+
+FORMATS = {"text": _text, "json": _json, "markdown": report_markdown, "html": report_html}
+ENDINGS = {".json": "json", ".md": "markdown", ".html": "html"}
+
+
 @click.command("report")
 @click.argument("swarm", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    help="Else by the ending of the file's name: .json, .md, .html; text otherwise.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 @project_option
 @json_option
 @click.pass_obj
-def command(launcher: Launcher, swarm: str | None, output: Path | None, path: Path, as_json: bool) -> None:
+def command(
+    launcher: Launcher, swarm: str | None, form: str | None, output: Path | None, path: Path, as_json: bool
+) -> None:
     """The final report: what was done, by whom, at what cost, and what the code is like.
 
-    SWARM is an id or a part of one; without it, the newest.
+    SWARM is an id or a part of one; without it, the newest. The page (--format html) is one file that needs nothing else.
     """
     report = asyncio.run(_report(launcher, launcher.project(path), swarm))
-    text = report.model_dump_json(indent=2) if as_json else "\n".join(report_text(report))
+    ending = output.suffix.lower() if output is not None else ""
+    text = FORMATS["json" if as_json else form or ENDINGS.get(ending, "text")](report)
     if output is None:
         click.echo(text)
         return

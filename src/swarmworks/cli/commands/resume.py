@@ -10,6 +10,7 @@ import click
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.ending import end
 from swarmworks.cli.options import budget_options, json_option, project_option
+from swarmworks.cli.ringing import ringing
 from swarmworks.cli.swarms import find_open, reach
 from swarmworks.cli.view.progress import display_for
 from swarmworks.cli.watching import follow
@@ -58,4 +59,6 @@ async def _resume(
         chosen = await find_open(reached.client, wanted)
         before = await reached.client.status(chosen.id)
         status = await reached.client.resume(chosen.id, request)
-        return await follow(reached, status, display_for(project.state, as_json=as_json), after=before.version)
+        return await follow(
+            reached, status, ringing(display_for(project.state, as_json=as_json), project), after=before.version
+        )

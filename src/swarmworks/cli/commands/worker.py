@@ -1,20 +1,52 @@
-"""`swarm worker`: started by the control plane's engine, with its token in the environment."""
+"""`swarm worker`: started by the control plane's engine, or by hand beside it, with its token in the environment."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import click
+import httpx
 
+from swarmworks.base.errors import UsageError
 from swarmworks.cli.context import Launcher
 from swarmworks.cli.options import project_option
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+
 
 @click.command("worker")
-@click.option("--url", required=True, help="The address of the control plane's API.")
+@click.option(
+    "--url",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    required=True,
+    help="The address of a control plane's API. Give it again for others that share its state.",
+)
+@click.option("--name", metavar="NAME", help="Works beside the other workers of this folder, in a place of its own.")
 @project_option
 @click.pass_obj
-def command(launcher: Launcher, url: str, path: Path) -> None:
-    """Start a worker for a control plane."""
-    asyncio.run(launcher.work(launcher.project(path), url))
+def command(launcher: Launcher, urls: tuple[str, ...], name: str | None, path: Path) -> None:
+    """Start a worker for a control plane.
+
+    It learns of every control plane that lives, and goes to another when its own ends. A second worker of the same name
+    stands by until the first is gone.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name a worker", where="--name", mend="use letters, digits, `_` and `-`")
+    for url in urls:
+        _refuse_unreadable(url)
+    asyncio.run(launcher.work(launcher.project(path), urls, name))
+
+
+def _refuse_unreadable(url: str) -> None:
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    if parts.scheme not in {"http", "https"} or not parts.host or (parts.port or 1) >= 1 << 16:
+        raise UsageError(
+            f"{url!r} is not the address of a control plane", where="--url", mend="such as http://127.0.0.1:8080"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.resources.abc import Traversable
 
-    from swarmworks.cli.starters.detection import Detected
+    from swarmworks.cli.starters.detected import Detected
 
 STARTERS = ("fastapi",)
 CONFIG_NAME = "swarm.toml"
+AGENTS = 6
+"""For a repository that is there already: as many as a person can follow at first."""
+
 _SUFFIX = ".template"  # so that tools working on this repository do not take the starter's configuration for their own
 _TARGET_NAMES = {"gitignore": ".gitignore"}
 _NO_SOURCE = {".git", ".gitignore", ".gitattributes", "LICENSE", "README.md", "README", "README.rst", CONFIG_NAME}
@@ -50,9 +54,27 @@ def project_name(wanted: str) -> str:
     return name or "project"
 
 
-def config_text(detected: Detected, *, name: str, branch: str) -> str:
+def config_text(detected: Detected, *, name: str, branch: str, branch_why: str) -> str:
     template = _templates().from_string((_data() / "swarm.toml.jinja").read_text("utf-8"))
-    return template.render(detected=detected, evidence=detected.evidence, name=project_name(name), branch=branch) + "\n"
+    text = template.render(
+        detected=_without_line_breaks(detected),
+        evidence=detected.evidence,
+        name=project_name(name),
+        branch=branch,
+        branch_why=branch_why,
+        agents=AGENTS,
+    )
+    return text.rstrip("\n") + "\n"
+
+
+def _without_line_breaks(detected: Detected) -> Detected:
+    """What stands in comments comes from the repository's files: a line of its own would be configuration."""
+    gates = tuple(replace(gate, why=one_line(gate.why)) for gate in detected.gates)
+    return replace(detected, gates=gates, setup_why=one_line(detected.setup_why))
+
+
+def one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:200]
 
 
 def starter_files(framework: str, *, name: str, branch: str) -> dict[str, str]:
@@ -107,3 +129,15 @@ def current_branch(root: Path) -> str:
     except OSError:
         return "main"
     return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else "main"
+
+
+def default_branch(root: Path) -> tuple[str, str]:
+    """The branch results go to, and why it is that: what the remote calls its own, else the one that is checked out."""
+    try:
+        head = (root / ".git" / "refs" / "remotes" / "origin" / "HEAD").read_text("utf-8").strip()
+    except OSError:
+        return current_branch(root), "the branch you are on"
+    prefix = "ref: refs/remotes/origin/"
+    if head.startswith(prefix):
+        return head.removeprefix(prefix), "the default branch of origin"
+    return current_branch(root), "the branch you are on"

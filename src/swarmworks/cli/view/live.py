@@ -1,76 +1,66 @@
-"""Progress in a terminal: one region that is redrawn in place, and gone when the swarm has ended."""
+"""Progress in a terminal: the dashboard as a `Display`. Should the dashboard fail, plain lines go on in its place: the
+swarm does not depend on how it is looked at.
+"""
 
 from __future__ import annotations
 
-import time
-from collections import deque
+import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from rich.console import Console, Group
-from rich.live import Live
-
-from swarmworks.cli.view.dashboard import MOST_EVENTS, Facts, News, frame
-from swarmworks.cli.view.phrases import Weight, phrase
+from swarmworks.cli.view.dashboard_app import DashboardApp
+from swarmworks.cli.view.plain import PlainProgress
+from swarmworks.cli.view.steering import Steering
+from swarmworks.cli.view.terminal import PatientDriver
 from swarmworks.wire.api import EventRow, SwarmStatus
+
+log = logging.getLogger(__name__)
 
 
 class LiveProgress:
     """`setting_up` says whether the project's environment is being built now."""
 
-    def __init__(
-        self, console: Console, setting_up: Callable[[], bool], monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._console = console
+    def __init__(self, setting_up: Callable[[], bool]) -> None:
         self._setting_up = setting_up
-        self._monotonic = monotonic
-        self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
-        self._news: deque[News] = deque(maxlen=MOST_EVENTS)
-        self._status: SwarmStatus | None = None
-        self._taken_at = 0.0
-        self._set_up_since: float | None = None
-        self._notice = ""
+        self._plain = PlainProgress()
+        self._app: DashboardApp | None = None
+        self._running: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> Self:
-        self._live.start()
+    def steered_by(self, steering: Steering) -> None:
+        self._app = DashboardApp(steering, self._setting_up)
+        self._app.driver_class = PatientDriver
+
+    async def __aenter__(self) -> Self:
+        assert self._app is not None
+        self._running = asyncio.create_task(self._app.run_async(mouse=False))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+    async def __aexit__(self, *_: object) -> None:
+        if self._app is not None and self._running is not None:
+            self._app.exit()
+            await asyncio.wait([self._running])
+            if not self._running.cancelled() and (error := self._running.exception()) is not None:
+                log.error("the dashboard failed", exc_info=error)
 
     def show(self, status: SwarmStatus, events: Sequence[EventRow]) -> None:
-        self._status = status
-        self._taken_at = self._monotonic()
-        for event in events:
-            told = phrase(event)
-            if told.weight is not Weight.DETAIL:
-                self._news.append(News((event.at - status.created_at).total_seconds(), told))
-        self._draw()
-
-    def tick(self) -> None:
-        self._draw()
+        if self._alive():
+            assert self._app is not None
+            self._app.news(status, events)
+        else:
+            self._plain.show(status, events)
 
     def say(self, text: str) -> None:
-        self._notice = text
-        self._draw()
+        if self._alive():
+            assert self._app is not None
+            self._app.say(text)
+        else:
+            self._plain.say(text)
 
-    def _draw(self) -> None:
-        if self._status is None:
-            return
-        facts = Facts(
-            status=self._status,
-            news=tuple(self._news),
-            since_s=self._monotonic() - self._taken_at,
-            setting_up_s=self._set_up_s(),
-            notice=self._notice,
-        )
-        size = self._console.size
-        self._live.update(Group(*frame(facts, size.width, size.height - 1)), refresh=True)
+    def lost(self) -> None:
+        """The terminal is gone: nothing is read from it or written to it any more."""
+        if self._app is not None:
+            self._app.exit()
 
-    def _set_up_s(self) -> float | None:
-        if not self._setting_up():
-            self._set_up_since = None
-            return None
-        if self._set_up_since is None:
-            self._set_up_since = self._monotonic()
-        return self._monotonic() - self._set_up_since
+    def _alive(self) -> bool:
+        return self._running is not None and not self._running.done()

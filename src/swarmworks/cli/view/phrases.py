@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, cast
 
 from swarmworks.cli.view.amounts import counted, dollars, plain, tokens
+from swarmworks.cli.view.models_line import WORDS
 from swarmworks.wire.api import EventRow
 
 MOST_CHARACTERS = 300
@@ -171,14 +172,68 @@ def _task(text: str, mood: Mood, weight: Weight) -> Teller:
     return lambda event: Phrase("", text + _because(event.data), mood, weight)
 
 
+class _Known(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _of(pattern: str, mood: Mood, weight: Weight) -> Teller:
+    """`pattern` filled with the event's data; a question mark where it has none."""
+
+    def tell(event: EventRow) -> Phrase:
+        known = _Known({key: str(value) for key, value in event.data.items() if value is not None})
+        return Phrase("", pattern.format_map(known), mood, weight)
+
+    return tell
+
+
+def _budget_warning(event: EventRow) -> Phrase:
+    whose = f" of {_text(event.data, 'of')} {_text(event.data, 'subject')}" if "of" in event.data else ""
+    return Phrase("", f"{event.data.get('percent', '?')} % of the budget{whose} are used", Mood.CARE, Weight.MILESTONE)
+
+
+def _filed(event: EventRow) -> Phrase:
+    task = _text(event.data, "task") or event.task_id or ""
+    text = f"made for {_text(event.data, 'supersedes')}{_because(event.data)}"
+    return Phrase(task, text, Mood.CARE, Weight.MILESTONE)
+
+
+def _person(does: str, key: str) -> Teller:
+    def tell(event: EventRow) -> Phrase:
+        return Phrase("", f"{actor_name(event.actor)} {does}{_because(event.data, key)}", weight=Weight.MILESTONE)
+
+    return tell
+
+
+def _decided(verb: str, mood: Mood) -> Teller:
+    def tell(event: EventRow) -> Phrase:
+        by = f"{verb} by {actor_name(event.actor)} at {_text(event.data, 'gate')}"
+        mind = Weight.MILESTONE if event.actor.startswith("person:") else Weight.DETAIL
+        return Phrase("", by + _because(event.data), mood, mind)
+
+    return tell
+
+
 def _unknown(event: EventRow) -> Phrase:
     data = ", ".join(f"{key}={value}" for key, value in event.data.items() if value not in (None, "", [], {}))
     return Phrase("", f"{event.kind.replace('.', ' ').replace('_', ' ')} {data}")
 
 
+def _provider(event: EventRow) -> Phrase:
+    model = _text(event.data, "model")
+    name = _text(event.data, "account") + (f" with {model}" if model else "")
+    if event.kind == "provider.answers":
+        return Phrase("models", f"{name} answers again", Mood.GOOD, Weight.NEWS)
+    reason = _text(event.data, "reason")
+    return Phrase("models", f"{name} {WORDS.get(reason, reason)}", Mood.CARE, Weight.MILESTONE)
+
+
 _TELLERS: Mapping[str, Teller] = {
+    "provider.unavailable": _provider,
+    "provider.answers": _provider,
     "swarm.created": _created,
     "swarm.resumed": _resumed,
+    "swarm.paused": _swarm("paused: running sessions go on, no new ones start", Mood.CARE),
     "swarm.stopping": _swarm("stopping", Mood.CARE),
     "swarm.stopped": _swarm("stopped", Mood.CARE),
     "swarm.blocked": _swarm("blocked", Mood.BAD),
@@ -201,4 +256,28 @@ _TELLERS: Mapping[str, Teller] = {
     "task.returned": _task("waits for another session", Mood.NEUTRAL, Weight.NEWS),
     "task.nothing_to_do": _task("nothing to do: the gates pass as it is", Mood.GOOD, Weight.MILESTONE),
     "task.blocked": _task("blocked", Mood.BAD, Weight.MILESTONE),
+    "task.parked": _of("parked as it is; {fix} mends what it found", Mood.CARE, Weight.MILESTONE),
+    "task.filed": _filed,
+    "task.superseded": _of("landed within {by}", Mood.GOOD, Weight.MILESTONE),
+    "task.retried": _person("lets it be tried again", "note"),
+    "task.cancelled": _person("cancels it", "reason"),
+    "task.asked": _task("waits for an answer", Mood.CARE, Weight.DETAIL),
+    "question.asked": _of("asks: {text}", Mood.CARE, Weight.MILESTONE),
+    "question.answered": _person("answers", "answer"),
+    "review.asked": _of("needs your decision at {gate}: {question}", Mood.CARE, Weight.MILESTONE),
+    "review.advised": _of("{by} advises: {advice}", Mood.NEUTRAL, Weight.NEWS),
+    "review.approved": _decided("approved", Mood.GOOD),
+    "review.rejected": _decided("rejected", Mood.CARE),
+    "message.sent": _person("says", "text"),
+    "delivery.requested": _of("delivery to {branch} is being prepared", Mood.NEUTRAL, Weight.MILESTONE),
+    "delivery.ready": _of("ready to be delivered to {branch}", Mood.GOOD, Weight.MILESTONE),
+    "delivery.failed": _of("cannot be delivered to {branch}: {reason}", Mood.BAD, Weight.MILESTONE),
+    "delivery.delivered": _of("delivered to {branch}", Mood.GOOD, Weight.MILESTONE),
+    "session.progress": _of("progress: {text}", Mood.NEUTRAL, Weight.DETAIL),
+    "budget.warning": _budget_warning,
+    "budget.paused": _of(
+        "nothing new begins until {until}: {percent} % of the {period} are used", Mood.CARE, Weight.MILESTONE
+    ),
+    "budget.resumed": _of("new work begins again", Mood.NEUTRAL, Weight.MILESTONE),
+    "session.stopping": _of("is stopped: {reason}", Mood.CARE, Weight.NEWS),
 }

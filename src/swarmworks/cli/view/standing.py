@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swarmworks.cli.view.amounts import duration, percent, plain, shortened
-from swarmworks.cli.view.summary import headline, money, next_steps, place_option
+from swarmworks.cli.view.models_line import provider_lines
+from swarmworks.cli.view.summary import headline, money, next_steps, place_option, windows
 from swarmworks.wire.api import SwarmStatus
 
 WIDTH = 100
@@ -27,7 +28,7 @@ STATES = (
 
 def standing(status: SwarmStatus, root: Path, *, running: bool) -> Iterator[str]:
     """`running`: a control plane is there. Without one, a swarm that was at work has been interrupted."""
-    interrupted = not running and status.state in {"running", "stopping"}
+    interrupted = not running and status.state in {"running", "paused", "stopping"}
     yield f"{status.plan_name}: {'interrupted, nobody works on it' if interrupted else headline(status)}"
     yield _row("swarm", f"{status.id} of {status.project}")
     yield _row("tasks", task_counts(status))
@@ -38,6 +39,8 @@ def standing(status: SwarmStatus, root: Path, *, running: bool) -> Iterator[str]
         coverage = "" if status.coverage_percent is None else f", coverage {percent(status.coverage_percent)}"
         yield _row("tests", f"{status.tests:,}{coverage}")
     yield _row("cost", money(status))
+    for line in windows(status):
+        yield _row("limit", line)
     if status.remaining_s is not None and not interrupted:
         yield _row("left", f"about {duration(status.remaining_s)}")
     for agent in status.agents:
@@ -45,6 +48,9 @@ def standing(status: SwarmStatus, root: Path, *, running: bool) -> Iterator[str]
             yield shortened(_row("agent", f"{agent.name:<18} {agent.task_id}  {plain(agent.doing)}"), WIDTH)
     for blocked in status.blocked:
         yield shortened(_row("blocked", f"{blocked.task_id}: {plain(blocked.note) or blocked.title}"), WIDTH)
+    if not interrupted:
+        for line in provider_lines(status):
+            yield shortened(_row("models", line), WIDTH)
     yield _row("branch", f"{status.integration_branch} at {status.head[:10]}")
     if interrupted:
         yield f"To go on: swarm resume{place_option(root)} {status.id}"

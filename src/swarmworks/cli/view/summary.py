@@ -57,15 +57,23 @@ def stop_reason(status: SwarmStatus) -> str:
 
 def next_steps(status: SwarmStatus, at: str) -> Iterator[str]:
     """Commands that work as they are printed; `at` as `place_option` gives it."""
-    if status.state == SwarmState.LANDED:
-        yield f"The result is the branch {status.integration_branch}. To take it into the branch you are on:"
-        yield f"  git{at} pull --ff-only .swarm/hub.git {status.integration_branch}"
+    if status.state == SwarmState.LANDED and status.planning:
+        yield f"The result is a plan: swarm plan{at} --swarm {status.id} writes it to a file"
+    elif status.state == SwarmState.LANDED:
+        if status.delivered:
+            yield f"Delivered to {', '.join(status.delivered)}."
+        else:
+            yield f"next: swarm deliver{at} {status.id}, which brings it to your branch"
         yield f"The whole report: swarm report{at} {status.id}"
     elif status.state == SwarmState.BLOCKED:
         first = status.blocked[0].task_id if status.blocked else ""
         if first:
             yield f"See why: swarm logs{at} {status.id} --task {first}"
-        yield f"When it is mended: swarm resume{at} {status.id} --retry-blocked"
+        if status.inbox:
+            yield f"Decide what waits for you: swarm inbox{at}"
+            yield f"Then go on: swarm resume{at} {status.id}"
+        else:
+            yield f"When it is mended: swarm resume{at} {status.id} --retry-blocked"
     elif status.reason == StopReason.BUDGET:
         yield f"To go on with a larger budget: swarm resume{at} {status.id} {_raised(status)}"
     elif status.state == SwarmState.STOPPED:
@@ -79,9 +87,26 @@ def money(status: SwarmStatus) -> str:
     if spent.tokens_limit is not None:
         used += f" of {tokens(spent.tokens_limit)} allowed"
     cost = f"{dollars(spent.spent_nano_usd)} spent"
+    if spent.held_nano_usd:
+        cost += f" and {dollars(spent.held_nano_usd)} held"
     if spent.limit_nano_usd is not None:
         cost += f" of {dollars(spent.limit_nano_usd)}"
     return f"{cost}, {used}"
+
+
+def windows(status: SwarmStatus) -> Iterator[str]:
+    """The project's day and month, where they have a limit: what is used, what is held for calls under way, and what follows."""
+    for window in status.money.windows:
+        parts: list[str] = []
+        if window.limit_nano_usd is not None:
+            held = f" and {dollars(window.held_nano_usd)} held" if window.held_nano_usd else ""
+            parts.append(f"{dollars(window.spent_nano_usd)} spent{held}, of {dollars(window.limit_nano_usd)}")
+        if window.tokens_limit is not None:
+            parts.append(f"{tokens(window.tokens_spent)} of {tokens(window.tokens_limit)} tokens")
+        if window.calls_limit is not None:
+            parts.append(f"{window.calls:,} of {counted(window.calls_limit, 'call')}")
+        until = f"; nothing new begins until {window.ends_at:%Y-%m-%d %H:%M} UTC" if window.paused else ""
+        yield f"{window.period} {window.key}: {', '.join(parts)} ({window.percent} %){until}"
 
 
 def _raised(status: SwarmStatus) -> str:

@@ -13,12 +13,15 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from swarmworks.provider.rehearsal.coder import Coder
-from swarmworks.provider.rehearsal.server import MODEL, NOTICE, RehearsalApp
+from swarmworks.provider.rehearsal.erring import Strikes
+from swarmworks.provider.rehearsal.faults import MODEL, Level, Temper
+from swarmworks.provider.rehearsal.server import NOTICE, RehearsalApp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,13 +63,17 @@ def end_with(parent: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m swarmworks.provider.rehearsal", description=NOTICE)
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the behaviour of each session")
+    parser.add_argument("--faults", choices=[*Level], default=Level.NONE, help="how often it errs, on purpose")
+    parser.add_argument("--seed", type=int, default=0, help="chooses which sessions err, and how")
+    parser.add_argument("--fault-log", type=Path, help="a file that gets one line of JSON for each fault")
     parser.add_argument("--latency-ms", type=int, default=0, help="waited before each answer")
     parser.add_argument("--parent", type=int, help="the process it ends with, however that one ends")
     options = parser.parse_args(arguments)
     if options.parent is not None:
         threading.Thread(target=end_with, args=(options.parent,), daemon=True).start()
-    app = RehearsalApp(Coder(), seed=options.seed, latency_ms=max(0, options.latency_ms))
+    temper = Temper(Level(options.faults), options.seed)
+    strikes = Strikes(options.fault_log)
+    app = RehearsalApp(Coder(), temper=temper, strikes=strikes, latency_ms=max(0, options.latency_ms))
     listener = listen(options.port)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
     asyncio.run(AnnouncingServer(config).serve(sockets=[listener]))

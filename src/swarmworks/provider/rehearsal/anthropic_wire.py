@@ -17,7 +17,7 @@ from swarmworks.provider.rehearsal.conversation import (
     as_mapping,
     as_text,
 )
-from swarmworks.provider.rehearsal.openai_wire import pieces
+from swarmworks.provider.rehearsal.openai_wire import arguments_of, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,8 @@ def render(answer: Answer, usage: Usage, model: str, answer_id: str) -> dict[str
     if answer.text:
         content.append({"type": "text", "text": answer.text})
     content.extend(
-        {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)} for call in answer.calls
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": call.garbled or dict(call.arguments)}
+        for call in answer.calls
     )
     return {
         **_envelope(model, answer_id),
@@ -93,7 +94,7 @@ def render(answer: Answer, usage: Usage, model: str, answer_id: str) -> dict[str
     }
 
 
-def stream(answer: Answer, usage: Usage, model: str, answer_id: str) -> Iterator[bytes]:
+def stream(_conversation: Conversation, answer: Answer, usage: Usage, model: str, answer_id: str) -> Iterator[bytes]:
     start_usage = {"input_tokens": usage.input_tokens, "output_tokens": 1}
     content: list[object] = []
     start = {**_envelope(model, answer_id), "content": content, "stop_reason": None, "stop_sequence": None}
@@ -104,8 +105,7 @@ def stream(answer: Answer, usage: Usage, model: str, answer_id: str) -> Iterator
         yield from _block(index, {"type": "text", "text": ""}, deltas)
         index += 1
     for call in answer.calls:
-        arguments = json.dumps(dict(call.arguments))
-        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces(arguments)]
+        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces(arguments_of(call))]
         yield from _block(index, {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, deltas)
         index += 1
     stop = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
@@ -114,7 +114,8 @@ def stream(answer: Answer, usage: Usage, model: str, answer_id: str) -> Iterator
 
 
 def error(status: int, message: str) -> dict[str, object]:
-    kind = {404: "not_found_error", 413: "request_too_large"}.get(status, "invalid_request_error")
+    kinds = {404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error"}
+    kind = kinds.get(status, "invalid_request_error")
     return {"type": "error", "error": {"type": kind, "message": message}}
 
 

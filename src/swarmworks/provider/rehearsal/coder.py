@@ -5,19 +5,21 @@ Every turn replays the transcript to see how far the task is; nothing is kept be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from swarmworks.provider.rehearsal import checks, prompt
+from swarmworks.provider.rehearsal import checks, mistakes, prompt, sharing
 from swarmworks.provider.rehearsal.build.rendering import Renderer
 from swarmworks.provider.rehearsal.conversation import Answer, ToolCall
+from swarmworks.provider.rehearsal.faults import Fault
 from swarmworks.provider.rehearsal.work import CannotError, Work, wanted_files, work_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from swarmworks.provider.rehearsal.behaviour import Behaviour
     from swarmworks.provider.rehearsal.conversation import Conversation, Exchange
+    from swarmworks.provider.rehearsal.faults import Behaviour
+    from swarmworks.provider.rehearsal.mistakes import Made
     from swarmworks.provider.rehearsal.prompt import Brief
 
 NEEDED_TOOLS = frozenset({"list_files", "read_file", "write_file", "run_command", "hand_in"})
@@ -36,16 +38,17 @@ class Coder:
 
     renderer: Renderer = field(default_factory=Renderer)
 
-    def answer(self, conversation: Conversation, behaviour: Behaviour) -> Answer:  # noqa: ARG002 - faults come later
+    def answer(self, conversation: Conversation, behaviour: Behaviour) -> tuple[Answer, tuple[Made, ...]]:
+        """The answer, and the faults in the files that it writes."""
         try:
-            text, calls = self._step(conversation)
+            (text, calls), made = self._step(conversation, behaviour)
         except CannotError as cannot:
-            return Answer(f"cannot: {cannot}")
+            return Answer(f"cannot: {cannot}"), ()
         turn = conversation.turns + 1
         numbered = [ToolCall(f"call_{turn}_{i}", name, arguments) for i, (name, arguments) in enumerate(calls, 1)]
-        return Answer(text, tuple(numbered))
+        return Answer(text, tuple(numbered)), made
 
-    def _step(self, conversation: Conversation) -> Step:
+    def _step(self, conversation: Conversation, behaviour: Behaviour) -> tuple[Step, tuple[Made, ...]]:
         brief = prompt.parse(conversation.prompt)
         if brief is None:
             raise CannotError(
@@ -59,15 +62,19 @@ class Coder:
         if session.refused_hand_in:
             raise CannotError(f"the hand-in was refused: {session.refused_hand_in}")
         if not session.looked:
-            return _look(brief)
-        return self._after_looking(session)
+            return _look(brief), ()
+        work = work_for(self.renderer, brief, session.files)
+        files, mistake = mistakes.err(behaviour, work.files, brief.rejection)
+        shared, clash = sharing.described(behaviour, brief, session.files)
+        work = replace(work, files={**files, **shared})
+        made = tuple(each for each in (mistake, clash) if each is not None)
+        if work.floor is None and (missing := session.unwritten(work.files)):
+            return _write(work, missing, made), made
+        return self._checked(session, work), ()
 
-    def _after_looking(self, session: Session) -> Step:
-        work = work_for(self.renderer, session.brief, session.files)
+    def _checked(self, session: Session, work: Work) -> Step:
         if work.floor is not None:
             return _prove(session, work.floor)
-        if missing := session.unwritten(work.files):
-            return _write(work, missing)
         results = session.results_since_write
         commands = checks.commands(work, session.listed)
         for command in commands[len(results) :]:
@@ -158,8 +165,13 @@ def _look(brief: Brief) -> Step:
     return f"Looking around before {brief.title.rstrip('.')}.", [("list_files", {"path": "."}), *reads]
 
 
-def _write(work: Work, paths: list[str]) -> Step:
-    return "Writing the files.", [("write_file", {"path": path, "content": work.files[path]}) for path in paths]
+def _write(work: Work, paths: list[str], made: tuple[Made, ...]) -> Step:
+    """What is not the task's comes first: a command after the last file written would count as a check of it."""
+    stray = [_run(mistakes.stray_command()) for each in made if each.fault is Fault.SCOPE]
+    writes: list[tuple[str, dict[str, object]]] = [
+        ("write_file", {"path": path, "content": work.files[path]}) for path in paths
+    ]
+    return "Writing the files.", [*stray, *writes]
 
 
 def _run(command: str) -> tuple[str, dict[str, object]]:

@@ -25,6 +25,8 @@ class ToolCall:
     id: str
     name: str
     arguments: Mapping[str, object]
+    garbled: str = ""
+    """What stands on the wire in place of the arguments when they are no JSON."""
 
     def text(self, key: str) -> str:
         value = self.arguments.get(key)

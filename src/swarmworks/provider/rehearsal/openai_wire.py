@@ -102,7 +102,7 @@ def stream(conversation: Conversation, answer: Answer, usage: Usage, model: str,
         wire = _wire_call(call)
         function: dict[str, object] = {"name": call.name, "arguments": ""}
         yield chunk({"tool_calls": [{**wire, "index": index, "function": function}]})
-        for piece in pieces(json.dumps(dict(call.arguments))):
+        for piece in pieces(arguments_of(call)):
             yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     yield chunk({}, _finish_reason(answer))
     if conversation.include_usage:
@@ -112,7 +112,12 @@ def stream(conversation: Conversation, answer: Answer, usage: Usage, model: str,
 
 def error(status: int, message: str) -> dict[str, object]:
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+    code = "rate_limit_exceeded" if status == 429 else None
+    return {"error": {"message": message, "type": "requests" if code else kind, "param": None, "code": code}}
+
+
+def arguments_of(call: ToolCall) -> str:
+    return call.garbled or json.dumps(dict(call.arguments))
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -126,7 +131,7 @@ def _envelope(kind: str, model: str, answer_id: str) -> dict[str, object]:
 
 
 def _wire_call(call: ToolCall) -> dict[str, object]:
-    function = {"name": call.name, "arguments": json.dumps(dict(call.arguments))}
+    function = {"name": call.name, "arguments": arguments_of(call)}
     return {"id": call.id, "type": "function", "function": function}
 
 

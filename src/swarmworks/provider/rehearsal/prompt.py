@@ -27,6 +27,8 @@ HEADINGS = frozenset(
         "Notes from earlier tasks",
         "Why the last attempt was rejected",
         "Last attempt's diff",
+        "What a person decided",
+        "The parked tests",
     }
 )
 
@@ -56,7 +58,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """A task prompt, parsed. `specification` is the YAML as data; `files` maps a neighbouring path to its text."""
+    """A task prompt, parsed. `documents` are the YAML of the specification as data; `files` maps a neighbouring path to its text."""
 
     task_id: str
     title: str
@@ -66,14 +68,26 @@ class Brief:
     instructions: str
     owns: tuple[str, ...]
     contracts: tuple[str, ...]
-    specification: object
-    specification_text: str
+    documents: tuple[object, ...]
     files: Mapping[str, str]
     rejection: Rejection | None = None
     stack_text: str = ""
 
+    @property
+    def specification(self) -> object:
+        return self.documents[0] if self.documents else None
+
     def owns_path(self, path: str) -> bool:
         return any(path == own or (own.endswith("/") and path.startswith(own)) for own in self.owns)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the first lines of a task prompt say."""
+
+    task_id: str
+    kind: str
+    attempt: int
 
 
 @dataclass(slots=True)
@@ -84,6 +98,19 @@ class _Sections:
 
     def body(self, heading: str) -> str:
         return "\n".join(self.bodies.get(heading, [])).strip("\n")
+
+
+def head(prompt: str) -> Head | None:
+    """The first lines alone, for who needs no more of it."""
+    facts: dict[str, str] = {}
+    title: re.Match[str] | None = None
+    for line in prompt.splitlines():
+        if line.startswith("## "):
+            break
+        title = title or TITLE.match(line)
+        if fact := FACT.match(line):
+            facts[fact["name"]] = fact["value"].strip()
+    return Head(title["id"], facts["Kind"], _attempt(facts.get("Attempt", "1"))) if title and "Kind" in facts else None
 
 
 def parse(prompt: str) -> Brief | None:
@@ -102,8 +129,7 @@ def parse(prompt: str) -> Brief | None:
         instructions=sections.body("What to do"),
         owns=tuple(_bullets(sections.body("Files you own"))),
         contracts=tuple(_bullets(sections.body("Interfaces to keep"))),
-        specification=_yaml(text),
-        specification_text=text,
+        documents=_yaml(text),
         files=dict(_files(sections.body("Neighbouring files"))),
         rejection=_rejection(sections.body("Why the last attempt was rejected")),
         stack_text=stack,
@@ -174,18 +200,18 @@ def _files(body: str) -> Iterator[tuple[str, str]]:
             yield path, text
 
 
-def _yaml(text: str) -> object:
+def _yaml(text: str) -> tuple[object, ...]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return cast("object", yaml.load(text, Loader=loader))  # noqa: S506 - both are safe loaders
+        return tuple(cast("Iterator[object]", yaml.load_all(text, Loader=loader)))
     except yaml.YAMLError:
-        return None
+        return ()
 
 
 def _rejection(body: str) -> Rejection | None:
     if not body.strip():
         return None
-    data = _yaml(_first_fence(body))
+    data = next(iter(_yaml(_first_fence(body))), None)
     if not isinstance(data, dict):
         return Rejection(summary=body.strip(), findings=())
     record = cast("dict[str, object]", data)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from swarmworks.provider.rehearsal.build import documents, endpoints, factories, models, requirements, scaffold, tests
+from swarmworks.provider.rehearsal.sharing import shared_paths
 from swarmworks.provider.rehearsal.specification import (
     Facts,
     authentication_of,
@@ -34,6 +35,10 @@ BY_KIND = {
 }
 
 
+MENDING = frozenset({"fix_bug", "refactor"})
+TESTS = "tests/"
+
+
 class CannotError(Exception):
     """The task is not one this model can do; the message is the plain answer to give."""
 
@@ -51,22 +56,19 @@ class Work:
 
 
 def wanted_files(brief: Brief) -> tuple[str, ...]:
-    """Files worth reading first because the prompt does not hold them."""
-    facts = facts_of(brief.specification)
-    found = [neighbour_of(entry).module for entry in facts.entries("texts")]
-    if brief.kind in {"fix_bug", "refactor"}:
-        found += [path for path in brief.owns if not path.endswith("/")]
-    return tuple(path for path in found if path not in brief.files)
+    """Files worth reading first because the prompt does not hold them, or not as they stand in the working copy."""
+    if brief.kind in MENDING:
+        return tuple(path for path in brief.owns if not path.endswith("/"))
+    found = [neighbour_of(entry).module for entry in facts_of(brief.specification).entries("texts")]
+    return tuple(path for path in (*found, *shared_paths(brief)) if path not in brief.files)
 
 
 def work_for(renderer: Renderer, brief: Brief, files: Mapping[str, str]) -> Work:
     """Raise `CannotError` for what this model does not know how to do."""
     _check_stack(brief)
-    facts = facts_of(brief.specification)
-    about = facts.about or _about(brief)
-    work = _by_about(renderer, brief, facts, about, files)
-    if brief.kind in {"fix_bug", "refactor"}:
-        return _mend(brief, work, files)
+    if brief.kind in MENDING:
+        return _mend(renderer, brief, files)
+    work = _by_facts(renderer, brief, facts_of(brief.specification), files)
     outside = [path for path in work.files if not brief.owns_path(path)]
     if outside:
         raise CannotError(f"the task asks for {', '.join(outside)}, which it does not own")
@@ -95,7 +97,8 @@ def _about(brief: Brief) -> str:
     return BY_KIND.get(brief.kind, "")
 
 
-def _by_about(renderer: Renderer, brief: Brief, facts: Facts, about: str, files: Mapping[str, str]) -> Work:
+def _by_facts(renderer: Renderer, brief: Brief, facts: Facts, files: Mapping[str, str]) -> Work:
+    about = facts.about or _about(brief)
     authentication = authentication_of(facts.data.get("authentication"))
     build = BUILDERS.get(about)
     if build is not None:
@@ -231,7 +234,8 @@ def _endpoint(renderer: Renderer, brief: Brief, facts: Facts, authentication: Au
     route = _route(facts, _resource(facts), authentication)
     if not route.endpoint.path:
         raise CannotError("the specification names no endpoint")
-    path = next((path for path in brief.owns if path.endswith(".py")), route.endpoint.module)
+    module = route.endpoint.module
+    path = module if brief.owns_path(module) else next((p for p in brief.owns if p.endswith(".py")), module)
     return Work(
         f"Wrote {route.endpoint.method} {route.endpoint.path}.",
         {path: endpoints.endpoint_module(renderer, route)},
@@ -271,20 +275,47 @@ def _default_cases(route: endpoints.Route) -> tuple[dict[str, object], ...]:
     return tuple(found)
 
 
-def _mend(brief: Brief, work: Work, files: Mapping[str, str]) -> Work:
-    """Rewrite what the failure names, from the specification. Without a failure to read there is nothing to go by."""
-    complaint = brief.instructions if brief.rejection is None else f"{brief.instructions}\n{brief.rejection.log_tail}"
-    named = {
-        path: text
-        for path, text in work.files.items()
-        if brief.owns_path(path)
-        and (path in complaint or (brief.rejection is not None and brief.rejection.names(path)))
-        and files.get(path) != text
-    }
-    if not named:
+def _mend(renderer: Renderer, brief: Brief, files: Mapping[str, str]) -> Work:
+    """Write what the rejection is about again, from the specification; tests that are there already stay as they are.
+    Without a rejection to read there is nothing to go by.
+    """
+    rejection = brief.rejection
+    if rejection is None or not any(rejection.names(path) for path in brief.owns):
         raise CannotError("what is reported names no file that this model would write differently")
-    done = f"Rewrote {', '.join(named)} from the specification."
-    return Work(done, named, _tests(named), work.notes, work.risks)
+    made: dict[str, str] = {}
+    notes: list[str] = []
+    for facts in _parts(brief):
+        part = _part_of(brief, facts)
+        work = _by_facts(renderer, part, facts, files)
+        notes += work.notes
+        made |= {path: text for path, text in work.files.items() if brief.owns_path(path)}
+    kept = {path for path in made if path in files and path.startswith(TESTS)}
+    written = {path: text for path, text in made.items() if path not in kept and files.get(path) != text}
+    if not written and not kept:
+        raise CannotError("what is reported names no file that this model would write differently")
+    done = f"Rewrote {', '.join(written)} from the specification." if written else "Nothing is left to mend."
+    if kept:
+        done += f" {', '.join(sorted(kept))}: kept as it is."
+    return Work(done, written, _tests(made), tuple(notes))
+
+
+def _parts(brief: Brief) -> list[Facts]:
+    """The facts of each task whose work is mended: documents one after the other, or below a key each."""
+    found: list[Facts] = []
+    for document in brief.documents:
+        facts = facts_of(document)
+        below = [facts_of(value) for value in facts.data.values()]
+        found += [facts] if facts.about or not any(each.about for each in below) else [f for f in below if f.about]
+    return found
+
+
+def _part_of(brief: Brief, facts: Facts) -> Brief:
+    """The task as one of its parts had it: the tests own the tests, the implementation the rest."""
+    about = facts.about or _about(brief)
+    if not about.startswith("tests"):
+        rest = tuple(path for path in brief.owns if not path.startswith(TESTS))
+        return replace(brief, owns=rest) if rest and about in {"endpoint", "security", "rate_limit"} else brief
+    return replace(brief, owns=tuple(path for path in brief.owns if path.startswith(TESTS)))
 
 
 BUILDERS: dict[str, Callable[[Renderer, Brief, Facts, Authentication | None], Work]] = {

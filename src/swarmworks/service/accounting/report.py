@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.ids import AgentId, SwarmId, TaskId
-from swarmworks.domain.change import Change, ChangeState
-from swarmworks.domain.event import Event, first_break
+from swarmworks.domain.change import ChangeState
+from swarmworks.domain.event import first_break
 from swarmworks.domain.session import Session
-from swarmworks.domain.swarm import Swarm
-from swarmworks.domain.task import Task
 from swarmworks.git.protocol import Hub
+from swarmworks.service.accounting import story
 from swarmworks.service.accounting.code import measure
-from swarmworks.store.protocol import GateRun, Peak, Reader, SessionUsage, Store, Totals
-from swarmworks.wire.api import AgentReport, CodeReport, SwarmReport, TaskReport
+from swarmworks.service.accounting.facts import Facts, look, name_of
+from swarmworks.store.protocol import Store
+from swarmworks.wire.api import AgentReport, CodeReport, ModelReport, SwarmReport, TaskReport
 from swarmworks.wire.options import from_json
 
 MOST_FILES = 5_000
-EVENT_PAGE = 5_000
+MOST_ROWS = {"rejected": 500, "interventions": 500, "incidents": 500, "issues": 500, "timeline": 5_000, "costs": 5_000}
+"""Rows of each part of the story: a page of it stays readable, and small."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    swarm: Swarm
-    tasks: list[Task]
-    sessions: list[Session]
-    changes: list[Change]
-    runs: list[GateRun]
-    usage: list[SessionUsage]
-    totals: Totals
-    peak: Peak
-    events: list[Event]
+M = TypeVar("M", bound=BaseModel)
 
 
 class Report:
@@ -43,13 +37,14 @@ class Report:
         self._clock = clock
 
     async def report(self, swarm_id: SwarmId) -> SwarmReport:
-        facts = await self._store.read(lambda reader: _facts(reader, swarm_id))
+        facts = await self._store.read(lambda reader: look(reader, swarm_id))
         head = await asyncio.to_thread(self._hub.resolve, facts.swarm.integration_ref) or facts.swarm.base
         tests, failed, coverage = _measured(facts)
         code, note = await asyncio.to_thread(self._code, head, coverage)
         added, removed = await asyncio.to_thread(self._lines, facts.swarm.base, head)
         swarm = facts.swarm
         end = swarm.ended_at or self._clock.now()
+        told = await asyncio.to_thread(self._story, facts, end)
         return SwarmReport(
             id=swarm.id,
             project=swarm.project,
@@ -63,6 +58,7 @@ class Report:
             duration_s=(end - swarm.created_at).total_seconds(),
             tasks=tuple(_tasks(facts)),
             agents=tuple(_agents(facts)),
+            models=tuple(_models(facts)),
             tests=tests,
             tests_failed=failed,
             coverage_percent=coverage,
@@ -75,7 +71,7 @@ class Report:
             estimated_calls=facts.peak.estimated_calls,
             gate_runs=_gate_runs(facts),
             rejections=sum(1 for event in facts.events if event.kind == "change.rejected"),
-            human_interventions=sum(1 for event in facts.events if event.actor.startswith("person:")),
+            human_interventions=len(told["interventions"]) + told["left_out"].get("interventions", 0),
             events=len(facts.events),
             chain_intact=first_break(facts.events) is None,
             code=code,
@@ -85,7 +81,20 @@ class Report:
             head=head,
             lines_added=added,
             lines_removed=removed,
+            **told,
         )
+
+    def _story(self, facts: Facts, end: datetime) -> dict[str, Any]:
+        left_out: dict[str, int] = {}
+        return {
+            "rejected": _cut("rejected", story.rejections(facts, self._hub), left_out),
+            "issues": _cut("issues", story.issues(facts), left_out),
+            "interventions": _cut("interventions", story.interventions(facts), left_out),
+            "incidents": _cut("incidents", story.incidents(facts), left_out),
+            "timeline": _cut("timeline", story.timeline(facts, end), left_out),
+            "costs": _cut("costs", story.costs(facts, end), left_out),
+            "left_out": left_out,
+        }
 
     def _code(self, head: str, coverage: float | None) -> tuple[CodeReport | None, str]:
         paths = [path for path in self._hub.list_files(head) if path.endswith(".py")]
@@ -105,26 +114,15 @@ class Report:
         return sum(change.added or 0 for change in changes), sum(change.removed or 0 for change in changes)
 
 
-def _facts(reader: Reader, swarm_id: SwarmId) -> _Facts:
-    swarm = reader.swarm(swarm_id)
-    changes = reader.changes(swarm_id)
-    events: list[Event] = []
-    while page := reader.events(swarm_id, after=len(events), limit=EVENT_PAGE):
-        events += page
-    return _Facts(
-        swarm=swarm,
-        tasks=reader.tasks(swarm_id),
-        sessions=reader.sessions(swarm_id),
-        changes=changes,
-        runs=[run for change in changes for run in reader.gate_runs(change.id)],
-        usage=reader.session_usage(swarm_id),
-        totals=reader.totals(swarm.account_id),
-        peak=reader.peak(swarm_id),
-        events=events,
-    )
+def _cut(part: str, rows: Iterable[M], left_out: dict[str, int]) -> tuple[M, ...]:
+    """The first rows of a part, within its bound; how many more there are is noted in `left_out`."""
+    every = list(rows)
+    if len(every) > MOST_ROWS[part]:
+        left_out[part] = len(every) - MOST_ROWS[part]
+    return tuple(every[: MOST_ROWS[part]])
 
 
-def _measured(facts: _Facts) -> tuple[int | None, int | None, float | None]:
+def _measured(facts: Facts) -> tuple[int | None, int | None, float | None]:
     """Tests, failures and coverage as the gates measured them on the latest landed or proved change."""
     good = {c.id for c in facts.changes if c.state in {ChangeState.LANDED, ChangeState.PROVED}}
     latest: dict[str, float] = {}
@@ -139,7 +137,7 @@ def _measured(facts: _Facts) -> tuple[int | None, int | None, float | None]:
     )
 
 
-def _gate_runs(facts: _Facts) -> dict[str, dict[str, int]]:
+def _gate_runs(facts: Facts) -> dict[str, dict[str, int]]:
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for run in facts.runs:
         for result in run.results:
@@ -147,7 +145,7 @@ def _gate_runs(facts: _Facts) -> dict[str, dict[str, int]]:
     return {gate: dict(counter) for gate, counter in sorted(counts.items())}
 
 
-def _tasks(facts: _Facts) -> list[TaskReport]:
+def _tasks(facts: Facts) -> list[TaskReport]:
     per_task: defaultdict[TaskId, list[Session]] = defaultdict(list)
     for session in facts.sessions:
         per_task[session.task_id].append(session)
@@ -159,15 +157,32 @@ def _tasks(facts: _Facts) -> list[TaskReport]:
             state=task.state,
             attempts=task.attempts,
             sessions=len(per_task[task.id]),
-            agent=_name(per_task[task.id][-1].agent_id) if per_task[task.id] else None,
+            agent=name_of(per_task[task.id][-1].agent_id) if per_task[task.id] else None,
             commit=task.commit,
             note=task.note,
+            depends_on=task.planned.depends_on,
         )
         for task in facts.tasks
     ]
 
 
-def _agents(facts: _Facts) -> list[AgentReport]:
+def _models(facts: Facts) -> list[ModelReport]:
+    """The dearest first."""
+    calls: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    cost: Counter[str] = Counter()
+    for row in facts.models:
+        calls[row.model] += row.calls
+        tokens[row.model] += row.spent.tokens
+        cost[row.model] += row.spent.nano_usd
+    rows = [
+        ModelReport(model=name, calls=calls[name], tokens=tokens[name], cost_nano_usd=cost[name])
+        for name in sorted(calls)
+    ]
+    return sorted(rows, key=lambda row: -row.cost_nano_usd)
+
+
+def _agents(facts: Facts) -> list[AgentReport]:
     sessions = Counter(session.agent_id for session in facts.sessions)
     good = [c for c in facts.changes if c.state in {ChangeState.LANDED, ChangeState.PROVED}]
     landed = Counter(change.agent_id for change in good)
@@ -182,8 +197,8 @@ def _agents(facts: _Facts) -> list[AgentReport]:
         cost[row.agent_id] += row.spent.nano_usd
     return [
         AgentReport(
-            name=_name(agent_id),
-            role=_name(agent_id).rpartition("-")[0],
+            name=name_of(agent_id),
+            role=name_of(agent_id).rpartition("-")[0],
             sessions=sessions[agent_id],
             landed=landed[agent_id],
             first_pass_landed=first[agent_id],
@@ -193,7 +208,3 @@ def _agents(facts: _Facts) -> list[AgentReport]:
         )
         for agent_id in sorted(sessions)
     ]
-
-
-def _name(agent_id: AgentId) -> str:
-    return agent_id.rpartition("/")[2]

@@ -7,7 +7,8 @@ and settles what the provider says. Mounted beside the API, never inside it; aut
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import (
@@ -18,18 +19,29 @@ from swarmworks.base.errors import (
     UnavailableError,
     UnpricedError,
 )
+from swarmworks.domain.budget import Amount
 from swarmworks.domain.session import Session, SessionLimits
-from swarmworks.policy.bound import FREE, worst_case
+from swarmworks.policy.circuit import Ended
+from swarmworks.policy.clamp import Offer
 from swarmworks.provider import jsonbody
-from swarmworks.provider.anthropic import Messages
-from swarmworks.provider.openai import ChatCompletions
-from swarmworks.service.gateway import faults
+from swarmworks.provider.limits import LimitTable
+from swarmworks.service.gateway import faults, routes
+from swarmworks.service.gateway.announcing import Announcing
+from swarmworks.service.gateway.approved import ApprovedPrices
+from swarmworks.service.gateway.bounding import InputBounds
+from swarmworks.service.gateway.calling import Call, Desk, Plan, Target
 from swarmworks.service.gateway.client import Client
-from swarmworks.service.gateway.exchange import Drains, Exchange
+from swarmworks.service.gateway.content import KEPT_ANSWER_BYTES, prompt_of
+from swarmworks.service.gateway.counting import InputCounter
+from swarmworks.service.gateway.exchange import Drains, Letter
+from swarmworks.service.gateway.lanes import Accounts
 from swarmworks.service.gateway.ledger import Ledger
+from swarmworks.service.gateway.prices import price_at
 from swarmworks.service.gateway.queue import FairQueue
 from swarmworks.service.gateway.record import CallRecord
 from swarmworks.service.gateway.sessions import SessionBook
+from swarmworks.service.gateway.standing import standing
+from swarmworks.service.gateway.turns import PATIENCE_S, Turns
 from swarmworks.service.gateway.upstream import UpstreamClient, answer_headers
 from swarmworks.service.gateway.wire import ClientGoneError, headers_of, read_body, respond
 
@@ -38,46 +50,23 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from swarmworks.base.clock import Clock
-    from swarmworks.base.ids import IdSource, SessionId
-    from swarmworks.domain.budget import Amount, Reservation
-    from swarmworks.policy.bound import Price
-    from swarmworks.provider.format import Demand, WireFormat
+    from swarmworks.base.ids import IdSource, ReplicaId, SessionId
+    from swarmworks.policy.retry import HeldUp
+    from swarmworks.provider.format import WireFormat
     from swarmworks.provider.prices import PriceTable
     from swarmworks.service.gateway.ledger import Caller
     from swarmworks.service.gateway.record import GatewaySettings, Upstream
+    from swarmworks.service.gateway.routes import Route
     from swarmworks.service.gateway.wire import Receive, Scope, Send
     from swarmworks.store.protocol import Store
-
-OPENAI = ChatCompletions()
-ANTHROPIC = Messages()
-CALLS: Mapping[str, tuple[WireFormat, str]] = {
-    "/v1/chat/completions": (OPENAI, "/chat/completions"),
-    "/v1/messages": (ANTHROPIC, "/messages"),
-}
-COUNT = "/v1/messages/count_tokens"
-MODELS = "/v1/models"
-CAP_HEADER = "x-swarmworks-output-cap"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    upstream: Upstream
-    model: str
-    price: Price | None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A request that may be sent, once `amount` is reserved."""
-
-    target: Target
-    demand: Demand
-    output_cap: int
-    amount: Amount
+    from swarmworks.wire.api import ProviderStatus
 
 
 class Gateway:
-    """`limits` looks up a session's limits; it is called inside a snapshot of the store and must be quick."""
+    """`limits` looks up a session's limits; it is called inside a snapshot of the store and must be quick. `others`: whether
+    more control planes live, so that a session may have made calls through one of them. `tiers`: what a session's model
+    stands for when it is no provider:model, the first choice first.
+    """
 
     def __init__(
         self,
@@ -89,19 +78,48 @@ class Gateway:
         settings: GatewaySettings,
         observer: Callable[[CallRecord], None] | None = None,
         limits: Callable[[Session], SessionLimits] = lambda _session: SessionLimits(),
+        replica_id: ReplicaId | None = None,
+        others: Callable[[], bool] = lambda: False,
+        tiers: Mapping[str, tuple[str, ...]] | None = None,
+        model_limits: LimitTable | None = None,
     ) -> None:
         self._upstreams = dict(upstreams)
         self._prices = prices
         self._clock = clock
         self._settings = settings
         self._observer = observer
-        self._ledger = Ledger(store, ids, limits)
-        self._book = SessionBook(clock)
+        self.approved = ApprovedPrices(prices, clock)
+        self._others = others
+        self._ledger = Ledger(store, ids, clock, limits, self.approved, replica_id)
+        self._book = SessionBook(clock, settings.circuit)
         self._queue = FairQueue(
-            clock, wait_s=settings.queue_s, poll_s=settings.queue_poll_s, length=settings.queue_length
+            clock,
+            wait_s=settings.queue_s,
+            poll_s=settings.queue_poll_s,
+            length=settings.queue_length,
+            session_length=settings.queue_session_length,
         )
         self._client = UpstreamClient(settings)
-        self._drains = Drains(settings.drains)
+        self._tiers = dict(tiers or {})
+        self.accounts = Accounts(self._upstreams, clock)
+        self.turns = Turns(clock, self.accounts, poll_s=settings.provider_poll_s, length=settings.provider_queue_length)
+        self._announcing = Announcing(store)
+        self.accounts.changed = self._announcing
+        self._desk = Desk(
+            clock=clock,
+            settings=settings,
+            ledger=self._ledger,
+            book=self._book,
+            queue=self._queue,
+            accounts=self.accounts,
+            turns=self.turns,
+            upstreams=self._client,
+            drains=Drains(settings.drains),
+            judge=self._judge,
+            answering={},
+            bounds=InputBounds(model_limits or LimitTable.load(), clock),
+            counter=InputCounter(self._client, self._book, settings),
+        )
         self._under_way: set[asyncio.Task[object]] = set()
         self._closing = False
 
@@ -109,17 +127,49 @@ class Gateway:
         """When the session last began or ended a call; None when this process has seen none."""
         return self._book.last_at(session_id)
 
+    def held_up(self, session_id: SessionId) -> HeldUp:
+        """By providers, as far as this process knows."""
+        return self._book.held_up(session_id)
+
+    def providers(self) -> tuple[ProviderStatus, ...]:
+        return standing(self.accounts, self.turns, self._clock.monotonic())
+
+    def fallbacks(self) -> dict[str, str]:
+        """The model that answered last, by tier, where it is not the tier's first choice."""
+        answering = self._desk.answering
+        return {
+            tier: answering[tier]
+            for tier, chain in self._tiers.items()
+            if tier in answering and answering[tier] != chain[0]
+        }
+
+    def available(self, full_name: str) -> bool:
+        """Whether a session that begins with this model now may hope for an answer soon."""
+        provider, _, model = full_name.partition(":")
+        lanes, now = self.accounts.lanes(provider, model), self._clock.monotonic()
+        return not lanes or any(lane.outage_s(now) <= PATIENCE_S for lane in lanes)
+
+    def shut(self, session_id: SessionId) -> None:
+        """The session has handed in: it gets no more calls."""
+        self._book.shut(session_id)
+
     async def close(self) -> None:
         """Calls under way get `close_s` to end; those still there are cut and charged in full."""
         self._closing = True
+        self.turns.close()
         if self._under_way:
             _done, late = await asyncio.wait(self._under_way, timeout=self._settings.close_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._client.close()
+        await self._announcing.close()
+        await self._ledger.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
         if scope["type"] != "http":
             raise NotImplementedError(f"the gateway serves http, not {scope['type']}")
         task = asyncio.current_task()
@@ -134,205 +184,151 @@ class Gateway:
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
-        wire = CALLS[path][0] if path in CALLS else ANTHROPIC if path == COUNT else OPENAI
+        wire = routes.speaker(path, {})
         try:
+            if path == "/" and method in {"GET", "HEAD"}:
+                await respond(send, 200, b"", {})  # a client looks whether anybody is here
+                return
             headers = headers_of(scope)
-            if path == MODELS and "anthropic-version" in headers:
-                wire = ANTHROPIC
+            wire = routes.speaker(path, headers)
             if self._closing:
                 raise UnavailableError("the gateway is shutting down", mend="try again")
             caller = await self._ledger.caller(_token(headers))
-            if not self._book.knows(caller.session.id):
-                self._book.open(caller.session.id, await self._ledger.settled_calls(caller))
-            if method == "POST" and path in CALLS:
-                await self._call(caller, headers, receive, send, path)
-            elif method == "POST" and path == COUNT:
-                await self._count(caller, headers, receive, send)
-            elif method == "GET" and path == MODELS:
-                body = wire.models(self._target(caller, None).model)
-                await respond(send, 200, body, {"content-type": "application/json"})
+            if self._others() or not self._book.knows(caller.session.id):
+                await self._remember(caller)
+            route = routes.find(method, path, scope.get("query_string", b""), headers)
+            if route.kind is routes.Kind.CALL:
+                await self._call(caller, headers, receive, send, route)
+            elif route.kind is routes.Kind.COUNT:
+                await self._count(caller, headers, receive, send, route)
             else:
-                raise NotFoundError(f"there is no {method} {path[:200]} here", mend=f"use one of {', '.join(CALLS)}")
+                body = wire.models(self._targets(caller, None)[0].model)
+                await respond(send, 200, body, {"content-type": "application/json"})
         except SwarmworksError as error:
             await self._refuse(send, wire, error)
+
+    async def _remember(self, caller: Caller) -> None:
+        calls, stopped = await self._ledger.before(caller)
+        self._book.open(caller.session.id, calls)
+        if stopped is not None:
+            self._book.stop(caller.session.id, stopped)
 
     async def _refuse(self, send: Send, wire: WireFormat, error: SwarmworksError) -> None:
         found = faults.verdict(error)
         status, body = wire.error(found.fault, str(error), error.code)
-        await respond(send, status, body, faults.headers(found.fault, self._settings.retry_after_s))
+        await respond(send, status, body, faults.headers(found.fault, error, self._settings.retry_after_s))
 
-    def _target(self, caller: Caller, wire: WireFormat | None) -> Target:
-        """The model is the platform's choice: whatever name the client sent does not count."""
-        provider, _, model = caller.session.model.partition(":")
+    def _targets(self, caller: Caller, wire: WireFormat | None) -> list[Target]:
+        """The model is the platform's choice: whatever name the client sent does not count. In the order of preference,
+        without those that speak another format than the client.
+        """
+        asked = caller.session.model
+        found = [self._target(model) for model in self._tiers.get(asked) or (asked,)]
+        known = [target for target in found if target is not None]
+        if not known:
+            raise RejectedError(
+                f"the session's model {asked!r} names no provider that is configured",
+                where=str(caller.session.id),
+                mend=f'write it as provider:model and add [providers."{asked.partition(":")[0]}"] to swarm.toml',
+            )
+        spoken = [target for target in known if wire is None or _speaks(target.upstream, wire)]
+        if not spoken:
+            raise RejectedError(
+                f"this session's provider {known[0].upstream.name} speaks another format than "
+                f"{wire.name if wire else 'the client'}",
+                where=str(caller.session.id),
+                mend=f"use an agent that speaks {known[0].upstream.kind}, or choose another model",
+            )
+        return spoken
+
+    def _target(self, full_name: str) -> Target | None:
+        provider, _, model = full_name.partition(":")
         upstream = self._upstreams.get(provider)
         if upstream is None or not model:
-            raise RejectedError(
-                f"the session's model {caller.session.model!r} names no provider that is configured",
-                where=str(caller.session.id),
-                mend=f'write it as provider:model and add [providers."{provider}"] to swarm.toml',
-            )
-        if wire is not None and upstream.kind != "rehearsal" and wire.name.partition(".")[0] != upstream.kind:
-            raise RejectedError(
-                f"this session's provider {provider} speaks another format than {wire.name}",
-                where=str(caller.session.id),
-                mend=f"use an agent that speaks {upstream.kind}, or choose another model",
-            )
-        price = self._prices.find(provider, model, upstream.base_url)
-        if price is None and upstream.kind == "rehearsal":
-            price = FREE
-        return Target(upstream, model, price)
+            return None
+        return Target(upstream, model, price_at(self._prices, upstream, model))
 
     async def _plan(self, caller: Caller, wire: WireFormat, headers: Mapping[str, str], raw: bytes) -> Plan:
-        target = self._target(caller, wire)
-        if target.price is None and await self._ledger.money_is_bounded(caller):
-            raise UnpricedError(
-                f"{target.model} at {target.upstream.name} has no price, and the budget is in money",
-                where=caller.session.model,
-                mend=f'add [prices."{target.model}"] with input_usd_per_mtok and output_usd_per_mtok to swarm.toml',
-            )
-        demand = wire.read(raw, headers=headers, allowed_fields=self._settings.allowed_fields)
-        cap = caller.limits.output_tokens_per_call
-        if demand.asked_output is not None:
-            cap = min(cap, demand.asked_output)
-        return Plan(target, demand, cap, worst_case(replace(demand.shape, output_cap=cap), target.price))
+        """Under a budget in money, models without a price are passed over."""
+        targets = self._targets(caller, wire)
+        priced = [target for target in targets if target.price is not None]
+        if len(priced) < len(targets) and await self._ledger.money_is_bounded(caller):
+            if not priced:
+                model, provider = targets[0].model, targets[0].upstream.name
+                raise UnpricedError(
+                    f"{model} at {provider} has no price, and the budget is in money",
+                    where=caller.session.model,
+                    mend=f'add [prices."{model}"] with input_usd_per_mtok and output_usd_per_mtok to swarm.toml, or '
+                    "import a list with `swarm prices import`",
+                )
+            targets = priced
+        target, *fallbacks = targets
+        try:
+            demand = wire.read(raw, headers=headers, allowed_fields=self._settings.allowed_fields)
+            cap = caller.limits.output_tokens_per_call
+            if demand.asked_output is not None:
+                cap = min(cap, demand.asked_output)
+            bounded = self._desk.bounds.of(target.upstream, target.model, target.price, wire, demand)
+            body = wire.rewrite(demand, model=target.model, output_cap=cap)
+        except RecursionError as error:
+            raise RejectedError("the request is nested too deeply", mend="send a flatter one") from error
+        most = self._settings.content_chars
+        return Plan(
+            target=target,
+            clamped=demand.asked_output is None or demand.asked_output > cap,
+            strip_usage=demand.stream and not demand.wants_usage,
+            bounded=bounded,
+            offer=Offer(demand.shape, target.price, bounded.most_input, cap),
+            letter=Letter(target.model, cap, body),
+            prompt=prompt_of(demand.body.values, most, target.upstream.keys()) if most else (),
+            fallbacks=tuple(fallbacks),
+        )
 
-    async def _call(self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send, path: str) -> None:
-        wire, upstream_path = CALLS[path]
-        began = self._clock.monotonic()
+    async def _call(
+        self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send, route: Route
+    ) -> None:
+        call = Call(self._desk, caller, route, headers)
         try:
             raw = await self._body(receive, headers)
-            plan = await self._plan(caller, wire, headers, raw)
+            call.request = hashlib.sha256(raw).hexdigest()
+            plan = await self._plan(caller, route.wire, headers, raw)
+            del raw  # it would lie in memory for as long as the call takes
         except SwarmworksError as error:
-            self._record_refusal(caller, wire, began, error)
+            await call.refused(error)
             raise
-        client = Client(receive, send, self._settings.client_idle_s)
+        keeps = KEPT_ANSWER_BYTES if self._settings.content_chars else 0
+        client = Client(receive, send, self._settings.client_idle_s, keeps)
         client.watch()
         try:
-            reservation = await self._reserve(caller, wire, began, plan, client)
-            await self._exchange(caller, wire, began, plan, client, reservation, headers, upstream_path)
+            await call.run(plan, client)
         finally:
             await client.close()
 
-    async def _reserve(self, caller: Caller, wire: WireFormat, began: float, plan: Plan, client: Client) -> Reservation:
-        session = caller.session
-        try:
-            self._book.begin_call(session.id, limit=caller.limits.calls)
-            try:
-                return await self._queue.admit(
-                    caller.accounts,
-                    lambda: self._ledger.reserve(caller, session.model, plan.amount),
-                    left=lambda: client.gone,
-                )
-            except (SwarmworksError, ClientGoneError):
-                self._book.withdraw_call(session.id)
-                raise
-        except SwarmworksError as error:
-            self._record_refusal(caller, wire, began, error)
-            raise
-
-    async def _exchange(
-        self,
-        caller: Caller,
-        wire: WireFormat,
-        began: float,
-        plan: Plan,
-        client: Client,
-        reservation: Reservation,
-        headers: Mapping[str, str],
-        upstream_path: str,
-    ) -> None:
-        demand, target = plan.demand, plan.target
-        exchange = Exchange(
-            client=client,
-            upstream=target.upstream,
-            upstreams=self._client,
-            wire=wire,
-            ledger=self._ledger,
-            reservation=reservation,
-            price=target.price,
-            settings=self._settings,
-            clock=self._clock,
-            drains=self._drains,
-        )
-        clamped = demand.asked_output is None or demand.asked_output > plan.output_cap
-        body = wire.rewrite(demand, model=target.model, output_cap=plan.output_cap)
-        try:
-            await exchange.run(
-                upstream_path,
-                headers,
-                body,
-                strip_usage=demand.stream and not demand.wants_usage,
-                extra={CAP_HEADER: str(plan.output_cap)} if clamped else {},
-            )
-        finally:
-            self._queue.money_came_free()
-            self._book.touch(caller.session.id)
-            self._observe(self._record(caller, wire, began, reservation, await exchange.settled(), exchange, client))
-
-    def _record(
-        self,
-        caller: Caller,
-        wire: WireFormat,
-        began: float,
-        reservation: Reservation,
-        settled: Reservation | None,
-        exchange: Exchange,
-        client: Client,
-    ) -> CallRecord:
-        first = exchange.first_byte_at
-        return CallRecord(
-            session_id=caller.session.id,
-            task_id=caller.session.task_id,
-            model=caller.session.model,
-            wire_format=wire.name,
-            status=client.status or 0,
-            reserved=reservation.reserved,
-            settled=settled.settled if settled else None,
-            usage=exchange.billed.usage if exchange.billed else None,
-            estimated=settled.estimated if settled else True,
-            duration_s=self._clock.monotonic() - began,
-            first_byte_s=None if first is None else first - began,
-            refusal=exchange.failure,
-            stop=exchange.failure in ("provider_401", "provider_403"),
-        )
-
-    def _record_refusal(self, caller: Caller, wire: WireFormat, began: float, error: SwarmworksError) -> None:
-        found = faults.verdict(error)
-        status, _body = wire.error(found.fault, "", error.code)
-        self._book.touch(caller.session.id)
-        self._observe(
-            CallRecord(
-                session_id=caller.session.id,
-                task_id=caller.session.task_id,
-                model=caller.session.model,
-                wire_format=wire.name,
-                status=status,
-                reserved=None,
-                settled=None,
-                usage=None,
-                estimated=False,
-                duration_s=self._clock.monotonic() - began,
-                first_byte_s=None,
-                refusal=found.reason,
-                stop=found.stop,
-            )
-        )
-
-    def _observe(self, record: CallRecord) -> None:
+    async def _judge(self, caller: Caller, request: str, record: CallRecord) -> None:
+        """Whether the session is to be stopped by how its calls go; then everybody is told. `request` stands for its body."""
+        used = record.settled or record.reserved or Amount()
+        ended = Ended(self._clock.monotonic(), request, used, record.refusal)
+        broken = self._book.ended(caller.session.id, ended, caller.limits)
+        if broken is not None:
+            await self._ledger.stop(caller, broken)
+            record = replace(record, stop=True, broken=broken)
         if self._observer is not None:
             self._observer(record)
 
     async def _body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
         return await read_body(receive, headers, self._settings.body_bytes, self._settings.client_idle_s)
 
-    async def _count(self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
+    async def _count(
+        self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send, route: Route
+    ) -> None:
         """Counting tokens is free at the provider, so nothing is reserved; how often is bounded."""
         limit = self._settings.counts_per_session
         self._book.begin_count(caller.session.id, limit=limit)
         body = jsonbody.parse(await self._body(receive, headers))
-        target = self._target(caller, ANTHROPIC)
-        changed = body.spliced({"model": target.model})
-        response = await self._client.post(target.upstream, "/messages/count_tokens", headers, changed)
+        target = self._targets(caller, route.wire)[0]
+        changed = route.wire.counted(body, model=target.model)
+        account = self.accounts.lanes(target.upstream.name, target.model)[0].account
+        response = await self._client.post(account.upstream, route.at(target.model), headers, changed)
         try:
             answer = await self._client.read(response, self._settings.body_bytes)
         finally:
@@ -344,12 +340,22 @@ class Gateway:
         await respond(send, 200, answer, answer_headers(response))
 
 
+def _speaks(upstream: Upstream, wire: WireFormat) -> bool:
+    return upstream.kind in ("rehearsal", wire.name.partition(".")[0])
+
+
 def _token(headers: Mapping[str, str]) -> str:
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
-    found = {token.strip() for token in (bearer if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""))}
+    given = (
+        bearer if scheme.lower() == "bearer" else "",
+        headers.get("x-api-key", ""),
+        headers.get("x-goog-api-key", ""),
+    )
+    found = {token.strip() for token in given}
     found.discard("")
     if len(found) != 1:
         raise UnauthenticatedError(
-            "no token, or two different ones", mend="send the session's token as Authorization: Bearer or x-api-key"
+            "no token, or two different ones",
+            mend="send the session's token as Authorization: Bearer, x-api-key or x-goog-api-key",
         )
     return found.pop()

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Sending to a client that is gone does nothing. `idle_s`: one that takes nothing for so long counts as gone."""
+    """Sending to a client that is gone does nothing. `idle_s`: one that takes nothing for so long counts as gone. `keeps`: how
+    many bytes of the answer are kept in `kept`.
+    """
 
-    def __init__(self, receive: Receive, send: Send, idle_s: float) -> None:
+    def __init__(self, receive: Receive, send: Send, idle_s: float, keeps: int = 0) -> None:
         self._receive = receive
         self._send = send
         self._idle_s = idle_s
         self._on_gone: Callable[[], None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._keeps = keeps
+        self.kept = bytearray()
         self.gone = False
         self.status: int | None = None
 
@@ -50,6 +54,8 @@ class Client:
         await self._pass({"type": "http.response.start", "status": status, "headers": lines})
 
     async def push(self, data: bytes, *, last: bool = False) -> None:
+        if len(self.kept) < self._keeps:
+            self.kept += data[: self._keeps - len(self.kept)]
         await self._pass({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -17,7 +17,8 @@ from swarmworks.base.errors import (
 from swarmworks.provider.format import Fault
 from swarmworks.service.gateway.ledger import AccountClosedError
 from swarmworks.service.gateway.queue import BusyError
-from swarmworks.service.gateway.sessions import TooManyCallsError
+from swarmworks.service.gateway.sessions import StoppedError, TooManyCallsError
+from swarmworks.service.gateway.turns import CredentialsRefusedError, NoTurnError, RateLimitedError
 from swarmworks.service.gateway.wire import BodyTooLargeError
 
 if TYPE_CHECKING:
@@ -39,8 +40,11 @@ _TABLE: tuple[tuple[type[SwarmworksError], Verdict], ...] = (
     (NotFoundError, Verdict(Fault.NOT_FOUND, "not_found")),
     (BodyTooLargeError, Verdict(Fault.TOO_LARGE, "rejected")),
     (BusyError, Verdict(Fault.BUSY, "busy")),
+    (RateLimitedError, Verdict(Fault.BUSY, "busy")),
+    (CredentialsRefusedError, Verdict(Fault.FORBIDDEN, "provider_403", stop=True)),
     (BudgetExceededError, Verdict(Fault.REJECTED, "budget", stop=True)),
     (UnpricedError, Verdict(Fault.REJECTED, "unpriced", stop=True)),
+    (StoppedError, Verdict(Fault.REJECTED, "stopped", stop=True)),
     (TooManyCallsError, Verdict(Fault.REJECTED, "calls", stop=True)),
     (AccountClosedError, Verdict(Fault.REJECTED, "closed", stop=True)),
     (RejectedError, Verdict(Fault.REJECTED, "rejected")),
@@ -52,8 +56,9 @@ def verdict(error: SwarmworksError) -> Verdict:
     return next(found for kind, found in _TABLE if isinstance(error, kind))
 
 
-def headers(fault: Fault, retry_after_s: int) -> Mapping[str, str]:
+def headers(fault: Fault, error: SwarmworksError, retry_after_s: int) -> Mapping[str, str]:
     """A refusal for good must not be tried again by a client library; one for now says when."""
     if fault in (Fault.BUSY, Fault.UNAVAILABLE):
-        return {"content-type": "application/json", "retry-after": str(retry_after_s)}
+        known = error.retry_after_s if isinstance(error, NoTurnError | BusyError) else None
+        return {"content-type": "application/json", "retry-after": str(known or retry_after_s)}
     return {"content-type": "application/json", "x-should-retry": "false"}

@@ -1,12 +1,15 @@
-"""Calls that do not fit now wait in line for the account that is full, first come first served.
+"""Calls that do not fit now wait in line for the account that is full: sessions take turns, and each session's own calls go
+in the order they came.
 
-Strict order is what keeps a large call from being passed over by small ones for ever.
+Taking turns is what keeps a session with a hundred calls at once from starving one with a single call; that nobody passes
+over the one whose turn it is keeps a large call from being passed over by small ones for ever. A line is of one process:
+replicas look again every `poll_s`, and compete for what comes free.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, TypeVar
 
 from swarmworks.base.errors import LimitReachedError
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
     from swarmworks.base.clock import Clock
-    from swarmworks.base.ids import AccountId
+    from swarmworks.base.ids import AccountId, SessionId
 
 T = TypeVar("T")
 
@@ -28,28 +31,69 @@ class BusyError(LimitReachedError):
     http_status = 429
     retryable = True
 
-    def __init__(self, what: str, *, account_id: AccountId, mend: str = "") -> None:
+    def __init__(self, what: str, *, account_id: AccountId, mend: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(what, where=str(account_id), mend=mend)
         self.account_id = account_id
+        self.retry_after_s = retry_after_s  # where it is known when there is room again
+
+
+class _Line:
+    """Of one account. `first` is whose turn it is."""
+
+    def __init__(self) -> None:
+        self._sessions: OrderedDict[SessionId, deque[asyncio.Event]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(len(turns) for turns in self._sessions.values())
+
+    def of(self, session_id: SessionId) -> int:
+        return len(self._sessions.get(session_id, ()))
+
+    @property
+    def first(self) -> asyncio.Event | None:
+        return next(iter(self._sessions.values()))[0] if self._sessions else None
+
+    def join(self, session_id: SessionId, turn: asyncio.Event) -> None:
+        self._sessions.setdefault(session_id, deque()).append(turn)
+
+    def leave(self, session_id: SessionId, turn: asyncio.Event) -> None:
+        """Whoever had its turn, and got what it waited for or gave up, goes behind all others with its next call."""
+        had_its_turn = self.first is turn
+        turns = self._sessions[session_id]
+        turns.remove(turn)
+        if not turns:
+            del self._sessions[session_id]
+        elif had_its_turn:
+            self._sessions.move_to_end(session_id)
+
+    def wake(self) -> None:
+        if self.first is not None:
+            self.first.set()
 
 
 class FairQueue:
-    """`wait_s`, `poll_s`: seconds; `length`: of one line."""
+    """`wait_s`, `poll_s`: seconds; `length`: of one line, `session_length`: of one session's calls in it."""
 
-    def __init__(self, clock: Clock, *, wait_s: float, poll_s: float, length: int) -> None:
+    def __init__(self, clock: Clock, *, wait_s: float, poll_s: float, length: int, session_length: int) -> None:
         self._clock = clock
         self._wait_s = wait_s
         self._poll_s = poll_s
         self._length = length
-        self._lines: dict[AccountId, deque[asyncio.Event]] = {}
+        self._session_length = session_length
+        self._lines: dict[AccountId, _Line] = {}
 
     async def admit(
-        self, accounts: Collection[AccountId], attempt: Callable[[], Awaitable[T]], *, left: Callable[[], bool]
+        self,
+        session_id: SessionId,
+        accounts: Collection[AccountId],
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        left: Callable[[], bool],
     ) -> T:
         """The result of `attempt`, made again whenever money came free. BusyError after the wait, or when the line is full;
         ClientGoneError once `left` says that nobody waits for the result any more.
 
-        `accounts` are those the call draws on: where a line stands for one of them, this call joins its end untried.
+        `accounts` are those the call draws on: where a line stands for one of them, this call joins it untried.
         """
         ahead = next((account for account in accounts if account in self._lines), None)
         if ahead is None:
@@ -59,21 +103,22 @@ class FairQueue:
                 ahead, refusal = busy.account_id, busy
         else:
             refusal = BusyError("other calls wait for the same budget", account_id=ahead)
-        line = self._lines.setdefault(ahead, deque())
-        if len(line) >= self._length:
+        line = self._lines.setdefault(ahead, _Line())
+        if len(line) >= self._length or line.of(session_id) >= self._session_length:
             raise refusal
-        return await self._stand(ahead, line, refusal, attempt, left)
+        return await self._stand(session_id, ahead, line, refusal, attempt, left)
 
     async def _stand(
         self,
+        session_id: SessionId,
         account: AccountId,
-        line: deque[asyncio.Event],
+        line: _Line,
         refusal: BusyError,
         attempt: Callable[[], Awaitable[T]],
         left: Callable[[], bool],
     ) -> T:
         turn = asyncio.Event()
-        line.append(turn)
+        line.join(session_id, turn)
         turn.set()  # money may have come free between the attempt and now
         deadline = self._clock.monotonic() + self._wait_s
         try:
@@ -81,7 +126,7 @@ class FairQueue:
                 await self._next_wake(turn)
                 if left():
                     raise ClientGoneError
-                if line[0] is turn:
+                if line.first is turn:
                     try:
                         return await attempt()
                     except BusyError as busy:
@@ -89,10 +134,9 @@ class FairQueue:
                 if self._clock.monotonic() >= deadline:
                     raise refusal
         finally:
-            line.remove(turn)
-            if line:
-                line[0].set()
-            elif self._lines.get(account) is line:
+            line.leave(session_id, turn)
+            line.wake()
+            if not len(line) and self._lines.get(account) is line:
                 del self._lines[account]
 
     async def _next_wake(self, turn: asyncio.Event) -> None:
@@ -105,8 +149,7 @@ class FairQueue:
 
     def money_came_free(self) -> None:
         for line in self._lines.values():
-            if line:
-                line[0].set()
+            line.wake()
 
     @property
     def waiting(self) -> int:

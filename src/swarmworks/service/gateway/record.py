@@ -5,19 +5,44 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from swarmworks.domain.provider import UNLIMITED, AccountLimits
+from swarmworks.policy.circuit import NO_RULES, CircuitRules
+
 if TYPE_CHECKING:
-    from swarmworks.base.ids import SessionId, TaskId
+    from swarmworks.base.ids import SessionId, SwarmId, TaskId
     from swarmworks.domain.budget import Amount, Usage
+    from swarmworks.policy.subscription import Subscription
+    from swarmworks.service.gateway.content import Content
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccount:
+    """One key at a provider, and what it is limited to. `name` is empty for a provider's only one."""
+
+    name: str
+    key: str | None = field(default=None, repr=False)
+    limits: AccountLimits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A provider's address. `base_url` as its own SDK takes it: with the version for OpenAI, without for Anthropic."""
+    """A provider's address. `base_url` as its own SDK takes it: with the version for OpenAI, without for the others. With
+    `accounts`, `key` does not count.
+    """
 
     name: str
-    kind: Literal["openai", "anthropic", "rehearsal"]
+    kind: Literal["openai", "anthropic", "google", "rehearsal"]
     base_url: str
     key: str | None = field(default=None, repr=False)
+    first_byte_s: float | None = None  # where it is known to answer sooner than GatewaySettings.first_byte_s, or never
+    accounts: tuple[ProviderAccount, ...] = ()
+    subscription: Subscription | None = None  # its calls cost no money, and draw on its throughput
+
+    def all_accounts(self) -> tuple[ProviderAccount, ...]:
+        return self.accounts or (ProviderAccount("", self.key),)
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(account.key for account in self.all_accounts() if account.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +59,33 @@ class GatewaySettings:
     queue_s: float = 60.0  # how long a call waits for money that is held
     queue_poll_s: float = 1.0  # limits can be raised by others than us
     queue_length: int = 1_000
+    queue_session_length: int = 100
+    provider_wait_s: float = 240.0  # most a call waits for a provider that limits, is overloaded, or is out
+    provider_poll_s: float = 1.0
+    provider_queue_length: int = 1_000
+    charged_tries: int = 3  # of one call, that may each cost its whole reservation
     retry_after_s: int = 15  # told to a client that waited in vain
     body_bytes: int = 10_000_000
     answer_bytes: int = 64_000_000  # of an answer that is not streamed; a single event of a stream
     stream_bytes: int = 256_000_000
     counts_per_session: int = 2_000  # of tokens before a call: free, but bounded
+    bound_counts_per_session: int = 100  # the gateway's own, for calls that would not fit otherwise
+    bound_count_s: float = 5.0  # how long the provider may take for one
     allowed_fields: frozenset[str] = frozenset()  # of requests, beyond those known to be bounded
+    circuit: CircuitRules = NO_RULES
     close_s: float = 5.0  # for calls under way when the gateway closes
+    content_chars: int = 0  # of a prompt, and of an answer, that are put into a call's record
 
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """One call, when it is over. `refusal` says why it failed. With `reserved` None nothing was sent: `budget`, `calls`,
-    `unpriced`, `closed`, `rejected`, `busy`, `unavailable`. Else: `cut`, `unavailable`, or `provider_<status>`. `settled`
+    `unpriced`, `closed`, `rejected`, `stopped`, `busy`, `unavailable`. Else: `cut`, `unavailable`, or `provider_<status>`. `settled`
     None with `reserved` set: the ledger could not be reached, and settles in full when it recovers. `stop`: no later call
-    of this session can succeed either, so it should be ended.
+    of this session can succeed either, so it should be ended. `broken`: the breaker ended it after this call, and why.
+    `model` is the one that was asked last, at `account`; `reserved` and `settled` are of all `tries` together, `waited_s` for
+    its turns at providers.
+    `traceparent`: as the client sent it, of a call that was sent.
     """
 
     session_id: SessionId
@@ -63,4 +100,11 @@ class CallRecord:
     duration_s: float
     first_byte_s: float | None
     refusal: str | None
+    swarm_id: SwarmId
     stop: bool = False
+    broken: str | None = None
+    account: str = ""
+    tries: int = 0
+    waited_s: float = 0.0
+    traceparent: str | None = None
+    content: Content | None = None

@@ -1,4 +1,4 @@
-"""What the gateway remembers of sessions, in memory: calls begun, and when the last one moved."""
+"""What the gateway remembers of sessions, in memory: calls begun, when the last one moved, and how they went."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import LimitReachedError
+from swarmworks.domain.budget import Limit
+from swarmworks.policy.circuit import Circuit
+from swarmworks.policy.retry import HeldUp
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from swarmworks.base.clock import Clock
     from swarmworks.base.ids import SessionId
+    from swarmworks.domain.session import SessionLimits
+    from swarmworks.policy.circuit import CircuitRules, Ended
 
 REMEMBERED = 20_000
 
@@ -21,11 +26,27 @@ class TooManyCallsError(LimitReachedError):
     code = "too_many_calls"
 
 
+class HandedInError(TooManyCallsError):
+    code = "handed_in"
+
+
+class StoppedError(LimitReachedError):
+    """The breaker has ended the session."""
+
+    code = "session_stopped"
+
+
 @dataclass(slots=True)
 class _Entry:
     calls: int
     counts: int
     last_at: datetime
+    shut: bool = False
+    stopped: str | None = None
+    circuit: Circuit | None = None
+    waited_s: float = 0.0
+    unanswered: bool = False
+    own_counts: int = 0
 
 
 class SessionBook:
@@ -33,23 +54,35 @@ class SessionBook:
     goes on from the calls the ledger settled.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rules: CircuitRules) -> None:
         self._clock = clock
+        self._rules = rules
         self._entries: OrderedDict[SessionId, _Entry] = OrderedDict()
 
     def knows(self, session_id: SessionId) -> bool:
         return session_id in self._entries
 
     def open(self, session_id: SessionId, settled_calls: int) -> None:
-        """Begin to remember a session; nothing happens when it is known."""
-        if session_id not in self._entries:
+        """Begin to remember a session. Of one that is known, calls settled elsewhere count from now on, too."""
+        if session_id in self._entries:
+            entry = self._entries[session_id]
+            entry.calls = max(entry.calls, settled_calls)
+        else:
             self._entries[session_id] = _Entry(settled_calls, 0, self._clock.now())
             if len(self._entries) > REMEMBERED:
                 self._entries.popitem(last=False)
 
     def begin_call(self, session_id: SessionId, *, limit: int) -> None:
-        """TooManyCallsError at the limit."""
+        """TooManyCallsError at the limit, HandedInError once the session has handed in, StoppedError after the breaker."""
         entry = self._entry(session_id)
+        if entry.stopped is not None:
+            raise StoppedError(
+                f"this session was stopped: {entry.stopped}",
+                where=str(session_id),
+                mend="end it; go about it otherwise",
+            )
+        if entry.shut:
+            raise HandedInError("this session has handed in", where=str(session_id), mend="end it")
         if entry.calls >= limit:
             raise TooManyCallsError(
                 f"this session has made its {limit} model calls",
@@ -57,6 +90,23 @@ class SessionBook:
                 mend="raise the limit of calls, or make the task smaller",
             )
         entry.calls += 1
+
+    def shut(self, session_id: SessionId) -> None:
+        """No more calls: what a session would say after it has handed in is paid for and read by nobody."""
+        self._entry(session_id).shut = True
+
+    def stop(self, session_id: SessionId, reason: str) -> None:
+        self._entry(session_id).stopped = reason
+
+    def ended(self, session_id: SessionId, call: Ended, limits: SessionLimits) -> str | None:
+        """The reason to stop the session for, once."""
+        entry = self._entry(session_id)
+        if entry.stopped is not None or entry.shut:
+            return None
+        if entry.circuit is None:
+            entry.circuit = Circuit(self._rules, Limit(limits.cost_nano_usd, limits.tokens), limits.wall_s)
+        entry.stopped = entry.circuit.ended(call)
+        return entry.stopped
 
     def withdraw_call(self, session_id: SessionId) -> None:
         """A call that was refused before it was sent does not count."""
@@ -70,9 +120,32 @@ class SessionBook:
             raise TooManyCallsError(f"this session has counted tokens {limit} times", where=str(session_id))
         entry.counts += 1
 
+    def take_count(self, session_id: SessionId, *, limit: int) -> bool:
+        """Whether the gateway may count tokens for itself once more: it does without otherwise."""
+        entry = self._entry(session_id)
+        if entry.own_counts >= limit:
+            return False
+        entry.own_counts += 1
+        return True
+
     def touch(self, session_id: SessionId) -> None:
         if session_id in self._entries:
             self._entries[session_id].last_at = self._clock.now()
+
+    def waited(self, session_id: SessionId, seconds: float) -> None:
+        """A call of the session waited so long for its turn at a provider."""
+        if session_id in self._entries:
+            self._entries[session_id].waited_s += seconds
+
+    def ended_call(self, session_id: SessionId, *, unanswered: bool) -> None:
+        """`unanswered` for the provider's sake."""
+        if session_id in self._entries:
+            self._entries[session_id].unanswered = unanswered
+            self._entries[session_id].last_at = self._clock.now()
+
+    def held_up(self, session_id: SessionId) -> HeldUp:
+        entry = self._entries.get(session_id)
+        return HeldUp(entry.waited_s, entry.unanswered) if entry else HeldUp()
 
     def last_at(self, session_id: SessionId) -> datetime | None:
         entry = self._entries.get(session_id)

@@ -29,6 +29,7 @@ _ANSWER_HEADERS = frozenset(
     {"content-type", "request-id", "x-request-id", "retry-after", "retry-after-ms", "x-should-retry"}
 )
 _ANSWER_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
+_KEY_HEADERS = {"anthropic": "x-api-key", "google": "x-goog-api-key"}
 _HEADER_LENGTH = 2_000
 
 
@@ -70,7 +71,7 @@ class UpstreamClient:
             allow_redirects=False,
         )
         try:
-            async with asyncio.timeout(self._settings.first_byte_s):
+            async with asyncio.timeout(upstream.first_byte_s or self._settings.first_byte_s):
                 return await request
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise NotSentError(
@@ -111,6 +112,8 @@ class UpstreamClient:
 def address(upstream: Upstream, path: str) -> str:
     """`path` without its version. An OpenAI base URL carries the version (or whatever its server has in its place)."""
     base = upstream.base_url.rstrip("/")
+    if upstream.kind == "google":
+        return f"{base.removesuffix('/v1beta')}/v1beta{path}"
     if upstream.kind == "openai":
         return f"{base}{path}" if urlsplit(base).path else f"{base}/v1{path}"
     return f"{base.removesuffix('/v1')}/v1{path}"
@@ -120,11 +123,11 @@ def request_headers(upstream: Upstream, given: Mapping[str, str]) -> dict[str, s
     """What a provider sees of the client's headers; `Accept-Encoding` so that the meter reads what is relayed."""
     headers = {name: given[name][:_HEADER_LENGTH] for name in _REQUEST_HEADERS if name in given}
     headers |= {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "swarmworks"}
-    if upstream.kind != "openai":
+    if upstream.kind in {"anthropic", "rehearsal"}:
         headers.setdefault("anthropic-version", "2023-06-01")
     if upstream.key is not None:
-        if upstream.kind == "anthropic":
-            headers["x-api-key"] = upstream.key
+        if upstream.kind in _KEY_HEADERS:
+            headers[_KEY_HEADERS[upstream.kind]] = upstream.key
         else:
             headers["authorization"] = f"Bearer {upstream.key}"
     return headers
@@ -138,5 +141,6 @@ def answer_headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 def request_id(response: aiohttp.ClientResponse) -> str | None:
+    """None too for one that a database would not take: a settlement must not fail for it."""
     found = response.headers.get("request-id") or response.headers.get("x-request-id")
-    return found[:200] if found else None
+    return found[:200] if found and found.isascii() and found.isprintable() else None

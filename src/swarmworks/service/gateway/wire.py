@@ -38,13 +38,16 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return found
 
 
-_SINGLE = frozenset({"authorization", "x-api-key", "content-encoding", "content-type"})
+_SINGLE = frozenset({"authorization", "x-api-key", "x-goog-api-key", "content-encoding", "content-type"})
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, idle_s: float) -> bytes:
     """The body with its Content-Encoding undone. BodyTooLargeError beyond `limit` bytes, packed or not; RejectedError
     when the client sends nothing for `idle_s`.
     """
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise _too_large(limit)
     packed = bytearray()
     while True:
         try:

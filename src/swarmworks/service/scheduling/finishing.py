@@ -12,20 +12,24 @@ from collections.abc import Callable
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.errors import InvalidDocumentError
-from swarmworks.base.ids import ChangeId, IdSource, SessionId, WorkId
+from swarmworks.base.ids import ChangeId, IdSource, QuestionId, SessionId, WorkId
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateStage
 from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind
-from swarmworks.domain.session import Session, SessionOutcome
+from swarmworks.domain.question import QuestionState
+from swarmworks.domain.session import Session, SessionLimits, SessionOutcome
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.purse import fits, refused_by_swarm
+from swarmworks.policy.retry import HeldUp, held_up_by_providers
 from swarmworks.policy.wording import plain
+from swarmworks.service import questions
 from swarmworks.service.attempts import conclude
+from swarmworks.service.parking import parked_change, tests_to_keep
 from swarmworks.service.scheduling import purse
-from swarmworks.store.protocol import NewChange, NewWork, Store, Tx
+from swarmworks.store.protocol import NewChange, NewWork, Reader, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import GatesWork, SessionResult
@@ -43,7 +47,18 @@ _NEVER_RAN = ("model_unavailable:", "the session could not be run")
 
 
 class Finishing:
-    def __init__(self, store: Store, hub: Hub, ids: IdSource, clock: Clock, least: Callable[[str], Amount]) -> None:
+    """`held_up`: what the gateway knows of a session and its providers."""
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        ids: IdSource,
+        clock: Clock,
+        least: Callable[[str], Amount],
+        held_up: Callable[[SessionId], HeldUp] = lambda _session: HeldUp(),
+    ) -> None:
+        self._held_up = held_up
         self._store = store
         self._hub = hub
         self._ids = ids
@@ -53,13 +68,23 @@ class Finishing:
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: SessionResult) -> None:
         """FenceLostError when the work is no longer the worker's; nothing is written then."""
         change_id, gates_id = self._ids.new("chg"), self._ids.new("wrk")
-        asked = await self._store.read(lambda reader: reader.session(SessionId(reader.work(work_id).subject)))
-        checked = await asyncio.to_thread(self._checked, asked.base_commit, result)
+        question_id = QuestionId(self._ids.new("qst"))
+        worked, limits = await self._store.read(lambda reader: _worked(reader, work_id))
+        if held_up_by_providers(result.outcome, result.reason or "", self._held_up(worked.id), limits):
+            result = result.model_copy(update={"outcome": SessionOutcome.INFRASTRUCTURE})
+        checked = await asyncio.to_thread(self._checked, worked, result)
 
         def write(tx: Tx) -> None:
-            work = tx.finish_work(lease, work_id, fence, checked.model_dump_json())
+            work = tx.finish_work(lease, work_id, fence, checked.model_dump_json(), swarm_id=worked.swarm_id)
             session = tx.session(SessionId(work.subject))
+            asked = questions.last_question(tx, question_id, session, _question(checked)) if _asks(checked) else None
             self._ended(tx, session, checked)
+            if asked is None or asked.state is QuestionState.OPEN:
+                questions.pass_on(tx, session)
+            if asked is not None:
+                questions.block(tx, session, asked)
+                return
+            questions.withdraw(tx, session)
             if checked.outcome in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO}:
                 self._submitted(tx, session, checked, ChangeId(change_id), WorkId(gates_id))
             else:
@@ -67,8 +92,9 @@ class Finishing:
 
         await self._store.transact(write)
 
-    def _checked(self, base: str, result: SessionResult) -> SessionResult:
+    def _checked(self, worked: Session, result: SessionResult) -> SessionResult:
         """The result in terms of what the repository and the platform know."""
+        base = worked.base_commit
         handoff, remark = _handoff(result)
         outcome, reason, head = result.outcome, result.reason, result.head
         if outcome is SessionOutcome.FAILED and (reason or "").startswith(_NEVER_RAN):
@@ -134,6 +160,7 @@ class Finishing:
             base=result.base,
             head=head,
             floors=dict(tx.swarm(session.swarm_id).plan.floors),
+            tests=tests_to_keep(tx, parked_change(tx, session.swarm_id, task.planned)),
         )
         tx.enqueue_work(
             NewWork(
@@ -157,8 +184,24 @@ class Finishing:
         refused = refused_by_swarm(result.outcome, result.reason, swarm.id, totals.limit, totals.spent, least)
         if refused:
             purse.shut(tx, swarm.id)
-        empty = refused or not fits(totals.limit, totals.spent, least)
+        full = purse.paused_by(tx, swarm, least) is not None  # it waits for the next day: no fault of the task's
+        empty = refused or full or not fits(totals.limit, totals.spent, least)
         conclude(tx, session, result.outcome, result.reason, swarm_out_of_budget=empty)
+
+
+def _worked(reader: Reader, work_id: WorkId) -> tuple[Session, SessionLimits]:
+    session = reader.session(SessionId(reader.work(work_id).subject))
+    return session, from_json(reader.swarm(session.swarm_id).options).config.session_limits()
+
+
+def _asks(result: SessionResult) -> bool:
+    return result.outcome is SessionOutcome.ASKED
+
+
+def _question(result: SessionResult) -> str:
+    """What it says that it must know; a session without a readable handoff has asked by its tool, or says nothing."""
+    asked = handoff_wire.parse(result.handoff).question if result.handoff is not None else ""
+    return asked or result.reason or "It needs a person, and did not say for what."
 
 
 _EMPTY = handoff_wire.dump(Handoff("submitted", ""))

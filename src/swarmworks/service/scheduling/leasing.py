@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.errors import InvalidDocumentError
-from swarmworks.base.ids import TaskId
+from swarmworks.base.ids import SwarmId, TaskId
 from swarmworks.domain.budget import Amount, Limit
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.handoff import Handoff
@@ -19,8 +20,12 @@ from swarmworks.domain.session import Session, SessionOutcome, SessionState
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskState
 from swarmworks.git.protocol import Hub
-from swarmworks.policy.admit import SESSION_MEMORY_BYTES, choose, session_places
-from swarmworks.service.scheduling.purse import affordable
+from swarmworks.policy.admit import SESSION_MEMORY_BYTES, Choice, ClaimFacts, ReadyTask, choose, session_places
+from swarmworks.policy.tiers import Candidate, ModelBook, asked_for
+from swarmworks.service import review_sessions, task_time
+from swarmworks.service.parking import parked_change
+from swarmworks.service.plan_reviews import plan_hold
+from swarmworks.service.scheduling.purse import affordable, paused_by
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.options import SwarmOptions, from_json
@@ -28,22 +33,44 @@ from swarmworks.wire.work import RESULT, WORK, AnyWork, NoteFromTask, SessionRes
 
 log = logging.getLogger(__name__)
 
+BUILTIN = "builtin"
+DEFAULT_SPEAKS = frozenset({"openai", "anthropic"})
+"""What the built-in agent speaks, which reviews too."""
+
 MOST_NOTES = 40
+MOST_LOOKS = 3
+"""How often a claim looks up the branch again because something landed meanwhile."""
+
 MOST_LOOKED_BACK = 10
 """Ended sessions of a task that are looked through for work it can go on from."""
 
 
 class Leasing:
-    """`wires` maps a provider's name to the wire format its sessions speak."""
+    """`speaks`: the wire formats of each runtime. `available`: whether a model, by its full name, answers now; while none
+    does that a task may ask for, its session is not begun: it would only wait, and count as one that could not be run.
+    `room`: whether the subscription a model is paid by would take a call now; a task whose session could only wait for
+    that is left for later.
+    """
 
     def __init__(
-        self, store: Store, hub: Hub, clock: Clock, least: Callable[[str], Amount], wires: Mapping[str, str]
+        self,
+        store: Store,
+        hub: Hub,
+        clock: Clock,
+        least: Callable[[str], Amount],
+        book: ModelBook,
+        speaks: Mapping[str, Collection[str]],
+        available: Callable[[str], bool] = lambda _model: True,
+        room: Callable[[Reader, str], bool] = lambda _reader, _model: True,
     ) -> None:
+        self._room = room
         self._store = store
         self._hub = hub
         self._clock = clock
         self._least = least
-        self._wires = wires
+        self._book = book
+        self._speaks = speaks
+        self._available = available
 
     async def lease(self, lease: WorkerLease, free: Capacity, kinds: Sequence[WorkKind]) -> list[AnyWork]:
         """What the worker can start now; empty when there is nothing. FenceLostError when the lease is gone."""
@@ -56,10 +83,30 @@ class Leasing:
         return taken
 
     async def _computing(self, lease: WorkerLease, free: Capacity, kinds: Sequence[WorkKind]) -> list[AnyWork]:
-        if not await self._store.read(lambda reader: _has_queued(reader, kinds)):
+        if not await self._store.read(lambda reader: reader.has_queued(kinds)):
             return []
-        claimed = await self._store.transact(lambda tx: tx.claim_work(lease, free, kinds))
-        return [_computing_work(work) for work in claimed]
+
+        def write(tx: Tx) -> list[AnyWork]:
+            return [self._claimed(tx, lease, work) for work in tx.claim_work(lease, free, kinds)]
+
+        return await self._store.transact(write)
+
+    def _claimed(self, tx: Tx, lease: WorkerLease, work: Work) -> AnyWork:
+        if work.kind is not WorkKind.REVIEW:
+            return _computing_work(work)
+        begins = self._begins(review_sessions.review_work(work).model, BUILTIN)
+        return review_sessions.begin(tx, lease, work, begins.name, begins.wire)
+
+    def _begins(self, asked: str, runtime: str) -> Candidate:
+        """With which model, and in which format, a session begins; with one that does not answer where none does."""
+        speaks = self._speaks.get(runtime) or DEFAULT_SPEAKS
+        found = self._book.first(asked, speaks, self._available) or self._book.first(asked, speaks, _any)
+        return found or Candidate(self._book.chain(asked)[0], "openai" if "openai" in speaks else min(speaks))
+
+    def _answering(self, options: SwarmOptions) -> bool:
+        speaks = self._speaks.get(options.runtime) or DEFAULT_SPEAKS
+        spoken = [self._book.spoken(asked, speaks) for asked in {options.model, *options.kinds.values()}]
+        return any(not chain or any(self._available(one.model) for one in chain) for chain in spoken)
 
     async def _sessions(self, lease: WorkerLease, free: Capacity) -> list[AnyWork]:
         taken: list[AnyWork] = []
@@ -72,29 +119,64 @@ class Leasing:
         return taken
 
     async def _sessions_of(self, lease: WorkerLease, swarm: Swarm, places: int) -> list[AnyWork]:
+        """A landing moves the branch before it moves the task. So the head holds everything that had landed when it was looked
+        up; a task that became ready by a landing since must not start on it.
+        """
         options = from_json(swarm.options)
-        head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
+        if not self._answering(options):
+            return []
+        for _ in range(MOST_LOOKS):
+            landed = await self._store.read(lambda reader: _landed(reader, swarm.id))
+            head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
+            taken = await self._claim(lease, swarm, options, head or swarm.base, landed, places)
+            if taken is not None:
+                return taken
+        return []  # it lands faster than it is looked at: whoever asks next has a newer head
+
+    async def _claim(
+        self, lease: WorkerLease, swarm: Swarm, options: SwarmOptions, head: str, landed: int, places: int
+    ) -> list[AnyWork] | None:
+        """None when something landed since `landed` was counted."""
         limits = options.config.session_limits()
         terms = SessionTerms(
             model=options.model,
-            base_commit=head or swarm.base,
+            base_commit=head,
             need=Capacity(agents=1, cpu_slots=0, memory_bytes=SESSION_MEMORY_BYTES),
             least=self._least(options.model),
-            limit=Limit(limits.cost_nano_usd, limits.tokens),
+            limit=Limit(limits.cost_nano_usd, limits.tokens, limits.calls),
+            exclusive=options.config.files.exclusive,
+            models=options.kinds,
         )
 
-        def write(tx: Tx) -> list[AnyWork]:
-            if not affordable(tx, swarm, terms.least):
+        def write(tx: Tx) -> list[AnyWork] | None:
+            tx.hold_worker(lease)
+            if _landed(tx, swarm.id) != landed:
+                return None
+            if not affordable(tx, swarm, terms.least) or paused_by(tx, swarm, terms.least):
                 return []
-            claimed = tx.claim_sessions(lease, swarm.id, terms, places, choose)
+            claimed = tx.claim_sessions(lease, swarm.id, terms, places, self._choosing(tx, options))
             return [self._start(tx, swarm, options, session, work) for session, work in claimed]
 
         return await self._store.transact(write)
+
+    def _choosing(self, reader: Reader, options: SwarmOptions) -> Callable[[ClaimFacts], list[Choice]]:
+        """Without the tasks whose sessions would begin with a subscription that is used up."""
+        known: dict[str, bool] = {}
+
+        def has_room(task: ReadyTask) -> bool:
+            asked = asked_for(options.model, options.kinds, kind=task.kind, role=task.role)
+            if asked not in known:
+                known[asked] = self._room(reader, self._begins(asked, options.runtime).model)
+            return known[asked]
+
+        return lambda facts: choose(replace(facts, ready=[task for task in facts.ready if has_room(task)]))
 
     def _start(self, tx: Tx, swarm: Swarm, options: SwarmOptions, session: Session, work: Work) -> SessionWork:
         token = f"swk_{secrets.token_urlsafe(32)}"
         tx.start_session(session.id, hashlib.sha256(token.encode()).hexdigest())
         task = tx.task(swarm.id, session.task_id)
+        parked = parked_change(tx, swarm.id, task.planned)
+        begins = self._begins(session.model, options.runtime)
         agent = next(agent for agent in tx.agents(swarm.project) if agent.id == session.agent_id)
         identity = {
             "agent": agent.name,
@@ -119,31 +201,40 @@ class Leasing:
             max_attempts=options.config.limits.attempts,
             base=session.base_commit,
             agent=agent,
-            model=session.model,
-            wire="anthropic" if self._wires.get(session.model.partition(":")[0]) == "anthropic" else "openai",
+            model=begins.model,
+            wire="anthropic" if begins.wire == "anthropic" else "openai",
             token=token,
-            limits=options.config.session_limits(),
+            limits=task_time.limits_of(tx, session, options.config),
             rejection=task.rejection,
             last_head=_last_head(tx, session),
             notes=_notes(tx, session, task.planned.depends_on),
+            runtime=options.runtime,
+            start=None if parked is None else parked.head,
+            start_base=None if parked is None else parked.base,
+            guidance=task.guidance.note if task.guidance else None,
         )
+
+
+def _any(_model: str) -> bool:
+    return True
 
 
 def _with_ready_tasks(reader: Reader) -> list[Swarm]:
     return [
         swarm
-        for swarm in reader.swarms()
-        if swarm.state is SwarmState.RUNNING and reader.task_counts(swarm.id).get(TaskState.READY, 0)
+        for swarm in reader.swarms(states=(SwarmState.RUNNING,))
+        if reader.task_counts(swarm.id)[TaskState.READY] and plan_hold(reader, swarm.id) is None
     ]
+
+
+def _landed(reader: Reader, swarm_id: SwarmId) -> int:
+    counts = reader.task_counts(swarm_id)
+    return counts[TaskState.LANDED] + counts[TaskState.SUPERSEDED]
 
 
 def _running(reader: Reader, lease: WorkerLease) -> int:
     held = reader.works(worker_id=lease.worker_id, states=(WorkState.LEASED,))
     return sum(1 for work in held if work.kind is WorkKind.SESSION)
-
-
-def _has_queued(reader: Reader, kinds: Sequence[WorkKind]) -> bool:
-    return any(work.kind in kinds for work in reader.works(states=(WorkState.QUEUED,)))
 
 
 def _computing_work(work: Work) -> AnyWork:
@@ -183,7 +274,7 @@ def _notes(reader: Reader, session: Session, depends_on: Sequence[TaskId]) -> tu
 
 def _handed_over(reader: Reader, session: Session) -> list[NoteFromTask]:
     before = next(iter(_before(reader, session)), None)
-    if before is None or before.outcome is not SessionOutcome.HANDED_OFF:
+    if before is None or before.outcome not in {SessionOutcome.HANDED_OFF, SessionOutcome.ASKED}:
         return []
     result = _result(reader, before)
     if result is None or result.handoff is None:

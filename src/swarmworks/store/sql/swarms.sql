@@ -1,25 +1,36 @@
 -- name: swarm
-SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id WHERE swarm.id = :id;
+SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id WHERE swarm.id = :swarm_id;
 
 -- name: swarms
 SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id ORDER BY swarm.number DESC;
+
+-- name: swarms_in
+SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id
+WHERE swarm.state IN :states ORDER BY swarm.number DESC;
 
 -- name: swarms_of_project
 SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id
 WHERE swarm.project = :project ORDER BY swarm.number DESC;
 
+-- name: swarms_of_project_in
+SELECT swarm.*, plan.document AS plan FROM swarm JOIN plan ON plan.swarm_id = swarm.id
+WHERE swarm.project = :project AND swarm.state IN :states ORDER BY swarm.number DESC;
+
 -- name: swarm_without_plan
-SELECT * FROM swarm WHERE id = :id;
+SELECT * FROM swarm WHERE id = :swarm_id;
 
 -- name: insert_swarm
-INSERT INTO swarm (id, project, state, account_id, integration_ref, base, options, task_limit, created_at)
-VALUES (:id, :project, :state, :account_id, :integration_ref, :base, :options, :task_limit, :created_at);
+INSERT INTO swarm (id, project, state, account_id, integration_ref, base, options, task_limit, agent_limit, created_at)
+VALUES (:id, :project, :state, :account_id, :integration_ref, :base, :options, :task_limit, :agent_limit, :created_at);
+
+-- name: hold_project
+SELECT id FROM account WHERE kind = 'project' AND subject = :project /* lock */;
 
 -- name: insert_plan
 INSERT INTO plan (swarm_id, document) VALUES (:swarm_id, :document);
 
 -- name: move_swarm
-UPDATE swarm SET state = :state, reason = :reason, ended_at = :ended_at WHERE id = :id AND state = :expected;
+UPDATE swarm SET state = :state, reason = :reason, ended_at = :ended_at WHERE id = :swarm_id AND state = :expected;
 
 -- name: task
 SELECT * FROM task WHERE swarm_id = :swarm_id AND id = :id;
@@ -27,15 +38,25 @@ SELECT * FROM task WHERE swarm_id = :swarm_id AND id = :id;
 -- name: tasks
 SELECT * FROM task WHERE swarm_id = :swarm_id ORDER BY position;
 
+-- name: tasks_in
+SELECT * FROM task WHERE swarm_id = :swarm_id AND state IN :states;
+
 -- name: task_counts
-SELECT state, count(*) AS tasks FROM task WHERE swarm_id = :swarm_id GROUP BY state;
+SELECT task_state, tasks FROM task_count WHERE swarm_id = :swarm_id;
+
+-- name: insert_task_count
+INSERT INTO task_count (swarm_id, task_state) VALUES (:swarm_id, :task_state);
+
+-- name: count_tasks
+UPDATE task_count SET tasks = tasks + CASE task_state WHEN :state THEN :grown ELSE :other_grown END
+WHERE swarm_id = :swarm_id AND (task_state = :state OR task_state = :other);
 
 -- name: last_position
 SELECT coalesce(max(position), -1) AS position FROM task WHERE swarm_id = :swarm_id;
 
 -- name: insert_task
-INSERT INTO task (swarm_id, id, position, planned, kind, role, owns, state, rank, waiting_on)
-VALUES (:swarm_id, :id, :position, :planned, :kind, :role, :owns, :state, :rank, :waiting_on);
+INSERT INTO task (swarm_id, id, position, planned, kind, role, owns, state, rank, waiting_on, rejection)
+VALUES (:swarm_id, :id, :position, :planned, :kind, :role, :owns, :state, :rank, :waiting_on, :rejection);
 
 -- name: insert_edge
 INSERT INTO task_edge (swarm_id, task_id, needs) VALUES (:swarm_id, :task_id, :needs);
@@ -46,13 +67,18 @@ SELECT id FROM task WHERE swarm_id = :swarm_id AND id IN :ids AND state IN :stat
 -- name: move_task
 UPDATE task
 SET state = :state, rejection = :rejection, note = :note, landed_commit = :landed_commit, attempts = :attempts
-WHERE swarm_id = :swarm_id AND id = :id AND state = :expected;
+WHERE swarm_id = :swarm_id AND id = :id AND state = :expected
+RETURNING *;
+
+-- name: guide_task
+UPDATE task SET guidance = :guidance WHERE swarm_id = :swarm_id AND id = :id;
 
 -- name: unblock_dependents
 UPDATE task
 SET waiting_on = waiting_on - 1,
     state = CASE WHEN state = :waiting AND waiting_on = 1 THEN :ready ELSE state END
-WHERE swarm_id = :swarm_id AND id IN (SELECT task_id FROM task_edge WHERE swarm_id = :swarm_id AND needs = :id);
+WHERE swarm_id = :swarm_id AND id IN (SELECT task_id FROM task_edge WHERE swarm_id = :swarm_id AND needs = :id)
+RETURNING state;
 
 -- name: file_claims
 SELECT path, task_id FROM file_claim WHERE swarm_id = :swarm_id;
@@ -71,6 +97,11 @@ SELECT * FROM agent
 WHERE project = :project AND active
   AND NOT EXISTS (SELECT 1 FROM session WHERE session.agent_id = agent.id AND session.state <> 'ended')
 ORDER BY name;
+
+-- name: taken_agent
+SELECT id FROM agent WHERE id = :agent_id AND active
+UNION ALL
+SELECT id FROM session WHERE agent_id = :agent_id AND state <> 'ended';
 
 -- name: retire_agents
 UPDATE agent SET active = :active WHERE project = :project;

@@ -1,6 +1,9 @@
 -- name: worker
 SELECT * FROM worker WHERE id = :id;
 
+-- name: worker_to_fill
+SELECT * FROM worker WHERE id = :id /* lock */;
+
 -- name: workers
 SELECT * FROM worker ORDER BY fence;
 
@@ -26,7 +29,7 @@ DELETE FROM worker WHERE id = :id AND renewals = :renewals;
 SELECT * FROM work WHERE worker_id = :worker_id AND state = 'leased' ORDER BY number;
 
 -- name: named
-UPDATE work SET unnamed_renewals = 0 WHERE worker_id = :worker_id AND state = 'leased' AND unnamed_renewals > 0 AND id IN :ids;
+UPDATE work SET unnamed_renewals = 0 WHERE worker_id = :worker_id AND state = 'leased' AND id IN :ids;
 
 -- name: unnamed
 UPDATE work SET unnamed_renewals = unnamed_renewals + 1
@@ -44,9 +47,20 @@ SELECT * FROM work WHERE swarm_id = :swarm_id AND state IN :states ORDER BY numb
 -- name: works_of_worker
 SELECT * FROM work WHERE worker_id = :worker_id AND state IN :states ORDER BY number;
 
+-- name: held
+SELECT need, count(*) AS pieces FROM work WHERE worker_id = :worker_id AND state = 'leased' GROUP BY need;
+
+-- name: held_pieces
+SELECT id, swarm_id, unnamed_renewals FROM work WHERE worker_id = :worker_id AND state = 'leased' ORDER BY number;
+
+-- name: has_queued
+SELECT 1 AS found WHERE EXISTS (SELECT 1 FROM work WHERE state = 'queued' AND kind IN :kinds);
+
 -- name: queued
-SELECT work.* FROM work JOIN swarm ON swarm.id = work.swarm_id
-WHERE work.state = 'queued' AND work.kind IN :kinds AND swarm.state IN ('running', 'stopping')
+SELECT work.id, work.swarm_id, work.need FROM work JOIN swarm ON swarm.id = work.swarm_id
+WHERE work.state = 'queued' AND work.kind IN :kinds
+  AND (swarm.state IN ('running', 'paused') OR (swarm.state = 'stopping' AND work.kind <> 'review')
+       OR work.kind = 'delivery')
 ORDER BY work.priority DESC, work.number LIMIT :most;
 
 -- name: session_result
@@ -61,11 +75,17 @@ VALUES
 -- name: lease_work
 UPDATE work
 SET state = :state, fence = fence + 1, worker_id = :worker_id, leased_at = :leased_at, unnamed_renewals = 0
-WHERE id = :id AND state = :expected AND fence = :fence;
+WHERE id IN :ids AND state = :expected
+RETURNING *;
+
+-- name: swarm_of_work
+SELECT swarm_id FROM work WHERE id = :id;
 
 -- name: finish_work
 UPDATE work SET state = :state, result = :result
-WHERE id = :id AND state = :expected AND fence = :fence AND worker_id = :worker_id;
+WHERE id = :id AND swarm_id = :swarm_id AND state = :expected AND fence = :fence AND worker_id = :worker_id
+  AND EXISTS (SELECT 1 FROM worker WHERE worker.id = :worker_id AND worker.fence = :worker_fence)
+RETURNING *;
 
 -- name: expire_work
 UPDATE work SET state = :state, worker_id = NULL, leased_at = NULL, unnamed_renewals = 0
@@ -75,7 +95,7 @@ WHERE id = :id AND state = :expected AND fence = :fence;
 UPDATE work SET state = :state WHERE id = :id AND state = :expected AND fence = :fence;
 
 -- name: ready
-SELECT id, kind, role, owns, rank, fence, attempts
+SELECT id, kind, role, owns, rank, fence, attempts, guidance
 FROM task WHERE swarm_id = :swarm_id AND state = 'ready' ORDER BY rank DESC, position LIMIT :most;
 
 -- name: claim_task
@@ -103,8 +123,10 @@ VALUES
 
 -- name: start_session
 UPDATE session SET state = :state, token_sha256 = :token_sha256, started_at = :started_at
-WHERE id = :id AND state = :expected;
+WHERE id = :id AND state = :expected
+RETURNING *;
 
 -- name: end_session
 UPDATE session SET state = :state, outcome = :outcome, reason = :reason, ended_at = :ended_at
-WHERE id = :id AND state = :expected;
+WHERE id = :id AND state = :expected
+RETURNING *;

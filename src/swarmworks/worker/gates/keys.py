@@ -32,9 +32,10 @@ def gate_parameters(
     *,
     covers: tuple[str, ...] = (),
     floors: Mapping[str, float] | None = None,
+    tests: tuple[str, ...] = (),
 ) -> Parameters:
     """What besides the tree and the environment decides this gate: the floor and the files a coverage gate is asked for,
-    and the command that makes the report it reads.
+    the command that makes the report it reads, and the tests that have to be named when they passed.
     """
     parameters: Parameters = {}
     if definition.source is not None:
@@ -43,6 +44,8 @@ def gate_parameters(
     if definition.reader == "coverage":
         parameters["floor"] = (floors or {}).get(definition.name, definition.floor)
         parameters["covers"] = sorted(covers)
+    if definition.reader == "junit" and tests:
+        parameters["tests"] = sorted(tests)
     return parameters
 
 

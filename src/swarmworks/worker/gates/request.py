@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class GatesRequest:
     """`tree` is an exported folder without `.git`; it is only read. `changes` and `diff` are against the base the task
-    started from (stage change) or the integration branch (stage candidate).
+    started from (stage change) or the integration branch (stage candidate). `specification` is the task's.
 
     `required` are the gates the task must pass, `not_required` those its plan leaves out, with the reason. `owns`,
-    `covers` and `floors` are the task's and the plan's. `protected` are patterns, see `wire.protected`.
+    `covers` and `floors` are the task's and the plan's. `tests` are names of tests to be told of when they passed, besides
+    those in files that the task owns. `protected` are patterns, see `wire.protected`.
 
     `scratch` is a folder of this run's own, for private copies; it is emptied of them. `caches` is the folder the tool
     caches of the project live in, None for none.
@@ -37,10 +38,12 @@ class GatesRequest:
     scratch: Path
     changes: tuple[FileChange, ...] = ()
     diff: str = ""
+    specification: str = ""
     not_required: Mapping[str, str] = field(default_factory=dict[str, str])
     owns: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
     floors: Mapping[str, float] = field(default_factory=dict[str, float])
+    tests: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
     caches: Path | None = None
     limits: ProcessLimits = field(default_factory=ProcessLimits)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from swarmworks.base.errors import UnavailableError
 from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
 from swarmworks.sandbox.protocol import Mount, Network, SandboxSpec
+from swarmworks.wire.config import PLAN_GATE
 from swarmworks.worker.gates.copies import ToolCache, copy_tree, remove_tree
 from swarmworks.worker.gates.keys import CHECKS
+from swarmworks.worker.gates.plan import check_plan
 from swarmworks.worker.gates.readers.coverage import read_coverage
 from swarmworks.worker.gates.readers.judged import TREE, Judged, plain
 from swarmworks.worker.gates.readers.junit import read_junit
@@ -45,7 +47,7 @@ _OUTPUT_READERS: dict[str, Callable[[Ran], Judged]] = {
     "ruff": read_ruff,
 }
 _PRINTS_JSON = {"mypy", "ruff"}
-_BUILT_IN = {"scope": check_scope, "secrets": check_secrets}
+_BUILT_IN = {"scope": check_scope, "secrets": check_secrets, PLAN_GATE: check_plan}
 
 
 async def run_gates(request: GatesRequest, sandbox: Sandbox, slots: asyncio.Semaphore) -> tuple[GateResult, ...]:
@@ -100,7 +102,7 @@ async def _run_command(
             ran = await run_sandboxed(sandbox, _spec(definition, request, place), timeout_s=definition.timeout_s)
         except (UnavailableError, OSError) as error:
             return GateResult(definition.name, GateOutcome.COULD_NOT_RUN, plain(str(error), 1_000))
-        judged = await asyncio.to_thread(_judge, definition, ran, place / "reports")
+        judged = await asyncio.to_thread(_judge, definition, ran, place / "reports", request)
     return GateResult(
         definition.name,
         judged.outcome,
@@ -109,6 +111,7 @@ async def _run_command(
         findings=judged.findings,
         log_tail=_log_tail(definition, ran, judged),
         metrics=judged.metrics,
+        tests_passed=judged.tests_passed,
     )
 
 
@@ -159,7 +162,7 @@ def _spec(definition: GateDefinition, request: GatesRequest, place: Path) -> San
     )
 
 
-def _judge(definition: GateDefinition, ran: Ran, reports: Path) -> Judged:
+def _judge(definition: GateDefinition, ran: Ran, reports: Path, request: GatesRequest) -> Judged:
     """A gate that hangs or floods is the change's fault: the limits are far above what an honest run needs."""
     if ran.timed_out:
         return Judged(GateOutcome.FAILED, f"did not end within {definition.timeout_s:g} s", metrics={"timed_out": 1.0})
@@ -170,7 +173,7 @@ def _judge(definition: GateDefinition, ran: Ran, reports: Path) -> Judged:
     if ran.exit_code in definition.nothing_exit_codes:
         return Judged(GateOutcome.RAN_NOTHING, f"exit status {ran.exit_code}: there was nothing to check")
     if definition.reader == "junit":
-        return read_junit(ran, reports)
+        return read_junit(ran, reports, request.owns, request.tests)
     return _OUTPUT_READERS[definition.reader](ran)
 
 
@@ -206,8 +209,16 @@ def _read_source(definition: GateDefinition, request: GatesRequest, done: dict[s
     if definition.reader == "coverage":
         judged = read_coverage(reports, request.floors.get(definition.name, definition.floor), request.covers)
     else:
-        judged = read_junit(Ran(exit_code=0, stdout=b"", stderr=b"", duration_s=0.0), reports)
-    return GateResult(definition.name, judged.outcome, judged.summary, findings=judged.findings, metrics=judged.metrics)
+        nothing_said = Ran(exit_code=0, stdout=b"", stderr=b"", duration_s=0.0)
+        judged = read_junit(nothing_said, reports, request.owns, request.tests)
+    return GateResult(
+        definition.name,
+        judged.outcome,
+        judged.summary,
+        findings=judged.findings,
+        metrics=judged.metrics,
+        tests_passed=judged.tests_passed,
+    )
 
 
 def _promote_caches(request: GatesRequest, commands: list[GateDefinition]) -> None:

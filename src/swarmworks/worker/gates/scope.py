@@ -7,7 +7,8 @@ import stat
 from typing import TYPE_CHECKING
 
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
-from swarmworks.wire.protected import normal_path, protecting_pattern
+from swarmworks.policy.patterns import normal_path
+from swarmworks.wire.protected import protecting_pattern
 from swarmworks.worker.gates.copies import MAX_DEPTH
 
 if TYPE_CHECKING:

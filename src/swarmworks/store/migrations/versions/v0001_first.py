@@ -118,7 +118,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('running', 'stopping', 'stopped', 'blocked', 'landed')", name=op.f("ck_swarm_state")
+            "state IN ('running', 'paused', 'stopping', 'stopped', 'blocked', 'landed')", name=op.f("ck_swarm_state")
         ),
         sa.ForeignKeyConstraint(["account_id"], ["account.id"], name=op.f("fk_swarm_account_id")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_swarm")),
@@ -182,8 +182,9 @@ def upgrade() -> None:
         sa.Column("rejection", sa.Text(), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
         sa.Column("landed_commit", sa.Text(), nullable=True),
+        sa.Column("guidance", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('waiting', 'ready', 'running', 'review', 'queued', 'landed', 'nothing_to_do', 'blocked', 'superseded', 'cancelled')",
+            "state IN ('waiting', 'ready', 'running', 'review', 'queued', 'landed', 'nothing_to_do', 'parked', 'blocked', 'superseded', 'cancelled')",
             name=op.f("ck_task_state"),
         ),
         sa.CheckConstraint(
@@ -212,7 +213,7 @@ def upgrade() -> None:
         sa.Column("leased_at", sa.Text(), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("unnamed_renewals", sa.BigInteger(), server_default="0", nullable=False),
-        sa.CheckConstraint("kind IN ('session', 'gates', 'build')", name=op.f("ck_work_kind")),
+        sa.CheckConstraint("kind IN ('session', 'gates', 'build', 'review', 'delivery')", name=op.f("ck_work_kind")),
         sa.CheckConstraint("state <> 'leased' OR worker_id IS NOT NULL", name=op.f("ck_work_leased_to_somebody")),
         sa.CheckConstraint("state IN ('queued', 'leased', 'done', 'void')", name=op.f("ck_work_state")),
         sa.ForeignKeyConstraint(["swarm_id"], ["swarm.id"], name=op.f("fk_work_swarm_id")),
@@ -256,7 +257,7 @@ def upgrade() -> None:
         sa.CheckConstraint("(state = 'ended') = (outcome IS NOT NULL)", name=op.f("ck_session_ended_has_outcome")),
         sa.CheckConstraint(
             "outcome IN ('submitted', 'nothing_to_do', 'failed', 'handed_off', 'stopped', 'lost', 'killed', "
-            "'infrastructure')",
+            "'infrastructure', 'asked')",
             name=op.f("ck_session_outcome"),
         ),
         sa.CheckConstraint("state IN ('claimed', 'running', 'ended')", name=op.f("ck_session_state")),
@@ -314,7 +315,7 @@ def upgrade() -> None:
         sa.Column("candidate", sa.Text(), nullable=True),
         sa.Column("landed", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('submitted', 'approved', 'building', 'landed', 'proved', 'rejected')",
+            "state IN ('submitted', 'approved', 'building', 'landed', 'proved', 'rejected', 'parked', 'superseded')",
             name=op.f("ck_change_state"),
         ),
         sa.ForeignKeyConstraint(["agent_id"], ["agent.id"], name=op.f("fk_change_agent_id")),

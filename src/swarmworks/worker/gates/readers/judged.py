@@ -24,6 +24,7 @@ class Judged:
     summary: str
     findings: tuple[Finding, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    tests_passed: tuple[str, ...] = ()
 
 
 def plain(text: str, limit: int = MAX_MESSAGE) -> str:

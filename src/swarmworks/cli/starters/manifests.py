@@ -1,0 +1,69 @@
+"""Reads what repositories say of themselves: bounded, nothing is run, and a broken file is an empty one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+READ_LIMIT = 1 << 20
+MOST_FILES = 5_000
+_NOT_SOURCES = frozenset({".git", ".hg", ".swarm", ".tox", ".nox", ".venv", "venv", "node_modules", "target", "build"})
+
+
+def text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(READ_LIMIT).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text(path))
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(text(path) or "{}")
+    except (json.JSONDecodeError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def table(value: Any, *keys: str) -> dict[str, Any]:
+    """The table below `keys`, empty where there is none."""
+    for key in keys:
+        value = cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def present(root: Path, *names: str) -> str:
+    """The first of `names` that is a file in `root`, else empty."""
+    return next((name for name in names if (root / name).is_file()), "")
+
+
+def names_word(words: str, word: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", words, re.IGNORECASE) is not None
+
+
+def files(root: Path) -> Iterator[str]:
+    """Paths of at most MOST_FILES files, without what is built or installed."""
+    seen = 0
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(each for each in folders if each not in _NOT_SOURCES and not each.startswith("."))
+        prefix = os.path.relpath(folder, root)
+        for name in sorted(names):
+            seen += 1
+            if seen > MOST_FILES:
+                return
+            yield name if prefix == "." else f"{prefix}/{name}"

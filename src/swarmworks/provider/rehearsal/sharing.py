@@ -1,0 +1,50 @@
+"""The file that several tasks own: each describes its own part below a heading of its own.
+
+A task that errs also writes the line at the top, which belongs to nobody. Two such tasks that began on the same commit
+conflict in the merge queue, as people do who both edit the same line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from swarmworks.provider.rehearsal.faults import Behaviour, Fault
+from swarmworks.provider.rehearsal.mistakes import Made
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swarmworks.provider.rehearsal.prompt import Brief
+
+LATEST = re.compile(r"^Last described: .*$", re.MULTILINE)
+
+
+def shared_paths(brief: Brief) -> tuple[str, ...]:
+    """Markdown files that a task which implements owns beside its own."""
+    if brief.kind != "implement_endpoint":
+        return ()
+    return tuple(path for path in brief.owns if path.endswith(".md"))
+
+
+def described(behaviour: Behaviour, brief: Brief, files: Mapping[str, str]) -> tuple[dict[str, str], Made | None]:
+    """The shared files with this task's part in them, and the fault that was made."""
+    found: dict[str, str] = {}
+    made: Made | None = None
+    for path in shared_paths(brief):
+        text = files.get(path)
+        if text is None:
+            continue
+        found[path] = _own_part(brief, text)
+        told = brief.rejection is not None and brief.rejection.names(path)
+        if behaviour.conflict and not told and LATEST.search(text):
+            found[path] = LATEST.sub(f"Last described: {brief.title}", found[path], count=1)
+            made = Made(Fault.CONFLICT, path, "the line at the top, which every faulty task writes")
+    return found, made
+
+
+def _own_part(brief: Brief, text: str) -> str:
+    """The line below the task's own heading becomes what the task is about."""
+    modules = ", ".join(f"`{path}`" for path in brief.owns if path.endswith(".py"))
+    pattern = re.compile(rf"^(## {re.escape(brief.task_id)}\n\n)[^\n]*$", re.MULTILINE)
+    return pattern.sub(lambda match: f"{match[1]}{brief.title.rstrip('.')}: {modules}.", text, count=1)

@@ -1,0 +1,122 @@
+"""What an agent's program is to the worker: how it is started, how it is spoken to, and what its output means.
+
+A runtime is data as far as its program allows: words, variables and files for one session, and a reader that turns each line
+of its output into the normal form of `wire.session_events`. It starts nothing itself: the worker does, in a sandbox. Every
+runtime passes `tests/runtime/conformance`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from swarmworks.domain.session import SessionLimits
+    from swarmworks.wire.session_events import SessionEvent
+
+BUILTIN = "builtin"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One session, as its program needs to know it. `model` is the name at the gateway, `wire` the format the provider
+    speaks, `token` the only key the session has. `gateway_url` is the sandbox's listener, without a path. `workdir` and
+    `home` are paths inside; `search_path` is where the project's tools are found.
+    """
+
+    system: str
+    prompt: str
+    model: str
+    wire: str
+    token: str = field(repr=False)
+    gateway_url: str
+    workdir: str
+    home: str
+    owned: tuple[str, ...]
+    limits: SessionLimits
+    command_timeout_s: float
+    search_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A file or folder of the host that appears, read-only, at `target` inside."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the worker starts the program. `files` are put into its home folder: path below it, and content.
+    `first_input` goes to its standard input at once, which is closed after it unless `input_stays_open`.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    first_input: bytes
+    input_stays_open: bool
+    shown: tuple[Shown, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a line of output means. `reply` is to be written to the program's standard input."""
+
+    events: tuple[SessionEvent, ...] = ()
+    reply: bytes = b""
+
+
+class Reading(Protocol):
+    """The reader of one session's output; it may remember what came before. The last event of a session is `End`."""
+
+    def hear(self, line: bytes) -> Heard:
+        """Never raises: a line that means nothing is a `Garbage` event."""
+        ...
+
+    def ended(self) -> str:
+        """What there is to say of a program that ended without an `End`, in words for the record; empty for nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What this machine has of a runtime. `lacking` is empty when it can be used, else what is missing; `mend` how it is
+    had.
+    """
+
+    program: str
+    version: str = ""
+    lacking: str = ""
+    mend: str = ""
+
+
+class Runtime(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def wires(self) -> frozenset[str]:
+        """The wire formats the program can speak with a model: `openai`, `anthropic`."""
+        ...
+
+    @property
+    def own_home(self) -> bool:
+        """Whether it needs a home folder of its own on the disk, beside the sandbox's private /tmp."""
+        ...
+
+    def probe(self) -> Found:
+        """Looks at this machine; may start the program to ask its version."""
+        ...
+
+    def launch(self, facts: Facts) -> Launch: ...
+
+    def reading(self) -> Reading: ...
+
+    def says(self, text: str) -> bytes | None:
+        """A person's words as the program reads them from its standard input while it runs; None when it cannot."""
+        ...

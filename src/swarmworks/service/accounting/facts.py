@@ -1,0 +1,81 @@
+"""What a report is made of, read in one snapshot."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from swarmworks.base.ids import AgentId, ChangeId, SwarmId
+from swarmworks.domain.change import Change
+from swarmworks.domain.delivery import Delivery
+from swarmworks.domain.event import Event
+from swarmworks.domain.question import Question
+from swarmworks.domain.review import Review
+from swarmworks.domain.session import Session
+from swarmworks.domain.swarm import Swarm
+from swarmworks.domain.task import Task
+from swarmworks.store.protocol import GateRun, ModelUsage, Peak, Reader, SessionUsage, Totals
+
+EVENT_PAGE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    swarm: Swarm
+    tasks: list[Task]
+    sessions: list[Session]
+    changes: list[Change]
+    runs: list[GateRun]
+    usage: list[SessionUsage]
+    models: list[ModelUsage]
+    totals: Totals
+    peak: Peak
+    events: list[Event]
+    reviews: list[Review]
+    questions: list[Question]
+    deliveries: list[Delivery]
+
+    def seconds(self, at: datetime) -> float:
+        """After the swarm was created."""
+        return max(0.0, (at - self.swarm.created_at).total_seconds())
+
+    def runs_of(self, change_id: ChangeId) -> list[GateRun]:
+        return [run for run in self.runs if run.change_id == change_id]
+
+
+def look(reader: Reader, swarm_id: SwarmId) -> Facts:
+    swarm = reader.swarm(swarm_id)
+    changes = reader.changes(swarm_id)
+    events: list[Event] = []
+    while page := reader.events(swarm_id, after=len(events), limit=EVENT_PAGE):
+        events += page
+    return Facts(
+        swarm=swarm,
+        tasks=reader.tasks(swarm_id),
+        sessions=reader.sessions(swarm_id),
+        changes=changes,
+        runs=[run for change in changes for run in reader.gate_runs(change.id)],
+        usage=reader.session_usage(swarm_id),
+        models=reader.model_usage(swarm_id),
+        totals=reader.totals(swarm.account_id),
+        peak=reader.peak(swarm_id),
+        events=events,
+        reviews=reader.reviews(swarm_id),
+        questions=reader.questions(swarm_id),
+        deliveries=reader.deliveries(swarm_id),
+    )
+
+
+def name_of(agent_id: AgentId) -> str:
+    return agent_id.rpartition("/")[2]
+
+
+def data_of(event: Event) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(event.data))
+
+
+def text(data: dict[str, Any], key: str) -> str:
+    value = data.get(key)
+    return "" if value is None else str(value)

@@ -1,0 +1,358 @@
+"""One PostgreSQL connection behind the protocols of `connection.py` and `writer.py`.
+
+Several control planes write at once. What belongs to a swarm is written under that swarm's row lock, which a transaction
+takes by itself: before every statement that names a swarm, and after a look-up by id that found a row of a swarm it does
+not hold yet, which is then asked again. Swarms do not wait for each other. Locks are taken in one order: worker, swarm,
+accounts from the leaf up. Only the first step of a commit waits for a lock; a later one that would have to is run again
+in the next commit, so that no commit waits while it holds what another needs.
+
+A connection that is lost (the server is restarted, the network breaks) is made again, for PATIENCE_S, and the transaction
+is run again. Where it was lost at its COMMIT, the server is asked what became of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import time
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row, scalar_row
+
+from swarmworks.base.errors import ConflictError, StoreUnavailableError
+from swarmworks.store.archive import NOWHERE
+from swarmworks.store.connection import expand, sequences
+from swarmworks.store.postgres_errors import OPERATORS, refuse_old, unavailable
+from swarmworks.store.transaction import SqlReader, SqlTx
+from swarmworks.store.writer import RunAgainError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Generator, Iterable, Mapping
+
+    from swarmworks.base.clock import Clock
+    from swarmworks.base.ids import IdSource, SwarmId
+    from swarmworks.store.archive import Archives
+    from swarmworks.store.connection import Row
+    from swarmworks.store.protocol import Reader, Tx
+
+_NAME = re.compile(r"(?<!:):(\w+)")
+PATIENCE_S = 10.0
+"""How long a database that is away is waited for, before whoever wants it is told."""
+_PAUSE_S = 0.1
+LINE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A peer that vanished without a word is noticed within ten seconds."""
+_READER_SETTINGS = ("jit = off",)
+_WRITER_SETTINGS = ("lock_timeout = '300ms'", "idle_in_transaction_session_timeout = '2s'", "jit = off")
+"""A process that is suspended in the middle must not keep the others from its swarms: its transaction is run again. A lock
+is waited for shortly and then asked for again, because beats and renewals stand in the same line.
+"""
+_BEGIN, _BEGIN_SNAPSHOT = "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_LOCK_WAIT_LATER = "SET LOCAL lock_timeout = '10ms'"
+_PREPARE_AFTER = 5  # runs of one statement, before the server keeps its plan
+_MOST_PREPARED = 300
+_HOLD = b"SELECT pg_current_xact_id()::text AS number FROM swarm WHERE id = %(swarm_id)s FOR NO KEY UPDATE"
+"""A row's lock gives the transaction its number, by which the server is asked later what became of it."""
+_HOLD_NOW = _HOLD + b" NOWAIT"
+_CONFLICTS = (errors.UniqueViolation, errors.ForeignKeyViolation)
+_NUMBER = "SELECT pg_current_xact_id_if_assigned()::text AS number"
+_LOST = ("08", "57P", "25P03")
+_AGAIN = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+
+
+@functools.cache
+def translated(sql: str) -> bytes:
+    """`:name` as psycopg wants it, and the row locks that only a database with several writers has."""
+    text = sql.replace("%", "%%").replace("/* lock */", "FOR UPDATE")
+    return _NAME.sub(r"%(\1)s", text).encode()
+
+
+class PostgresConnection:
+    """`address` is the connection string, `where` the same without its password."""
+
+    def __init__(
+        self,
+        address: str,
+        where: str,
+        clock: Clock,
+        ids: IdSource,
+        closing: threading.Event,
+        archives: Archives = NOWHERE,
+        *,
+        writes: bool,
+    ) -> None:
+        """StoreUnavailableError when there is no connection now. Once `closing` is set, nothing is waited for."""
+        self._address, self._where, self._clock, self._ids, self._writes = address, where, clock, ids, writes
+        self._closing, self._archives = closing, archives
+        self._held: set[str] = set()
+        self._before: set[str] = set()
+        self._steps = 0
+        self._open_step = False
+        self._number: str | None = None
+        self._posted: list[tuple[bytes, Mapping[str, object]]] = []
+        self._each_time = ""
+        self._raw = self._connect()
+
+    def _connect(self) -> psycopg.Connection[dict[str, Any]]:
+        try:
+            made = psycopg.Connection[dict[str, Any]].connect(
+                make_conninfo(self._address, **LINE),
+                autocommit=True,
+                prepare_threshold=None,
+                row_factory=dict_row,
+                application_name="swarm-writer" if self._writes else "swarm-reader",
+            )
+            self._set_up(made)
+        except psycopg.Error as error:
+            raise unavailable(error, self._where) from error
+        try:
+            refuse_old(made.info.server_version, self._where)
+        except StoreUnavailableError:
+            made.close()
+            raise
+        return made
+
+    def _set_up(self, made: psycopg.Connection[dict[str, Any]]) -> None:
+        """Settings once for the connection; with a pooler between, whose server processes serve others too, for each
+        transaction, and nothing prepared.
+        """
+        settings = _WRITER_SETTINGS if self._writes else _READER_SETTINGS
+        self._each_time = "".join(f"; SET LOCAL {setting}" for setting in settings) if pooled(made) else ""
+        if not self._each_time:
+            made.prepare_threshold, made.prepared_max = _PREPARE_AFTER, _MOST_PREPARED
+            made.execute("; ".join(f"SET {setting}" for setting in settings).encode())
+
+    @contextlib.contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except _CONFLICTS as error:
+            raise ConflictError(f"it exists already, or what it refers to does not: {error}") from error
+        except _AGAIN as error:
+            raise RunAgainError(str(error)) from error
+        except errors.FeatureNotSupported as error:  # a table was changed: the plans this connection keeps are stale
+            self._raw.close()
+            raise RunAgainError(str(error)) from error
+        except OPERATORS as error:
+            if self._lost(error):
+                raise RunAgainError(f"the connection was lost: {error}") from error
+            raise unavailable(error, self._where) from error
+
+    def _lost(self, error: psycopg.Error) -> bool:
+        """Whether the connection is of no use any more; it is closed then."""
+        if not (self._raw.closed or (error.sqlstate or "").startswith(_LOST)):
+            return False
+        self._raw.close()
+        return True
+
+    def _whole(self) -> None:
+        """A connection to work with. StoreUnavailableError when the database has been away for too long."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self._raw.closed:
+            try:
+                self._raw = self._connect()
+            except StoreUnavailableError:
+                if time.monotonic() > deadline or self._closing.wait(_PAUSE_S):
+                    raise
+
+    # What transactions ask
+
+    def rows(self, sql: str, **values: object) -> list[Row]:
+        self._hold(values.get("swarm_id"))
+        return [*self._ask(sql, values)]
+
+    def row(self, sql: str, **values: object) -> Row | None:
+        self._hold(values.get("swarm_id"))
+        found = self._ask(sql, values)
+        if not found:
+            return None
+        if self._hold(found[0].get("swarm_id")):
+            found = self._ask(sql, values)
+        return found[0] if found else None
+
+    def change(self, sql: str, **values: object) -> int:
+        self._hold(values.get("swarm_id"))
+        return self._run(sql, values).rowcount
+
+    def change_many(self, sql: str, values: Iterable[Mapping[str, object]]) -> int:
+        listed = list(values)
+        if len(listed) < 2:
+            return sum(self.change(sql, **each) for each in listed)
+        self._hold(listed[0].get("swarm_id"))
+        self.flush()
+        with self._errors(), self._raw.cursor() as cursor:
+            cursor.executemany(translated(sql), listed)
+            return cursor.rowcount
+
+    def post(self, sql: str, values: Iterable[Mapping[str, object]]) -> None:
+        listed = list(values)
+        if listed:
+            self._hold(listed[0].get("swarm_id"))
+            self._posted += [(translated(sql), each) for each in listed]
+
+    def flush(self) -> None:
+        """What was posted is sent, in its order and as one message."""
+        posted, self._posted = self._posted, []
+        if len(posted) == 1:
+            with self._errors():
+                self._raw.execute(*posted[0])
+        elif posted:
+            with self._errors(), self._raw.pipeline(), self._raw.cursor() as cursor:
+                for statement, group in groupby(posted, key=itemgetter(0)):
+                    cursor.executemany(statement, [values for _statement, values in group])
+
+    def hold(self, swarm_id: str, *, wait: bool) -> bool:
+        if wait or swarm_id in self._held:
+            self._hold(swarm_id)
+            return True
+        return self._lock(_HOLD + b" SKIP LOCKED", swarm_id)
+
+    def _lock(self, statement: bytes, swarm_id: str) -> bool:
+        self.flush()
+        with self._errors():
+            locked = self._raw.execute(statement, {"swarm_id": swarm_id}).fetchone()
+        if locked is not None:
+            self._number = locked["number"]
+            self._held.add(swarm_id)
+        return locked is not None
+
+    def _ask(self, sql: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
+        return self._run(sql, values).fetchall()
+
+    def _run(self, sql: str, values: Mapping[str, object]) -> psycopg.Cursor[dict[str, Any]]:
+        self.flush()
+        if sequences(sql):
+            sql, values = expand(sql, values)
+        with self._errors():
+            return self._raw.execute(translated(sql), values)
+
+    def _hold(self, swarm_id: object) -> bool:
+        """Whether the swarm's lock was taken just now. Who holds one swarm never waits for another: nobody could end a
+        circle of such waits but the server, after a second.
+        """
+        if not self._writes or not isinstance(swarm_id, str) or swarm_id in self._held:
+            return False
+        waits = self._steps < 2 and not self._held
+        try:
+            self._lock(_HOLD if waits else _HOLD_NOW, swarm_id)
+        except RunAgainError as error:
+            raise RunAgainError(str(error), swarm_id) from error
+        self._held.add(swarm_id)  # also one that does not exist yet: it is this transaction that inserts it
+        return True
+
+    # What the writer and the readers ask
+
+    def begin(self) -> None:
+        self._held.clear()
+        self._posted.clear()
+        self._steps, self._open_step, self._number = 0, False, None
+        self._whole()
+        self._control(_BEGIN + self._each_time)
+
+    def snapshot(self) -> None:
+        self._whole()
+        self._control(_BEGIN_SNAPSHOT + self._each_time)
+
+    def commit(self) -> None:
+        """RunAgainError when nothing of it is written."""
+        number = self._number or self._ask(_NUMBER, {})[0]["number"]
+        try:
+            self._control("COMMIT")
+        except RunAgainError:
+            if number is None or not self._was_committed(number):
+                raise
+
+    def _was_committed(self, number: str) -> bool:
+        """What the server did with a COMMIT to which no answer came."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            self._whole()
+            with contextlib.suppress(RunAgainError):
+                try:
+                    state = self._ask("SELECT pg_xact_status(:number::xid8) AS state", {"number": number})[0]["state"]
+                except errors.InvalidParameterValue:
+                    return False  # a number to come: another server took over, which never had it
+                if state != "in progress":
+                    return state == "committed"
+            if self._closing.wait(_PAUSE_S):
+                break
+        raise StoreUnavailableError(
+            "the connection was lost at a commit, and the database does not say whether it was made", where=self._where
+        )
+
+    def rollback(self) -> None:
+        self._posted.clear()
+        if self.in_transaction:
+            with contextlib.suppress(StoreUnavailableError, RunAgainError):  # the server has forgotten it already
+                self._control("ROLLBACK")
+
+    def wait_for(self, subject: str) -> None:
+        with contextlib.suppress(StoreUnavailableError, RunAgainError):
+            self.begin()
+            self._hold(subject)
+        self.rollback()
+
+    def next_step(self) -> None:
+        self._steps += 1
+        if self._steps == 2:
+            self._control(_LOCK_WAIT_LATER)
+
+    def savepoint(self) -> None:
+        """A step's end and the next one's beginning are one message; the last one's end is the commit."""
+        later = f"{_LOCK_WAIT_LATER}; " if self._steps == 1 else ""  # outside the step, which may be rolled back
+        self._control(f"RELEASE step; {later}SAVEPOINT step" if self._open_step else "SAVEPOINT step")
+        self._steps, self._open_step = self._steps + 1, True
+        self._before = set(self._held)
+
+    def release(self) -> None:
+        """Nothing to do until the next step begins."""
+
+    def rollback_to_savepoint(self) -> None:
+        self._posted.clear()
+        self._control("ROLLBACK TO step")
+        self._held = self._before  # locks taken since are gone with it
+
+    @property
+    def in_transaction(self) -> bool:
+        status = self._raw.info.transaction_status
+        return status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}
+
+    def transaction(self) -> tuple[Tx, set[SwarmId]]:
+        tx = SqlTx(self, self._clock, self._ids, self._archives)
+        return tx, tx.touched
+
+    def reader(self) -> Reader:
+        return SqlReader(self, self._clock, self._ids, self._archives)
+
+    @property
+    def raw(self) -> psycopg.Connection[dict[str, Any]]:
+        """The driver's connection, for what `copying.py` does with whole tables."""
+        return self._raw
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def _control(self, statement: str) -> None:
+        with self._errors():
+            self._raw.execute(statement.encode())
+
+
+def pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler stands between: it gives out process numbers of its own, and may hand each transaction to another
+    server process, which knows nothing of what was prepared.
+    """
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        [number] = cursor.execute("SELECT pg_backend_pid()").fetchall()
+    return number != connection.info.backend_pid

@@ -1,0 +1,81 @@
+"""The agents' programs this machine may run, by name, and whether one fits what a swarm asks for."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import swarmworks
+from swarmworks.base.errors import UsageError
+from swarmworks.policy.capability import REHEARSAL
+from swarmworks.runtime.builtin import BuiltIn
+from swarmworks.runtime.claude import CLAUDE
+from swarmworks.runtime.protocol import BUILTIN, Found, Runtime, Shown
+from swarmworks.runtime.sheet import Sheet, SheetRuntime
+from swarmworks.sandbox.interpreter import python_mounts
+from swarmworks.settings import ProviderAccount
+from swarmworks.wire.config import SwarmConfig
+
+SHEETS: Mapping[str, Sheet] = {CLAUDE.name: CLAUDE}
+
+
+def runtimes(config: SwarmConfig) -> Mapping[str, Runtime]:
+    interpreter = Path(sys.executable)
+    builtin = BuiltIn(Path(swarmworks.__file__).parent, interpreter, lambda: _python(interpreter))
+    found: dict[str, Runtime] = {builtin.name: builtin}
+    for name, sheet in SHEETS.items():
+        found[name] = SheetRuntime(sheet, _program(config, name))
+    return found
+
+
+def probed(config: SwarmConfig | None) -> Mapping[str, Found]:
+    """Of the programs that are not part of the platform."""
+    return {name: SheetRuntime(sheet, _program(config, name)).probe() for name, sheet in SHEETS.items()}
+
+
+def _program(config: SwarmConfig | None, name: str) -> Path | None:
+    section = config.runtimes.get(name) if config is not None else None
+    where = (section.program if section is not None else None) or shutil.which(name)
+    return Path(where).expanduser() if where else None
+
+
+def _python(interpreter: Path) -> tuple[Shown, ...]:
+    return tuple(Shown(mount.source, mount.target) for mount in python_mounts(interpreter))
+
+
+def fits(config: SwarmConfig, accounts: Mapping[str, ProviderAccount]) -> Callable[[str, str], None]:
+    """A check of a runtime and a model together, before anything is started: UsageError names the mend."""
+    known = runtimes(config)
+
+    def check(name: str, model: str) -> None:
+        runtime = known.get(name)
+        where = f"--runtime {name}"
+        if runtime is None:
+            raise UsageError(f"there is no runtime {name!r}", where=where, mend=f"use {', '.join(sorted(known))}")
+        if name == BUILTIN:
+            return
+        chain = config.models.chain(model)
+        provider = chain[0].partition(":")[0]
+        if provider == REHEARSAL:
+            raise UsageError(
+                f"the rehearsal model cannot drive {name}: it knows the built-in agent's tools only",
+                where=where,
+                mend="name a real model with --model, or leave --runtime out",
+            )
+        named = (accounts.get(one.partition(":")[0]) for one in chain)
+        known_accounts = [one for one in named if one is not None]
+        if known_accounts and not any(one.kind in runtime.wires for one in known_accounts):
+            provider, account = known_accounts[0].name, known_accounts[0]
+            wires = " or ".join(sorted(runtime.wires))
+            raise UsageError(
+                f"{name} speaks with {wires} providers only, and {provider} is of kind {account.kind}",
+                where=where,
+                mend=f'name a model of a provider with kind = "{min(runtime.wires)}"',
+            )
+        found = runtime.probe()
+        if found.lacking:
+            raise UsageError(found.lacking, where=where, mend=found.mend)
+
+    return check

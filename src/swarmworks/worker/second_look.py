@@ -1,0 +1,95 @@
+"""A candidate that fails tests of other tasks is looked at twice: the tests may be flaky, or fail on the branch already. Only
+what the change itself broke is charged to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swarmworks.wire.work import BuildWork
+
+FLAKY, ON_THE_BRANCH = "flaky", "on_the_branch"
+"""Metrics of a result: how many tests failed and passed on the same tree, and how many fail without the change as well."""
+
+MOST_NAMED = 3
+
+Results = tuple[tuple[GateResult, ...], dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A commit with its tree, on what it stands."""
+
+    commit: str
+    tree: str
+    base: str
+
+
+class Check(Protocol):
+    async def __call__(
+        self, work: BuildWork, stage: GateStage, commit: str, tree: str, base: str, *, only: frozenset[str]
+    ) -> Results: ...
+
+
+async def look_again(check: Check, work: BuildWork, candidate: Judged, branch: Judged, found: Results) -> Results:
+    """`found` are the results of the candidate, returned as they are where there is no doubt: another gate failed too, or a
+    failed test lies in a file the task owns, or is not named.
+    """
+    results, keys = found
+    doubted = _doubted(work, results)
+    if not doubted:
+        return found
+    unread = frozenset(one.gate for one in results if one.outcome is GateOutcome.RAN_NOTHING)
+    again, new_keys = await check(
+        work, GateStage.CANDIDATE, candidate.commit, candidate.tree, candidate.base, only=doubted | unread
+    )
+    second = {one.gate: one for one in again if one.gate in doubted | unread}
+    still = frozenset(name for name in doubted if name in second and second[name].outcome is GateOutcome.FAILED)
+    without: dict[str, GateResult] = {}
+    if still:
+        before, _ = await check(work, GateStage.CANDIDATE, branch.commit, branch.tree, branch.base, only=still)
+        without = {one.gate: one for one in before}
+    merged = tuple(_weighed(one, second.get(one.gate, one), without.get(one.gate)) for one in results)
+    flaky = {one.gate for one in merged if FLAKY in one.metrics}
+    kept = {name: key for name, key in {**keys, **new_keys}.items() if name not in flaky and name not in still}
+    return merged, kept
+
+
+def _doubted(work: BuildWork, results: Sequence[GateResult]) -> frozenset[str]:
+    failed = [one for one in results if one.outcome is GateOutcome.FAILED]
+    foreign = [one for one in failed if _failed_tests(one) and not any(_owned(work, f.file) for f in one.findings)]
+    return frozenset(one.gate for one in foreign) if len(foreign) == len(failed) else frozenset()
+
+
+def _owned(work: BuildWork, path: str) -> bool:
+    return any(path == entry or (entry.endswith("/") and path.startswith(entry)) for entry in work.task.owns)
+
+
+def _failed_tests(result: GateResult) -> frozenset[str]:
+    return frozenset(finding.test for finding in result.findings if finding.test)
+
+
+def _weighed(first: GateResult, second: GateResult, without: GateResult | None) -> GateResult:
+    """The second result, with what the first and the branch say of it."""
+    if first.outcome is not GateOutcome.FAILED:
+        return second
+    before = _failed_tests(first)
+    if second.outcome is GateOutcome.PASSED:
+        summary = f"{second.summary}; flaky: {_named(before)} failed on the same tree before"
+        return replace(second, summary=summary, metrics={**second.metrics, FLAKY: float(len(before))})
+    now = _failed_tests(second)
+    if without is not None and now and now <= _failed_tests(without):
+        summary = f"{second.summary}; {_named(now)} fails on the branch without this change as well"
+        return replace(second, summary=summary, metrics={**second.metrics, ON_THE_BRANCH: float(len(now))})
+    return second
+
+
+def _named(tests: frozenset[str]) -> str:
+    more = f" and {len(tests) - MOST_NAMED} more" if len(tests) > MOST_NAMED else ""
+    return ", ".join(sorted(tests)[:MOST_NAMED]) + more

@@ -1,0 +1,193 @@
+"""The platform's tools as an agent's MCP client sees them: over HTTP, with the session's token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from swarmworks.api.mcp import McpServer
+from swarmworks.base.clock import SystemClock
+from swarmworks.base.ids import QuestionId, RandomIds
+from swarmworks.domain.question import QuestionState
+from swarmworks.domain.session import SessionOutcome
+from swarmworks.domain.task import Guidance
+from swarmworks.service.conversing import Conversing
+from swarmworks.service.waking import Waking
+from swarmworks.wire.work import SessionResult
+from tests.scenario.harness import PlayedWorker, configuration, create, plan, repository, start_plane, task
+
+JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+
+
+class Site:
+    """One swarm with one running session, and an MCP client that holds its token."""
+
+    def __init__(self, plane, swarm_id, worker, work, client, waking, handed_in):
+        self.handed_in = handed_in
+        self.plane = plane
+        self.waking = waking
+        self.swarm_id = swarm_id
+        self.worker = worker
+        self.work = work
+        self.client = client
+
+    async def send(self, body, **headers):
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        auth = {"authorization": f"Bearer {self.work.token}"}
+        return await self.client.post("/mcp", content=raw, headers={**JSON, **auth, **headers})
+
+    async def rpc(self, method, **params):
+        body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
+        answer = (await self.send(body)).json()
+        assert answer["id"] == 7
+        return answer
+
+    async def tool(self, name, **arguments):
+        result = (await self.rpc("tools/call", name=name, arguments=arguments))["result"]
+        (part,) = result["content"]
+        return part["text"], result["isError"]
+
+    async def end(self, outcome, handoff=None, files=None):
+        head = await asyncio.to_thread(self.worker.commit, self.work, files or {"t0.txt": "begun"})
+        result = SessionResult(outcome=outcome, base=self.work.base, head=head, handoff=handoff and json.dumps(handoff))
+        await self.plane.finishing.finish(self.worker.lease, self.work.work_id, self.work.fence, result)
+
+    async def events(self, kind):
+        return [row for row in (await self.plane.status.events(self.swarm_id, 0, 1000))[0] if row.kind == kind]
+
+    async def questions(self):
+        return await self.plane.read(lambda reader: reader.questions(self.swarm_id))
+
+    async def task(self):
+        return (await self.plane.read(lambda reader: reader.tasks(self.swarm_id)))[0]
+
+
+@pytest.fixture
+async def site(tmp_path, request):
+    wait_s = getattr(request, "param", 0.0)
+    plane = await start_plane(tmp_path / "plane")
+    base = repository(tmp_path / "repository", {"README.md": "hello\n"})
+    config = configuration(agents={"answer_wait_s": wait_s})
+    swarm_id = await create(plane, tmp_path / "repository", base, plan(task("t0")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take()
+    waking = Waking(plane.store, SystemClock())
+    watching = asyncio.create_task(waking.run())
+    handed_in = []
+    server = McpServer(Conversing(plane.store, RandomIds(), SystemClock()), waking, handed_in.append)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://mcp") as client:
+        yield Site(plane, swarm_id, worker, work, client, waking, handed_in)
+    watching.cancel()
+    await plane.store.close()
+
+
+@pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
+async def test_a_client_of_either_version_gets_its_tools(site, version):
+    hello = await site.rpc("initialize", protocolVersion=version, capabilities={}, clientInfo={"name": "x"})
+    assert hello["result"]["protocolVersion"] == version
+    note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    answer = await site.send(note, **{"mcp-protocol-version": version})
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert (await site.rpc("ping"))["result"] == {}
+    tools = (await site.rpc("tools/list"))["result"]["tools"]
+    assert {tool["name"] for tool in tools} == {"hand_in", "ask_person", "progress"}
+    assert all(tool["inputSchema"]["type"] == "object" for tool in tools)
+
+
+async def test_what_is_no_call_is_refused_without_a_word_of_what_is_inside(site):
+    auth = {"authorization": f"Bearer {site.work.token}"}
+    assert (await site.client.get("/mcp", headers=auth)).status_code == 405
+    assert (await site.client.delete("/mcp", headers=auth)).status_code == 200
+    assert (await site.client.post("/mcp", content=b"{}", headers=JSON)).status_code == 401
+    assert (await site.send(b"{}", authorization="Bearer swk_other")).status_code == 401
+    assert (await site.send(b"[[[")).json()["error"]["code"] == -32700
+    assert (await site.send(b"[" * 100_000)).status_code == 400
+    assert (await site.send([1])).json()["error"]["code"] == -32600
+    assert (await site.send(b" " * (2 << 20))).status_code >= 400
+    assert (await site.send({}, **{"mcp-protocol-version": "1999-01-01"})).status_code == 400
+    assert (await site.rpc("resources/list"))["error"]["code"] == -32601
+    assert (await site.rpc("tools/call", name="rm", arguments={}))["error"]["code"] == -32602
+
+
+async def test_a_handoff_that_does_not_fit_is_answered_with_what_is_wrong(site):
+    text, wrong = await site.tool("hand_in", outcome="done", done="x" * 3000, changed=[{"path": "a"}])
+    assert wrong
+    assert all(word in text for word in ("not handed in", "outcome", "done", "changed.0.what"))
+    text, wrong = await site.tool("hand_in", outcome="needs_answer", done="stuck")
+    assert (wrong, "question" in text) == (True, True)
+    assert site.handed_in == []
+    assert await site.tool("hand_in", outcome="submitted", done="did it") == ("Handed in. The session ends now.", False)
+    assert site.handed_in == [site.work.session_id]
+
+
+async def test_progress_is_on_record_and_bounded(site):
+    assert await site.tool("progress", text="half way") == ("noted", False)
+    text, wrong = await site.tool("progress", text="and on")
+    assert (text.startswith("not noted"), wrong) == (True, False)
+    (row,) = await site.events("session.progress")
+    assert (row.data, row.task_id) == ({"text": "half way"}, "t0")
+
+
+@pytest.mark.parametrize("site", [60.0], indirect=True)
+async def test_an_answer_comes_back_while_the_agent_waits(site):
+    asking = asyncio.create_task(site.tool("ask_person", question="Blue or red?"))
+    asked = []
+    while not asked:
+        ticket = site.waking.ticket()
+        asked = await site.events("question.asked")
+        if not asked:
+            await ticket
+    question_id = QuestionId(asked[0].data["question"])
+    await site.plane.store.transact(lambda tx: tx.answer_question(question_id, "blue", "person:Ada"))
+    assert await asyncio.wait_for(asking, 10) == ("A person answers: blue", False)
+
+
+async def test_without_an_answer_the_agent_hears_how_to_go_on_and_the_question_stays_open_once(site):
+    for _ in range(2):
+        text, wrong = await site.tool("ask_person", question="Blue or red?")
+        assert (wrong, "needs_answer" in text) == (False, True)
+    assert len(await site.questions()) == 1
+    for number in range(9):
+        await site.tool("ask_person", question=f"And {number}?")
+    text, wrong = await site.tool("ask_person", question="And one more?")
+    assert (wrong, "10 questions" in text) == (True, True)
+
+
+ASKS = {"outcome": "needs_answer", "done": "half", "question": "Blue or red?"}
+
+
+async def test_a_session_that_needs_an_answer_blocks_its_task_and_costs_no_attempt(site):
+    await site.tool("ask_person", question="Blue or red?")
+    await site.end(SessionOutcome.ASKED, ASKS)
+    found = await site.task()
+    assert (str(found.state), found.attempts, found.note) == ("blocked", 0, "asks: Blue or red?")
+    (question,) = await site.questions()
+    assert question.state is QuestionState.OPEN
+    (row,) = await site.events("task.asked")
+    assert row.data["question"] == question.id
+
+
+async def test_an_answer_that_crosses_the_handoff_is_not_lost(site):
+    await site.tool("ask_person", question="Blue or red?")
+    (question,) = await site.questions()
+    await site.plane.store.transact(lambda tx: tx.answer_question(question.id, "blue", "person:Ada"))
+    await site.end(SessionOutcome.ASKED, ASKS)
+    found = await site.task()
+    assert str(found.state) == "ready"
+    assert isinstance(found.guidance, Guidance)
+    assert "Blue or red?" in found.guidance.note
+    assert "blue" in found.guidance.note
+    (again,) = await site.worker.take()
+    assert again.last_head is not None
+    assert [note.text for note in again.notes] == ["half"]
+
+
+async def test_a_question_nobody_waits_for_any_more_is_withdrawn(site):
+    await site.tool("ask_person", question="Blue or red?")
+    await site.end(SessionOutcome.SUBMITTED, {"outcome": "submitted", "done": "guessed red"})
+    (question,) = await site.questions()
+    assert question.state is QuestionState.WITHDRAWN
+    assert (await site.send({"jsonrpc": "2.0", "id": 1, "method": "ping"})).status_code == 401

@@ -1,0 +1,120 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmworks.domain.provider import Outage
+from swarmworks.provider.rate_limits import Refusal, Told, refusal, retry_after_s, told
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def test_what_anthropic_says_is_left():
+    headers = {
+        "anthropic-ratelimit-requests-limit": "50",
+        "anthropic-ratelimit-requests-remaining": "49",
+        "anthropic-ratelimit-requests-reset": "2026-01-01T12:00:02Z",
+        "anthropic-ratelimit-input-tokens-limit": "30000",
+        "anthropic-ratelimit-input-tokens-remaining": "0",
+        "anthropic-ratelimit-input-tokens-reset": "2026-01-01T13:00:30+01:00",
+        "anthropic-ratelimit-output-tokens-remaining": "7",
+        "anthropic-ratelimit-output-tokens-reset": "2026-01-01T11:59:00Z",
+    }
+    assert told("anthropic", headers, lambda: NOW) == (
+        Told("requests", 50, 49, 2.0),
+        Told("input tokens", 30_000, 0, 30.0),
+        Told("output tokens", None, 7, 0.0),
+    )
+
+
+def test_what_openai_says_is_left():
+    headers = {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "6m1.5s",
+        "x-ratelimit-limit-tokens": "150000",
+        "x-ratelimit-remaining-tokens": "149984",
+        "x-ratelimit-reset-tokens": "12ms",
+    }
+    assert told("openai", headers, lambda: NOW) == (
+        Told("requests", 60, 0, 361.5),
+        Told("tokens", 150_000, 149_984, 0.012),
+    )
+    assert told("google", headers, lambda: NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ({"retry-after": "7"}, b"", 7.0),
+        ({"retry-after": "0.5"}, b"", 0.5),
+        ({"retry-after-ms": "250", "retry-after": "7"}, b"", 0.25),
+        ({"retry-after": "Thu, 01 Jan 2026 12:00:20 GMT"}, b"", 20.0),
+        ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, b"", 0.0),
+        ({"retry-after": "soon"}, b"", None),
+        ({"retry-after": "-3"}, b"", None),
+        ({"retry-after": "inf"}, b"", None),
+        ({}, b'{"error": {"details": [{"@type": "t/google.rpc.RetryInfo", "retryDelay": "34.5s"}]}}', 34.5),
+        ({}, b'[{"error": {"details": [{"@type": "t/google.rpc.RetryInfo", "retryDelay": "2s"}]}}]', 2.0),
+        ({}, b'{"error": {"details": [{"@type": "t/google.rpc.RetryInfo", "retryDelay": 3}]}}', None),
+        ({}, b"RetryInfo", None),
+    ],
+)
+def test_when_to_come_back(headers, body, expected):
+    assert retry_after_s(headers, body, NOW) == expected
+
+
+def error(**fields):
+    return json.dumps({"error": fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "expected"),
+    [
+        (429, {}, b"", Refusal(Outage.RATE_LIMITED, unbilled=True)),
+        (429, {}, error(code="rate_limit_exceeded"), Refusal(Outage.RATE_LIMITED, unbilled=True)),
+        (429, {}, error(code="insufficient_quota"), Refusal(Outage.NO_CREDIT, unbilled=True)),
+        (402, {}, b"", Refusal(Outage.NO_CREDIT, unbilled=True)),
+        (400, {}, error(message="Your credit balance is too low to"), Refusal(Outage.NO_CREDIT, unbilled=True)),
+        (400, {}, error(message="max_tokens is too large", type="invalid_request_error"), None),
+        (400, {}, error(details=[{"reason": "API_KEY_INVALID"}]), Refusal(Outage.KEY_REFUSED, unbilled=True)),
+        (401, {}, b"", Refusal(Outage.KEY_REFUSED, unbilled=True)),
+        (403, {}, b"", Refusal(Outage.KEY_REFUSED, unbilled=True)),
+        (404, {}, b"", None),
+        (529, {}, error(type="overloaded_error"), Refusal(Outage.OVERLOADED, unbilled=True)),
+        (503, {}, error(status="UNAVAILABLE", code=503), Refusal(Outage.OVERLOADED, unbilled=True)),
+        (500, {}, error(type="overloaded_error"), Refusal(Outage.OVERLOADED, unbilled=True)),
+        (529, {}, b"<html>", Refusal(Outage.OVERLOADED, unbilled=False)),
+        (503, {"retry-after": "1"}, b"", Refusal(Outage.OVERLOADED, unbilled=False)),
+        (503, {}, b"", Refusal(Outage.FAILING, unbilled=False)),
+        (500, {}, error(type="server_error"), Refusal(Outage.FAILING, unbilled=False)),
+        (200, {}, b"", None),
+    ],
+)
+def test_whose_fault_a_refusal_is_and_whether_it_may_have_cost(status, headers, body, expected):
+    assert refusal(status, headers, body) == expected
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+)
+
+
+@given(st.integers(100, 599), st.binary(max_size=50) | JSON.map(lambda value: json.dumps({"error": value}).encode()))
+def test_no_body_and_no_header_breaks_the_reading(status, body):
+    refusal(status, {}, body)
+    retry_after_s({}, b"RetryInfo" + body, NOW)
+
+
+@given(st.dictionaries(st.sampled_from([
+    "retry-after", "retry-after-ms", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-requests", "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset",
+]), st.text(max_size=30)))  # fmt: skip
+def test_no_header_breaks_the_reading(headers):
+    found = [*told("openai", headers, lambda: NOW), *told("anthropic", headers, lambda: NOW)]
+    assert all(one.remaining >= 0 and one.reset_s >= 0 for one in found)
+    wait = retry_after_s(headers, b"", NOW)
+    assert wait is None or wait >= 0

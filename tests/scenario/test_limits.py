@@ -1,0 +1,185 @@
+"""Limits of a project, a day, an agent and of time: new work waits or is blocked, and goes on by itself where it can."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from swarmworks.base.clock import ManualClock
+from swarmworks.base.errors import BudgetExceededError, ConflictError, RejectedError
+from swarmworks.domain.budget import Amount
+from swarmworks.domain.lease import WorkKind
+from swarmworks.domain.plan import Estimate
+from swarmworks.domain.session import SessionOutcome
+from swarmworks.domain.swarm import StopReason
+from swarmworks.service.scheduling.purse import bound_project
+from swarmworks.wire.api import ResumeSwarm
+from swarmworks.wire.work import SessionResult
+from tests.scenario.harness import PlayedWorker, configuration, create, plan, repository, start_plane, task
+
+LEAST = Amount(1_000, 1)
+DAY_S = 24 * 3600
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+async def plane(tmp_path, clock):
+    made = await start_plane(tmp_path, least=LEAST, clock=clock)
+    yield made
+    await made.store.close()
+
+
+@pytest.fixture
+def base(tmp_path):
+    return repository(tmp_path / "repo", {"README.md": "hello\n"})
+
+
+async def events(plane, swarm, kind):
+    found = await plane.read(lambda reader: reader.events(swarm))
+    return [json.loads(event.data) for event in found if event.kind == kind]
+
+
+async def spend(plane, work, nano_usd, name="r"):
+    def write(tx):
+        tx.reserve(name, work.session_id, "m", Amount(nano_usd, 10), sent=True)
+        tx.settle(name, Amount(nano_usd, 10))
+
+    await plane.store.transact(write)
+
+
+async def hand_in(worker, work, **more):
+    values = {"outcome": SessionOutcome.STOPPED, "base": work.base, "head": work.base, **more}
+    await worker.plane.finishing.finish(worker.lease, work.work_id, work.fence, SessionResult(**values))
+
+
+async def test_near_the_end_of_a_day_nothing_new_begins_and_the_next_day_it_goes_on_by_itself(
+    plane, base, tmp_path, clock
+):
+    config = configuration(budget={"day_usd": "0.0001"})  # 100,000 nano-dollars
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a"), task("b")), agents=2, config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    first, second = await worker.take(WorkKind.SESSION)
+    await spend(plane, first, 90_000)
+    await hand_in(worker, second, reason="the budget of day testing/2026-01-01 is full")
+    await plane.settle()
+    assert await worker.take(WorkKind.SESSION) == []
+    assert await plane.state(swarm) == "running"
+    [paused] = await events(plane, swarm, "budget.paused")
+    assert paused == {"period": "day", "window": "2026-01-01", "percent": 90, "until": "2026-01-02T00:00+00:00"}
+    assert (await plane.read(lambda reader: reader.task(swarm, "b"))).attempts == 0
+    [window] = (await plane.status.status(swarm)).money.windows
+    assert (window.key, window.percent, window.paused, window.spent_nano_usd) == ("2026-01-01", 90, True, 90_000)
+    await spend(plane, first, 10_000, "on to the cap")  # what is under way goes on
+    with pytest.raises(BudgetExceededError):
+        await spend(plane, first, 1, "beyond")
+    clock.advance(DAY_S)
+    await plane.settle()
+    assert len(await events(plane, swarm, "budget.resumed")) == 1
+    assert [work.task.id for work in await worker.take(WorkKind.SESSION)] == ["b"]
+
+
+async def test_a_project_that_has_spent_its_budget_stops_the_swarm(plane, base, tmp_path):
+    config = configuration(budget={"project_usd": "0.0001"})
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 99_500)
+    await hand_in(worker, work, reason="the budget of project testing is full")
+    await plane.settle()
+    assert await plane.state(swarm) == "stopped"
+    with pytest.raises(ConflictError, match="below what is spent"):
+        await bound_project(plane.store, "testing", configuration(budget={"project_usd": "0.00005"}).budget)
+    raised = configuration(budget={"project_usd": "1"})
+    await bound_project(plane.store, "testing", raised.budget)
+    await plane.swarms.resume(swarm, ResumeSwarm(), "person:tester")
+    assert await worker.take(WorkKind.SESSION)
+
+
+async def test_a_swarm_runs_no_longer_than_it_may_and_longer_when_it_is_resumed(plane, base, tmp_path, clock):
+    config = configuration(limits={"swarm_wall_s": 3600})
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    clock.advance(3599)
+    await plane.settle()
+    assert await plane.state(swarm) == "running"
+    clock.advance(1)
+    await plane.settle()
+    assert await plane.state(swarm) == "stopping"
+    renewed = await plane.watching.renew(worker.lease, frozenset({work.work_id}))
+    assert renewed.stop == {work.work_id: StopReason.DEADLINE}
+    await hand_in(worker, work, outcome=SessionOutcome.KILLED, reason="the swarm is stopping: deadline")
+    await plane.settle()
+    assert (await plane.read(lambda reader: reader.swarm(swarm))).reason == StopReason.DEADLINE
+    await plane.swarms.resume(swarm, ResumeSwarm(), "person:tester")
+    await plane.settle()
+    assert await worker.take(WorkKind.SESSION)
+
+
+async def test_a_task_gets_no_more_time_than_all_its_sessions_may_take(plane, base, tmp_path, clock):
+    config = configuration(limits={"task_wall_s": 1000, "session_wall_s": 900, "attempts": 9})
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    for allowed, took in ((900, 700), (300, 300)):
+        (work,) = await worker.take(WorkKind.SESSION)
+        assert work.limits.wall_s == allowed
+        clock.advance(took)
+        await hand_in(worker, work, reason=f"time limit of {allowed} s reached")
+    assert await worker.take(WorkKind.SESSION) == []
+    found = await plane.read(lambda reader: reader.task(swarm, "a"))
+    assert (found.state, "limits.task_wall_s" in found.note) == ("blocked", True)
+
+
+async def test_a_session_the_gateway_stopped_is_ended_by_its_worker_and_the_next_attempt_knows_why(
+    plane, base, tmp_path
+):
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")))
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await plane.store.transact(lambda tx: tx.stop_session(work.session_id, "loop: the same request"))
+    renewed = await plane.watching.renew(worker.lease, frozenset({work.work_id}))
+    assert renewed.limited == {work.work_id: "loop: the same request"}
+    await hand_in(worker, work, reason=renewed.limited[work.work_id])
+    assert (await plane.read(lambda reader: reader.task(swarm, "a"))).attempts == 1
+    (again,) = await worker.take(WorkKind.SESSION)
+    assert "loop: the same request" in again.rejection
+
+
+@pytest.mark.parametrize(
+    ("budget", "more", "words"),
+    [
+        ({}, {"budget_nano_usd": 999}, "the budget of the swarm does not hold one call"),
+        ({"session_usd": "0.0000009"}, {}, "budget.session_"),
+        ({"day_usd": "0.0000009"}, {}, "budget.day_"),
+        ({"agent_usd": "0.0000009"}, {}, "budget.agent_"),
+        ({"task_tokens": 100}, {}, "is estimated at 101 tokens, above budget.task_tokens"),
+    ],
+)
+async def test_what_cannot_fit_is_refused_before_anything_runs(plane, base, tmp_path, budget, more, words):
+    planned = plan(task("a", estimate=Estimate(tokens=101, minutes=1)))
+    with pytest.raises(RejectedError, match=words) as caught:
+        await create(plane, tmp_path / "repo", base, planned, config=configuration(budget=budget), **more)
+    assert caught.value.mend
+    assert await plane.read(lambda reader: reader.swarms()) == []
+
+
+async def test_every_limit_that_is_nearly_used_up_is_found(plane, base, tmp_path):
+    budget = {"project_usd": "0.00011", "day_usd": "0.0001", "agent_usd": "0.0001", "task_usd": "0.0001"}
+    config = configuration(budget={**budget, "session_usd": "0.0001"}, limits={"swarm_calls": 1})
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config, budget_nano_usd=100_000)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    assert await plane.read(lambda reader: reader.near_limits(swarm, 90)) == []
+    await spend(plane, work, 95_000)
+    near = await plane.read(lambda reader: reader.near_limits(swarm, 90))
+    assert {str(each.kind): each.percent for each in near} == {
+        "swarm": 100, "day": 95, "agent": 95, "task": 95, "session": 95,
+    }  # fmt: skip
