@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from swarmworks.service.gateway.patience import Patience
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -19,7 +21,7 @@ class Client:
     def __init__(self, receive: Receive, send: Send, idle_s: float, keeps: int = 0) -> None:
         self._receive = receive
         self._send = send
-        self._idle_s = idle_s
+        self._patience = Patience(idle_s)
         self._on_gone: Callable[[], None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._keeps = keeps
@@ -66,12 +68,13 @@ class Client:
         if self.gone:
             return
         try:
-            async with asyncio.timeout(self._idle_s):
+            with self._patience:
                 await self._send(message)
         except OSError:  # the timeout too
             self._leave()
 
     async def close(self) -> None:
+        self._patience.close()
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from swarmworks.base.errors import ProviderUnavailableError
+from swarmworks.service.gateway.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -84,19 +85,22 @@ class UpstreamClient:
 
     async def chunks(self, response: aiohttp.ClientResponse, limit_bytes: int) -> AsyncIterator[bytes]:
         """The body as it comes. CutError when it breaks off, falls silent or grows beyond the limit."""
-        total = 0
-        while True:
-            try:
-                async with asyncio.timeout(self._settings.idle_s):
-                    chunk = await response.content.readany()
-            except (aiohttp.ClientError, OSError) as error:
-                raise CutError(f"the provider's answer broke off ({type(error).__name__})") from error
-            if not chunk:
-                return
-            total += len(chunk)
-            if total > limit_bytes:
-                raise CutError(f"the provider's answer is longer than {limit_bytes} bytes")
-            yield chunk
+        total, patience = 0, Patience(self._settings.idle_s)
+        try:
+            while True:
+                try:
+                    with patience:
+                        chunk = await response.content.readany()
+                except (aiohttp.ClientError, OSError) as error:
+                    raise CutError(f"the provider's answer broke off ({type(error).__name__})") from error
+                if not chunk:
+                    return
+                total += len(chunk)
+                if total > limit_bytes:
+                    raise CutError(f"the provider's answer is longer than {limit_bytes} bytes")
+                yield chunk
+        finally:
+            patience.close()
 
     async def read(self, response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
         whole = bytearray()
