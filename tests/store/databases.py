@@ -6,7 +6,7 @@ import psycopg
 
 from swarmworks.base.clock import SystemClock
 from swarmworks.base.ids import RandomIds
-from swarmworks.store import checking, postgres, sqlite
+from swarmworks.store import checking, postgres_schema, sqlite_schema
 from swarmworks.store.migrating import migrate_file, migrate_server
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.sqlite import open_store
@@ -16,9 +16,10 @@ from tests.postgres import a_database
 class OnFile:
     def __init__(self, folder):
         self.path = folder / "state.db"
+        self.place = str(self.path)
 
     def migrating(self):
-        return sqlite.migrating(self.path)
+        return sqlite_schema.migrating(self.path)
 
     def migrate(self, *, dry_run=False):
         return migrate_file(self.path, dry_run=dry_run)
@@ -39,9 +40,10 @@ class OnFile:
 class OnServer:
     def __init__(self, folder):
         self.address, self.archive = a_database(), folder
+        self.place = self.address
 
     def migrating(self):
-        return postgres.migrating(self.address)
+        return postgres_schema.migrating(self.address)
 
     def migrate(self, *, dry_run=False):
         return migrate_server(self.address, dry_run=dry_run)

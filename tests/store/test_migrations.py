@@ -1,5 +1,9 @@
 """Migrations on tables that hold something: whatever version wrote the rows, they are all there afterwards."""
 
+import asyncio
+import subprocess
+import sys
+
 import pytest
 import sqlalchemy as sa
 
@@ -9,6 +13,7 @@ from swarmworks.base.ids import RandomIds, ReservationId
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.event import NewEvent, first_break
 from swarmworks.store import schema
+from swarmworks.store.newest import newest
 from swarmworks.store.sqlite import open_store
 from swarmworks.store.tables import metadata
 from tests.postgres import needs_postgres
@@ -126,3 +131,35 @@ async def test_a_migration_that_fails_leaves_the_version_before(database, monkey
     with database.migrating() as connection:
         assert schema.present(connection) == VERSIONS[0]
         assert "review" not in sa.inspect(connection).get_table_names()
+
+
+def test_the_newest_version_is_named_by_the_files():
+    assert newest() == VERSIONS[-1]
+
+
+async def test_opening_a_database_of_this_version_loads_nothing_that_would_change_it(database):
+    await (await database.open()).close()
+    others = await asyncio.to_thread(
+        subprocess.check_output, [sys.executable, "-c", _OPENS, type(database).__name__, database.place], text=True
+    )
+    assert others.split() == []
+
+
+_OPENS = """
+import asyncio, sys
+from swarmworks.base.clock import SystemClock
+from swarmworks.base.ids import RandomIds
+from pathlib import Path
+
+async def main(kind, place):
+    if kind == "OnFile":
+        from swarmworks.store.sqlite import open_store
+        store = await open_store(Path(place), SystemClock(), RandomIds())
+    else:
+        from swarmworks.store.postgres import open_postgres
+        store = await open_postgres(place, SystemClock(), RandomIds())
+    await store.close()
+
+asyncio.run(main(*sys.argv[1:]))
+print(*(name for name in ("alembic", "sqlalchemy") if name in sys.modules))
+"""

@@ -13,7 +13,7 @@ from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import StoreUnavailableError
 from swarmworks.base.findings import Check, Finding
 from swarmworks.base.ids import RandomIds
-from swarmworks.store import postgres, schema, sqlite
+from swarmworks.store import postgres_schema, schema, sqlite_schema
 from swarmworks.store.archive import Archives
 from swarmworks.store.checking_rows import check_rows
 from swarmworks.store.checking_server import check_server
@@ -53,7 +53,7 @@ def _guarded(checks: Iterator[Check]) -> Iterator[Check]:
 
 
 def _file(path: Path, *, chains: bool) -> Iterator[Check]:
-    with sqlite.migrating(path, writes=False) as connection:
+    with sqlite_schema.migrating(path, writes=False) as connection:
         version = _schema(connection, str(path))
     yield Check("database", Finding.OK, str(path))
     yield version
@@ -90,7 +90,7 @@ def _address(address: str, listen_address: str, archives: Archives, *, chains: b
             yield from check_server(raw, where, listen_address, clock.now)
     except psycopg.Error as error:
         raise unavailable(error, where) from error
-    with postgres.migrating(address, writes=False) as connection:
+    with postgres_schema.migrating(address, writes=False) as connection:
         version = _schema(connection, where)
     yield version
     if version.finding is not Finding.OK:

@@ -20,7 +20,7 @@ from sqlalchemy import Boolean, LargeBinary
 
 from swarmworks.base.errors import ConflictError, NotFoundError
 from swarmworks.base.findings import Finding
-from swarmworks.store import postgres, schema, sqlite, sqlite_connection
+from swarmworks.store import postgres_schema, schema, sqlite, sqlite_connection, sqlite_schema
 from swarmworks.store.archive import Archives
 from swarmworks.store.checking_rows import check_rows
 from swarmworks.store.postgres_connection import PostgresConnection
@@ -67,7 +67,7 @@ def copy(
     lock = sqlite.locked(path)
     try:
         _refuse_other_schema(path)
-        with postgres.migrating(address) as connection:
+        with postgres_schema.migrating(address) as connection:
             schema.upgrade(connection, where)
         with closing(PostgresConnection(address, where, clock, ids, Event(), Archives(archive), writes=True)) as target:
             return _copy(path, target, where, put_in_order)
@@ -103,7 +103,7 @@ def _rows(source: sqlite3.Connection, raw: Raw, where: str) -> dict[str, int]:
 
 
 def _refuse_other_schema(path: Path) -> None:
-    with sqlite.migrating(path, writes=False) as connection:
+    with sqlite_schema.migrating(path, writes=False) as connection:
         steps = schema.missing(connection, str(path))
     if steps:
         raise ConflictError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import NotFoundError
-from swarmworks.store import postgres, schema, sqlite
+from swarmworks.store import postgres_schema, schema, sqlite, sqlite_schema
 from swarmworks.wire.database_address import without_password
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ def migrate_file(path: Path, *, dry_run: bool) -> Migrated:
     if not path.is_file():
         raise NotFoundError("there is no database yet", where=str(path), mend="the first `swarm run` makes it")
     if dry_run:
-        with sqlite.migrating(path, writes=False) as connection:
+        with sqlite_schema.migrating(path, writes=False) as connection:
             return Migrated(schema.present(connection), schema.head(), tuple(schema.missing(connection, str(path))))
     lock = sqlite.locked(path)
     try:
-        with sqlite.migrating(path) as connection:
+        with sqlite_schema.migrating(path) as connection:
             before = schema.present(connection)
             return Migrated(before, schema.head(), tuple(schema.upgrade(connection, str(path))))
     finally:
@@ -43,7 +43,7 @@ def migrate_file(path: Path, *, dry_run: bool) -> Migrated:
 def migrate_server(address: str, *, dry_run: bool) -> Migrated:
     """`address` is the server's own, not a pooler's. StoreUnavailableError when it cannot be used or is newer."""
     where = without_password(address)
-    with postgres.migrating(address, writes=not dry_run) as connection:
+    with postgres_schema.migrating(address, writes=not dry_run) as connection:
         before = schema.present(connection)
-        steps = schema.missing(connection, where) if dry_run else postgres.upgraded(connection, where)
+        steps = schema.missing(connection, where) if dry_run else postgres_schema.upgraded(connection, where)
         return Migrated(before, schema.head(), tuple(steps))

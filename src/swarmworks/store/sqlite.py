@@ -5,26 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import NullPool, create_engine, event
-from sqlalchemy.exc import DBAPIError
-
 from swarmworks.base.errors import StoreUnavailableError
-from swarmworks.store import schema
 from swarmworks.store.archive import Archives
 from swarmworks.store.commits import Commits
 from swarmworks.store.lock import FileLock
-from swarmworks.store.sqlite_connection import SqliteConnection, unavailable
+from swarmworks.store.newest import at_newest
+from swarmworks.store.sqlite_connection import SqliteConnection
 from swarmworks.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
-
-    from sqlalchemy import Connection
 
     from swarmworks.base.clock import Clock
     from swarmworks.base.ids import IdSource, SwarmId
@@ -52,8 +46,7 @@ class SqliteStore:
         opened: list[SqliteConnection] = []
         archives = Archives(path.with_name(ARCHIVE_NAME))
         try:
-            with migrating(path) as raw:
-                schema.upgrade(raw, str(path))
+            _bring_to_newest(path)
             opened.append(SqliteConnection(path, clock, ids, archives, writes=True))
             opened += [SqliteConnection(path, clock, ids, archives, writes=False) for _ in range(_READERS)]
         except BaseException:
@@ -124,26 +117,10 @@ def locked(path: Path) -> FileLock:
         ) from error
 
 
-@contextlib.contextmanager
-def migrating(path: Path, *, writes: bool = True) -> Generator[Connection]:
-    """One transaction in which the schema may be changed; without `writes` it is only looked at. The file's header is read
-    first, so that a foreign file is never touched.
-    """
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None), poolclass=NullPool)
-    event.listen(engine, "begin", _begin if writes else _look)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except DBAPIError as error:
-        if isinstance(error.orig, sqlite3.Error):
-            raise unavailable(error.orig, path) from error
-        raise
+def _bring_to_newest(path: Path) -> None:
+    """What changes a schema is loaded only where there is something to change: it takes 30 MB and half a second."""
+    if not at_newest(path):
+        from swarmworks.store import schema, sqlite_schema  # noqa: PLC0415
 
-
-def _begin(connection: Connection) -> None:
-    """The driver's own transactions do not include DDL: ours do."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _look(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN DEFERRED")
+        with sqlite_schema.migrating(path) as raw:
+            schema.upgrade(raw, str(path))
