@@ -36,6 +36,7 @@ from swarmworks.policy.bound import Price, Rates
 from swarmworks.provider.prices import PriceTable
 from swarmworks.service.gateway.app import Gateway
 from swarmworks.service.gateway.record import GatewaySettings, Upstream
+from swarmworks.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from swarmworks.service.gateway.ledger import Caller, Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
+DATABASE = "swarm.db"
 EVENTS = 50
 BODY = json.dumps(
     {"model": MODEL, "max_tokens": 100, "stream": True, "messages": [{"role": "user", "content": "x" * 100_000}]}
@@ -84,11 +86,15 @@ async def provider(think_s: float, gap_s: float) -> None:
     await server.serve_forever()
 
 
-async def gateway(folder: str, provider_url: str, sessions: int, *, enforced: bool) -> None:
+async def prepared(folder: Path, sessions: int) -> None:
+    """A swarm with sessions at work, as a control plane that is started again finds it."""
+    store, _ids, _tokens = await open_running(folder / DATABASE, limit=10**15, sessions=sessions, model="p:real-model")
+    await store.close()
+
+
+async def gateway(folder: str, provider_url: str, *, enforced: bool) -> None:
     """Without `enforced` nothing is reserved or settled, and who calls is looked up once: what is left is the relay."""
-    store, _ids, _tokens = await open_running(
-        Path(folder) / "swarm.db", limit=10**15, sessions=sessions, model="p:real-model"
-    )
+    store = await open_store(Path(folder) / DATABASE, SystemClock(), RandomIds())
     prices = PriceTable((), {"real-model": Price(Rates.of(input=3_000_000_000, output=15_000_000_000))})
     found = Gateway(
         store,
@@ -235,7 +241,8 @@ def measure(think_s: float, gap_s: float, calls: int, at_once: int, peer_calls: 
             path = Path(folder) / name
             path.mkdir()
             kind = "gateway" if name == "gateway" else "relay"
-            with process(kind, str(path), provider_url, str(at_once)) as (url, child):
+            asyncio.run(prepared(path, at_once))
+            with process(kind, str(path), provider_url) as (url, child):
                 found[name] = through(url, calls, at_once, "swk_{}", child)
             print(found[name].line(name), flush=True)
         ours, relay = found["gateway"], found["gateway, not enforced"]
@@ -265,10 +272,11 @@ def streams(at_once: int) -> None:
     with (
         tempfile.TemporaryDirectory(dir=ROOT, prefix="bench-gateway-") as folder,
         process("provider", "0.2", "0.05") as (provider_url, _provider),
-        process("gateway", folder, provider_url, str(at_once)) as (url, child),
     ):
+        asyncio.run(prepared(Path(folder), at_once))
         direct = asyncio.run(load(provider_url, 2 * at_once, at_once, "none"))
-        ours = through(url, 2 * at_once, at_once, "swk_{}", child)
+        with process("gateway", folder, provider_url) as (url, child):
+            ours = through(url, 2 * at_once, at_once, "swk_{}", child)
     print(direct.line("direct"))
     print(ours.line("gateway"))
     print(f"  memory of the gateway {ours.memory_mb:.0f} MB (goal 150 MB)")
@@ -286,4 +294,4 @@ if __name__ == "__main__":
     if part == "provider":
         asyncio.run(provider(float(given[0]), float(given[1])))
     else:
-        asyncio.run(gateway(given[0], given[1], int(given[2]), enforced=part == "gateway"))
+        asyncio.run(gateway(given[0], given[1], enforced=part == "gateway"))
