@@ -124,13 +124,13 @@ class Unenforced:
             self._callers[token] = await self._real.caller(token)
         return self._callers[token]
 
-    async def settled_calls(self, _caller: Caller) -> int:
-        return 0
+    async def before(self, _caller: Caller) -> tuple[int, str | None]:
+        return 0, None
 
     async def money_is_bounded(self, _caller: Caller) -> bool:
         return True
 
-    async def reserve(self, caller: Caller, model: str, amount: Amount) -> Reservation:
+    async def reserve(self, caller: Caller, model: str, amount: Amount, *_more: object) -> Reservation:
         session, now = caller.session, datetime.now(UTC)
         return Reservation(
             id=ReservationId("res"),

@@ -199,7 +199,7 @@ async def test_the_inbox_opens_and_its_keys_are_its_own(app, hands):
 def test_a_stalled_terminal_keeps_nobody_waiting_and_is_drawn_anew():
     reading, writing = os.pipe()
     caught_up = threading.Event()
-    outlet = Outlet(writing, caught_up.set)
+    outlet = Outlet(writing, caught_up.set, lambda: None)
     for _ in range(40):
         outlet.write("x" * (MOST_WAITING // 8))
     assert not caught_up.is_set()
@@ -218,6 +218,8 @@ def _drain(descriptor, taken):
 def test_a_terminal_that_is_gone_takes_everything():
     reading, writing = os.pipe()
     os.close(reading)
-    outlet = Outlet(writing, lambda: None)
+    gone = threading.Event()
+    outlet = Outlet(writing, lambda: None, gone.set)
     outlet.write("nobody reads this")
     assert outlet.finish(5.0)
+    assert gone.is_set()

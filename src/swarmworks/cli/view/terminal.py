@@ -23,13 +23,14 @@ LAST_WORDS_S = 1.0
 
 
 class Outlet:
-    """The part of a text file that textual writes to. `caught_up` is called, on the outlet's thread, once everything has been
-    taken after something was dropped.
+    """The part of a text file that textual writes to. On the outlet's thread, `caught_up` is called once everything has been
+    taken after something was dropped, and `gone` when the terminal takes nothing any more.
     """
 
-    def __init__(self, descriptor: int, caught_up: Callable[[], None]) -> None:
+    def __init__(self, descriptor: int, caught_up: Callable[[], None], gone: Callable[[], object]) -> None:
         self._descriptor = descriptor
         self._caught_up = caught_up
+        self._gone = gone
         self._waiting: deque[str] = deque()
         self._size = 0
         self._behind = False
@@ -79,8 +80,8 @@ class Outlet:
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
-        except OSError:
-            return  # the terminal is gone, and nobody is there to be told
+        except OSError:  # the terminal is gone, and nobody is there to be told
+            self._gone()
 
 
 class PatientDriver(LinuxDriver):
@@ -92,7 +93,8 @@ class PatientDriver(LinuxDriver):
         def draw_anew() -> None:
             app.call_later(app.refresh)
 
-        self._outlet = Outlet(cast("Any", sys.__stderr__).fileno(), draw_anew)
+        # What is gone would be read for ever by textual's own thread: it has nothing to say, at once, each time.
+        self._outlet = Outlet(cast("Any", sys.__stderr__).fileno(), draw_anew, self.exit_event.set)
         self._file = cast("Any", self._outlet)
 
     def _run_input_thread(self) -> None:
