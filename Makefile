@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 ON_BOTH_STORES := $(patsubst %,tests/scenario/test_%.py,story chain people parking whole_run whole_run_budget)
+TWO_AT_ONCE := -n 2 --dist loadgroup --no-loadscope-reorder
 PIP_FLAGS := --disable-pip-version-check --no-input -qq
 
 .PHONY: help setup setup-dev setup-bench system system-tests system-bench demo test check bench bench-smoke lock clean
@@ -58,8 +59,8 @@ check: setup-dev ## lint, types, floors of the house
 	@$(BIN)/lint-imports --no-cache
 
 test: setup-dev system-tests check ## every test, and whole stories again on PostgreSQL
-	@$(BIN)/pytest -n 2 --dist loadfile
-	@SWARM_TEST_STORE=postgres $(BIN)/pytest -n 2 --dist loadfile $(ON_BOTH_STORES)
+	@$(BIN)/pytest $(TWO_AT_ONCE)
+	@SWARM_TEST_STORE=postgres $(BIN)/pytest $(TWO_AT_ONCE) $(ON_BOTH_STORES)
 
 bench: setup-dev setup-bench system-bench ## the measurements, with their peers, in one run
 	@$(BIN)/python -m bench

@@ -1,11 +1,30 @@
-"""For every test: the signals that people and shells send mean what they mean at a terminal.
+"""For every test: the signals that people and shells send mean what they mean at a terminal, and those that take minutes are
+begun first, so that two workers end at about the same time.
 
-A suite that is started in the background, or by a service, inherits that some of them are ignored; what is tested, and every
+A suite that is started in the background, or by a service, inherits that some signals are ignored; what is tested, and every
 process that a test starts, would inherit it in turn.
 """
 
 import signal
 
+import pytest
+
 for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
+
+LONG = ("tests/chaos/", "tests/scenario/", "tests/docs/", "tests/service/gateway/", "tests/sandbox/", "tests/runtime/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """A file's tests stay together, so that what a fixture made for them all is made once. Runs by seed need not."""
+    items.sort(key=lambda item: next((at for at, place in enumerate(LONG) if item.nodeid.startswith(place)), len(LONG)))
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        by_seed = file.startswith("tests/chaos/") and "seed" in item.fixturenames and not _shares(item)
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if by_seed else file))
+
+
+def _shares(item):
+    return any(one.scope == "module" for found in item._fixtureinfo.name2fixturedefs.values() for one in found)
