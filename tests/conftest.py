@@ -14,17 +14,14 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 LONG = ("tests/chaos/", "tests/scenario/", "tests/docs/", "tests/service/gateway/", "tests/sandbox/", "tests/runtime/")
+ONE_BY_ONE = "tests/chaos/"
+"""Whole plants, each of which keeps every core busy by itself, with limits on how long things may take."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A file's tests stay together, so that what a fixture made for them all is made once. Runs by seed need not."""
+    """A file's tests stay together, so that what a fixture made for them all is made once."""
     items.sort(key=lambda item: next((at for at, place in enumerate(LONG) if item.nodeid.startswith(place)), len(LONG)))
     for item in items:
         file = item.nodeid.partition("::")[0]
-        by_seed = file.startswith("tests/chaos/") and "seed" in item.fixturenames and not _shares(item)
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if by_seed else file))
-
-
-def _shares(item):
-    return any(one.scope == "module" for found in item._fixtureinfo.name2fixturedefs.values() for one in found)
+        item.add_marker(pytest.mark.xdist_group(ONE_BY_ONE if file.startswith(ONE_BY_ONE) else file))
