@@ -28,7 +28,7 @@ def main(disk: Path) -> None:
 
 
 def swarm(*arguments: str) -> dict[str, object]:
-    done = subprocess.run([SWARM, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([SWARM, *arguments], capture_output=True, text=True, timeout=400, check=False)
     return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
 
 

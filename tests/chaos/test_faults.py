@@ -23,11 +23,11 @@ from tests.provider.rehearsal.application import build, lint_problems, start
 from tests.registries import needs_registries
 from tests.scenario.driver import Site, ended
 
-pytestmark = [pytest.mark.chaos, pytest.mark.sandbox, pytest.mark.slow, needs_registries, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.sandbox, pytest.mark.slow, needs_registries, pytest.mark.timeout(1800)]
 
 LEVEL = "many"
 SEEDS = "8"
-MOST_S = 600.0
+MOST_S = 1200.0
 
 
 def seeds() -> list[int]:

@@ -25,7 +25,7 @@ def test_a_full_disk_ends_the_run_in_words_and_a_resume_lands_everything(tmp_pat
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=270,
+        timeout=900,
         check=True,
     )
     told = json.loads(done.stdout.splitlines()[-1])

@@ -13,7 +13,7 @@ import pytest
 
 from tests.scenario.driver import CALL_NANO_USD, Site, ended, kill, twelve
 
-pytestmark = [pytest.mark.chaos, pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.sandbox, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 VICTIMS = ("sandbox",) * 13 + ("worker",) * 3 + ("plane",) * 3 + ("both",)
 """Twenty blows: most hit one session; each of the others takes seconds of leases running out."""

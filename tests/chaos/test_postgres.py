@@ -91,7 +91,7 @@ def test_a_full_disk_of_the_database_holds_the_run_up_or_ends_it_in_words_and_ev
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=270,
+            timeout=900,
             check=False,
         )
     assert done.returncode == 0, done.stderr

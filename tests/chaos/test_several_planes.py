@@ -18,7 +18,7 @@ from tests.chaos.on_postgres import Several, a_server
 from tests.postgres import needs_postgres
 from tests.scenario.driver import CALL_NANO_USD, ended, kill, twelve
 
-pytestmark = [pytest.mark.chaos, pytest.mark.sandbox, pytest.mark.slow, needs_postgres, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.sandbox, pytest.mark.slow, needs_postgres, pytest.mark.timeout(1800)]
 
 PLANES, WORKERS, AGENTS = 3, 3, 4
 """Every control plane brings a worker, of which one works at a time: four work."""
@@ -31,7 +31,7 @@ CALM_S = 3.0
 """The longest wait between two blows."""
 MOST_CALLS_BETWEEN = 4
 """Of the model, between two blows: eight times that is less than the tasks need, so none lands before the last blow."""
-MOST_S = 300.0
+MOST_S = 900.0
 BUDGET_USD = 40
 LIMITS = """
 [limits]

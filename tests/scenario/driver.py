@@ -43,7 +43,7 @@ input_usd_per_mtok = 1
 output_usd_per_mtok = 10
 cache_write_usd_per_mtok = 1
 """
-MOST_S = 90.0
+MOST_S = 400.0
 
 
 class CountedModel(WritingModel):

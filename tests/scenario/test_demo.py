@@ -19,13 +19,13 @@ from tests.registries import needs_registries
 from tests.stores import store_environment
 
 SWARM = Path(sys.executable).with_name("swarm")
-pytestmark = [pytest.mark.slow, pytest.mark.sandbox, needs_registries, pytest.mark.timeout(840)]
+pytestmark = [pytest.mark.slow, pytest.mark.sandbox, needs_registries, pytest.mark.timeout(1800)]
 
 
 def swarm(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **store_environment(folder / ".swarm" / "state.db")}
     return subprocess.run(
-        [SWARM, *arguments], env=environment, capture_output=True, text=True, timeout=800, check=False
+        [SWARM, *arguments], env=environment, capture_output=True, text=True, timeout=1700, check=False
     )
 
 

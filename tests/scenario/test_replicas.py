@@ -15,7 +15,7 @@ from tests import stores
 from tests.postgres import needs_postgres
 from tests.scenario.driver import CALL_NANO_USD, CountedModel, Site, ended, kill, twelve
 
-pytestmark = [pytest.mark.sandbox, needs_postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.sandbox, needs_postgres, pytest.mark.timeout(900)]
 
 TASKS, AGENTS = 12, 4
 TOKENS = {"SWARM_OPERATOR_TOKEN": "operator-of-the-tests-only", "SWARM_WORKER_TOKEN": "worker-of-the-tests-only"}

@@ -168,7 +168,7 @@ class Person:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=800,
             stdin=subprocess.DEVNULL,
             check=False,
         )
@@ -251,7 +251,7 @@ def set_up(person: Person, model: ScriptedWorker) -> None:
 @needs_registries
 @pytest.mark.sandbox
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_words_and_an_issue_are_delivered_to_a_package_of_other_people(person, model):
     set_up(person, model)
     words_are_planned_and_land(person, model)
