@@ -295,12 +295,19 @@ class Ledger:
                 return await self._store.transact(step)
             except ConflictError as error:
                 _log.warning("%s was settled by somebody else: %s", reservation.id, error.what)
-                return await self._store.read(lambda reader: reader.reservation(reservation.id))
+                return await self._as_it_is(reservation.id)
             except StoreUnavailableError as error:
                 _log.warning("settling %s, try %d: %s", reservation.id, attempt + 1, error)
         _log.error("%s stays open until the store takes it", reservation.id)
         self._begin_later(reservation.id, step)
         return None
+
+    async def _as_it_is(self, reservation_id: ReservationId) -> Reservation | None:
+        try:
+            return await self._store.read(lambda reader: reader.reservation(reservation_id))
+        except StoreUnavailableError as error:
+            _log.warning("what %s was settled at is not known: %s", reservation_id, error)
+            return None
 
     def _begin_later(self, reservation_id: ReservationId, step: Callable[[Tx], Reservation]) -> None:
         later = asyncio.create_task(self._settle_later(reservation_id, step))

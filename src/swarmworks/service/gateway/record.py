@@ -52,6 +52,7 @@ class GatewaySettings:
     connect_s: float = 10.0
     first_byte_s: float = 600.0  # a reasoning model that does not stream answers after minutes
     idle_s: float = 120.0  # between two chunks of a stream
+    after_end_s: float = 1.0  # how long a provider that said it was done may take to close the stream
     call_s: float = 1_800.0
     client_idle_s: float = 60.0  # a client that takes nothing for this long is gone
     drain_s: float = 300.0  # how long an answer is read on for the meter after its client went
