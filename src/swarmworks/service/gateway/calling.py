@@ -126,10 +126,9 @@ class Call:
             book.begin_call(session.id, limit=self._caller.limits.calls)
             try:
                 last = await self._tried(plan, client)
-            except (SwarmworksError, ClientGoneError):
-                if not self._tries:
+            finally:
+                if self._settled == Amount():
                     book.withdraw_call(session.id)
-                raise
         except SwarmworksError as error:
             await self.refused(error)
             raise

@@ -179,7 +179,7 @@ class Exchange:
             response = await self._upstreams.post(self._upstream, path, headers, letter.body)
         except NotSentError as error:
             await self._settle(Amount())
-            self._turned_away(Outage.FAILING, lambda what=error.what: self._unavailable(what))
+            self._turned_away(Outage.FAILING, lambda what=error.what: self._unavailable(what), sent=False)
             return
         except ProviderUnavailableError as error:
             await self._lost(error.what)
@@ -323,9 +323,10 @@ class Exchange:
         *,
         wait_s: float | None = None,
         charged: bool = False,
+        sent: bool = True,
     ) -> None:
         self.away = Away(outage, charged, tell)
-        self._accounts.failed(self._turn, outage, wait_s, None if charged else 0)
+        self._accounts.failed(self._turn, outage, wait_s, None if charged else 0, sent=sent)
 
     async def _relay_refusal(
         self, status: int, headers: Mapping[str, str], body: bytes, outage: Outage | None = None
