@@ -146,6 +146,16 @@ class Accounts:
     def lanes(self, provider: str, model: str) -> tuple[Lane, ...]:
         return tuple(account.lane(model) for account in self.by_provider.get(provider, ()))
 
+    def rekey(self, upstream: Upstream) -> None:
+        """The accounts of the provider have these keys from now on. One whose key was refused may be asked again."""
+        for account, given in zip(self.by_provider[upstream.name], upstream.all_accounts(), strict=True):
+            if account.upstream.key != given.key:
+                account.upstream = replace(account.upstream, key=given.key)
+                account.breaker = breakers.renewed(account.breaker)
+                self._announce(account.name, None, account.breaker)
+                _log.info("%s has another key", account.name)
+        self.news()
+
     def alive(self, turn: Turn) -> None:
         """The provider began to answer: an outage is over, although the call goes on."""
         account, lane = turn.lane.account, turn.lane

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from swarmworks.domain.provider import UNLIMITED, AccountLimits
@@ -40,6 +40,13 @@ class Upstream:
 
     def all_accounts(self) -> tuple[ProviderAccount, ...]:
         return self.accounts or (ProviderAccount("", self.key),)
+
+    def with_key(self, account: str, key: str) -> Upstream:
+        """`account` is empty for a provider's only one."""
+        if not self.accounts:
+            return replace(self, key=key)
+        accounts = tuple(replace(one, key=key) if one.name == account else one for one in self.accounts)
+        return replace(self, accounts=accounts)
 
     def keys(self) -> tuple[str, ...]:
         return tuple(account.key for account in self.all_accounts() if account.key)
