@@ -11,6 +11,7 @@ from swarmworks.service.gateway.record import Upstream as UpstreamAddress
 from swarmworks.service.secrets import SecretKeeping, SecretWatch
 from swarmworks.store.key_file import GivenKeys
 from tests.service.gateway.plant import plant
+from tests.service.gateway.test_budget import until
 from tests.service.gateway.test_providers import keys
 from tests.service.gateway.upstream import Answer
 
@@ -69,8 +70,7 @@ async def test_a_call_that_was_refused_with_the_old_key_says_nothing_of_the_new_
         gate = asyncio.Event()
         p.upstream.script = lambda number, body: Answer(status=401, hang=True) if number == 0 else Answer(gate=gate)
         asking = asyncio.create_task(p.ask("openai"))
-        while not p.upstream.received:
-            await asyncio.sleep(0)
+        await until(lambda: p.upstream.received)
         await secrets.set("odd", NEW, "person:ada")
         await watch.look()
         p.upstream._release.set()
