@@ -16,6 +16,7 @@ from swarmworks.policy.provider_breaker import (
     failed,
     opens_in,
     pause_s,
+    renewed,
     withdrawn,
     worth_telling,
 )
@@ -132,3 +133,15 @@ def test_people_hear_of_what_lasts_or_needs_them():
     assert not worth_telling(failed(Breaker(), 0, Outage.RATE_LIMITED, 10.0, 0.0), 0.0)
     assert worth_telling(failed(Breaker(), 0, Outage.RATE_LIMITED, 600.0, 0.0), 0.0)
     assert not worth_telling(Breaker(), 0.0)
+
+
+def test_another_key_ends_an_outage_of_the_key_alone_and_calls_from_before_it_do_not_count():
+    for outage in NEEDS_A_PERSON:
+        out = failed(Breaker(), 0, outage, None, 0.0)
+        for before in (Breaker(), out, begun(out)):
+            new = renewed(before)
+            assert opens_in(new, 0.0) == 0.0
+            assert opens_in(failed(new, before.epoch, Outage.KEY_REFUSED, None, 0.0), 0.0) == 0.0
+            assert opens_in(failed(new, new.epoch, Outage.KEY_REFUSED, None, 0.0), 0.0) == PERSON_PAUSE_S
+    away = failed(Breaker(), 0, Outage.OVERLOADED, 9.0, 0.0)
+    assert renewed(away) == away

@@ -38,6 +38,7 @@ MESSAGE_STREAM = [
     ),
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
 ]
+CAPS = ("max_tokens", "max_completion_tokens")
 
 
 def read(wire, body, headers=None, allowed=frozenset()):
@@ -103,6 +104,19 @@ def test_repeated_usage_counts_once_and_the_last_wins():
     delta = MESSAGE_STREAM[2]
     messages = [*MESSAGE_STREAM[:2], delta, delta.replace(b":7", b":9"), MESSAGE_STREAM[3]]
     assert metered(MESSAGES, messages)[0].billed().usage == Usage(15, 9, 3, 2)
+
+
+def test_a_total_does_not_shrink_and_what_comes_behind_the_end_counts():
+    usage, done = CHAT_STREAM[3], CHAT_STREAM[4]
+    running = b'data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":12,"completion_tokens":40}}\n\n'
+    for more, output in (
+        ([usage, usage.replace(b":7", b":3"), done], 7),
+        ([usage, done, usage.replace(b":7", b":9")], 9),
+        ([usage, done, usage.replace(b":7", b":3")], 7),
+        ([done, usage], 7),
+        ([usage, running, done], 40),
+    ):
+        assert metered(CHAT, [*CHAT_STREAM[:3], *more])[0].billed().usage.output_tokens == output
 
 
 def test_reasoning_outside_the_completion_is_counted_from_the_total():
@@ -265,12 +279,32 @@ def test_a_missing_cap_is_injected_and_a_large_one_lowered():
         return json.loads(wire.rewrite(read(wire, {"messages": HELLO, **body}), model=model, output_cap=100))
 
     assert rewritten(CHAT, {})["max_tokens"] == 100
-    assert rewritten(CHAT, {"max_completion_tokens": 500})["max_completion_tokens"] == 100
     assert rewritten(CHAT, {}, model="o3-mini")["max_completion_tokens"] == 100
     assert "max_tokens" not in rewritten(CHAT, {}, model="gpt-5.1")
     assert rewritten(MESSAGES, {})["max_tokens"] == 100
     thinking = {"max_tokens": 5_000, "thinking": {"type": "enabled", "budget_tokens": 4_999}}
     assert rewritten(MESSAGES, thinking)["thinking"] == {"type": "enabled", "budget_tokens": 75}
+
+
+@pytest.mark.parametrize("given", [{"max_tokens": 9}, {"max_completion_tokens": 9}, {"max_completion_tokens": 500}])
+def test_a_cap_has_the_name_that_the_models_server_knows_whatever_the_client_calls_it(given):
+    """Others take a name they do not know without a word, and write on."""
+    for model, name, other in (("m", *CAPS), ("gpt-5.1", *CAPS[::-1])):
+        for null in ({}, {name: None}):
+            demand = read(CHAT, {"messages": HELLO, **null, **given})
+            sent = json.loads(CHAT.rewrite(demand, model=model, output_cap=min(100, demand.asked_output)))
+            assert sent[name] == min(100, *given.values())
+            if null:
+                continue
+            assert other not in sent
+            again = json.loads(CHAT.rewrite(read(CHAT, sent), model="o3", output_cap=100))
+            assert (again["max_completion_tokens"], "max_tokens" in again) == (100, False)
+
+
+def test_a_client_that_names_both_caps_keeps_both():
+    demand = read(CHAT, {"messages": HELLO, "max_tokens": 7, "max_completion_tokens": 900})
+    sent = json.loads(CHAT.rewrite(demand, model="m", output_cap=100))
+    assert (sent["max_tokens"], sent["max_completion_tokens"]) == (7, 100)
 
 
 def test_what_the_bound_needs_is_read():

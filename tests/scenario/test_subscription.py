@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -60,5 +61,23 @@ def test_no_session_starts_while_the_throughput_is_used_up_and_no_attempt_is_cha
         assert [one.outcome for one in truth.sessions].count("submitted") == 1
         assert sum(task.attempts for task in truth.tasks) == 0
         assert len(truth.sessions) == 1
+    finally:
+        site.close()
+
+
+def test_where_a_tier_has_another_model_a_subscription_that_is_used_up_stops_nothing(tmp_path, model):
+    site = site_of(tmp_path, model, 1)
+    file = site.root / "swarm.toml"
+    spare = f'[providers.spare]\nkind = "openai"\nbase_url = "{model.url}"\nkey_env = "SPARE_KEY"\n'
+    price = '[prices."spare:writer"]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 10\n'
+    tier = 'default = "mid"\nmid = ["local:writer", "spare:writer"]'
+    file.write_text(file.read_text().replace('default = "local:writer"', tier) + spare + price)
+    environment = {"SPARE_KEY": "sk-spare"}
+    try:
+        done = site.run("run", str(site.plan_file), "--json", "--allow-dirty", environment=environment)
+        assert done.code == 0, done
+        used = json.loads(site.run("prices", "used", "--json", environment=environment).out)
+        calls = {use["model"]: use["calls"] for use in used["uses"]}
+        assert calls == {"local:writer": 1, "spare:writer": model.calls - 1}
     finally:
         site.close()

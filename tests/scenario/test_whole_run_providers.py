@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenario.driver import CountedModel, Site, job
+from tests.scenario.driver import CountedModel, Site, ended, job
 from tests.scenario.harness import plan
 
 pytestmark = [pytest.mark.sandbox]
@@ -34,8 +34,8 @@ def site_of(root, model, models, providers):
     return site
 
 
-async def landed(site, ended):
-    assert ended.code == 0, ended.err
+async def landed(site, done):
+    assert done.code == 0, done.err
     truth = await site.truth()
     assert {task.attempts for task in truth.tasks} == {0}
     assert {session.outcome for session in truth.sessions} == {"submitted"}
@@ -46,8 +46,8 @@ async def test_a_provider_that_says_429_for_a_while_is_waited_for_and_no_attempt
     model = LimitedModel("sk-not-a-secret", "1", times=3)
     site = site_of(tmp_path / "site", model, 'default = "local:writer"', "")
     try:
-        ended = site.run("run", str(site.plan_file), "--json", "--allow-dirty")
-        await landed(site, ended)
+        done = site.run("run", str(site.plan_file), "--json", "--allow-dirty")
+        await landed(site, done)
         assert [status for _key, status in model.keys][:4] == [429, 429, 429, 200]
     finally:
         site.close()
@@ -62,13 +62,53 @@ async def test_the_next_model_of_the_tier_answers_at_once_and_is_on_record(tmp_p
     site = site_of(tmp_path / "site", model, tiers, spare + price)
     try:
         keys = {"SPARE_KEY": "sk-spare"}
-        ended = site.run("run", str(site.plan_file), "--json", "--allow-dirty", environment=keys)
-        await landed(site, ended)
+        done = site.run("run", str(site.plan_file), "--json", "--allow-dirty", environment=keys)
+        await landed(site, done)
         assert ("sk-not-a-secret", 200) not in model.keys
         assert [status for key, status in model.keys if key == "sk-not-a-secret"] == [429]
         told = site.run("report", "--json", environment=keys).json
         assert [row["model"] for row in told["models"]] == ["spare:writer"]
         assert "spare:writer (asked for: mid)" in site.run("why", "t1", environment=keys).out
+    finally:
+        site.close()
+        model.close()
+
+
+class StrictModel(CountedModel):
+    """Takes one key alone."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self.keys: list[str] = []
+        super().__init__()
+
+    def refusal(self, authorization):
+        self.keys.append(authorization.removeprefix("Bearer "))
+        return (200 if self.keys[-1] == self._key else 401), []
+
+
+async def test_a_sealed_key_that_is_set_anew_while_a_run_stands_still_for_it_lets_the_run_go_on(tmp_path):
+    model = StrictModel("sk-the-new-key")
+    site = site_of(tmp_path / "site", model, 'default = "local:writer"', "")
+    file, environment = site.root / "swarm.toml", {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    file.write_text(file.read_text().replace('kind = "openai"\n', 'kind = "openai"\nkey_secret = "odd"\n', 1))
+
+    def put(key):
+        setting = site.start("secret", "set", "odd", environment=environment, stdin=-1)
+        _out, err = setting.communicate(f"{key}\n", timeout=60)
+        assert setting.returncode == 0, err
+
+    try:
+        assert site.run("secret", "init", environment=environment).code == 0
+        put("sk-the-old-key")
+        arguments = ("run", str(site.plan_file), "--json", "--allow-dirty")
+        run = site.start(*arguments, environment=environment)
+        assert model.reached(1)
+        await site.event(run, lambda row: row.kind == "provider.unavailable")
+        put("sk-the-new-key")
+        await landed(site, ended(run))
+        assert model.keys[0] == "sk-the-old-key"
+        assert set(model.keys[1:]) == {"sk-the-new-key"}
     finally:
         site.close()
         model.close()

@@ -57,6 +57,27 @@ class TestPrices:
         assert await store.read(lambda r: r.price_version()) == approved[0].number
         assert await store.read(lambda r: r.price_lists()) == [decided]
 
+    async def test_a_decision_that_is_committed_after_a_later_one_is_noticed(self, store):
+        """Numbers are given out before the commit: two control planes may commit in the other order."""
+
+        def decided(number):
+            def step(tx):
+                tx.insert_price_list(f"prl_{number}", "a contract", "person:ada", [HERE])
+                tx.db.change(
+                    "INSERT INTO price_decision (number, list_id, verdict, decided_by, reason, decided_at) "
+                    "VALUES (:number, :list_id, 'approved', '', '', :at)",
+                    number=number,
+                    list_id=f"prl_{number}",
+                    at=FROM.isoformat(),
+                )
+
+            return step
+
+        await store.transact(decided(2))
+        before = await store.read(lambda r: r.price_version())
+        await store.transact(decided(1))
+        assert await store.read(lambda r: r.price_version()) > before
+
     async def test_a_list_is_decided_once_and_a_rejected_one_is_never_used(self, store):
         await store.transact(lambda tx: tx.insert_price_list("prl_1", "s", "person:ada", [HERE]))
         await store.transact(lambda tx: tx.decide_price_list("prl_1", PriceVerdict.REJECTED, "person:bo", "too old"))

@@ -19,6 +19,7 @@ class BreakerEvent(StrEnum):
     PROBE = "probe"
     SUCCEED = "succeed"
     WITHDRAW = "withdraw"  # the probe ended without saying anything of the provider
+    RENEW = "renew"  # the account has another key
 
 
 BREAKER_TABLE: TransitionTable[BreakerState, BreakerEvent] = TransitionTable(
@@ -30,6 +31,9 @@ BREAKER_TABLE: TransitionTable[BreakerState, BreakerEvent] = TransitionTable(
         (BreakerState.HALF_OPEN, BreakerEvent.TRIP): BreakerState.OPEN,
         (BreakerState.HALF_OPEN, BreakerEvent.WITHDRAW): BreakerState.OPEN,
         (BreakerState.HALF_OPEN, BreakerEvent.SUCCEED): BreakerState.CLOSED,
+        (BreakerState.CLOSED, BreakerEvent.RENEW): BreakerState.CLOSED,
+        (BreakerState.OPEN, BreakerEvent.RENEW): BreakerState.CLOSED,
+        (BreakerState.HALF_OPEN, BreakerEvent.RENEW): BreakerState.CLOSED,
     },
 )
 

@@ -84,6 +84,15 @@ def withdrawn(breaker: Breaker, epoch: int, now: float) -> Breaker:
     return replace(_moved(breaker, BreakerEvent.WITHDRAW), until=now)
 
 
+def renewed(breaker: Breaker) -> Breaker:
+    """The account has another key. Calls under way with the one before say nothing of this one; an outage that is not the
+    key's or the credit's lasts as long as it did.
+    """
+    if breaker.state is BreakerState.OPEN and breaker.reason not in NEEDS_A_PERSON:
+        return breaker
+    return replace(_moved(breaker, BreakerEvent.RENEW), reason=None, until=0.0, failures=0, outages=0)
+
+
 def pause_s(outage: Outage, wait_s: float | None, outages: int) -> float:
     if wait_s is not None and math.isfinite(wait_s):
         return min(max(wait_s, 0.0), MOST_TOLD_S)

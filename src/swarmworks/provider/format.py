@@ -111,6 +111,17 @@ class WireFormat(Protocol):
     def models(self, model: str) -> bytes: ...
 
 
+def larger(new: Billed | None, old: Billed | None) -> Billed | None:
+    """Of two usages of one call, in the order they came: a total does not shrink. None when the new one cannot be read."""
+    if new is None or old is None:
+        return new
+    return new if _tokens(new) >= _tokens(old) else old
+
+
+def _tokens(billed: Billed) -> int:
+    return billed.usage.input_tokens + billed.usage.output_tokens
+
+
 def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 

@@ -19,6 +19,7 @@ from swarmworks.provider.format import (
     check_fields,
     count,
     items,
+    larger,
     listed,
     mapping,
     read_object,
@@ -104,7 +105,7 @@ class GenerateContent:
         del model  # stands in the path
         wanted = mapping(demand.body.values.get("generationConfig"))
         changes: dict[str, object] = {}
-        if (count(wanted, "maxOutputTokens") or output_cap + 1) > output_cap:
+        if count(wanted, "maxOutputTokens") != output_cap:
             changes["maxOutputTokens"] = output_cap
             if (count(mapping(wanted.get("thinkingConfig")), "thinkingBudget") or 0) >= output_cap:
                 changes["thinkingConfig"] = Inside({"thinkingBudget": output_cap - output_cap // 4})
@@ -180,20 +181,10 @@ class _Meter:
         self._blocked = self._blocked or bool(mapping(told.get("promptFeedback")).get("blockReason"))
         over = self._blocked or (bool(self._begun) and self._begun <= self._ended)
         if told.get("usageMetadata"):
-            self._final = _larger(_billed(told), self._final) if over else None
+            self._final = larger(_billed(told), self._final) if over else None
 
     def billed(self) -> Billed | None:
         return None if self._failed else self._final
-
-
-def _larger(new: Billed | None, old: Billed | None) -> Billed | None:
-    if new is None or old is None:
-        return new
-    return new if _tokens(new.usage) >= _tokens(old.usage) else old
-
-
-def _tokens(usage: Usage) -> int:
-    return usage.input_tokens + usage.output_tokens
 
 
 def _billed(answer: Mapping[str, Any]) -> Billed | None:

@@ -44,22 +44,31 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class JsonBody:
-    """`spans` gives, for each top-level key, where its value stands in `text`; `inside` is just after the brace."""
+    """`spans` gives, for each top-level key, where its value stands in `text`, `names` where the key itself does; `inside`
+    is just after the brace.
+    """
 
     raw: bytes
     text: str
     values: Mapping[str, Any]
     spans: Mapping[str, tuple[int, int]]
+    names: Mapping[str, tuple[int, int]]
     inside: int
 
-    def spliced(self, changes: Mapping[str, object]) -> bytes:
-        """The body with these top-level members set: values replaced in place, new members put first."""
-        if not changes:
+    def spliced(self, changes: Mapping[str, object], renamed: Mapping[str, str] | None = None) -> bytes:
+        """The body with these top-level members set: values replaced in place, new members put first. `renamed`: members
+        under another name than they have.
+        """
+        renamed = renamed or {}
+        if not changes and not renamed:
             return self.raw
         text = self.text
-        for key in sorted((key for key in changes if key in self.spans), key=lambda key: -self.spans[key][0]):
-            start, end = self.spans[key]
-            text = f"{text[:start]}{_written(changes[key], text[start:end])}{text[end:]}"
+        edits = [
+            (span, _written(changes[key], text[slice(*span)])) for key, span in self.spans.items() if key in changes
+        ]
+        edits += [(self.names[key], json.dumps(name)) for key, name in renamed.items()]
+        for (start, end), new in sorted(edits, reverse=True):
+            text = f"{text[:start]}{new}{text[end:]}"
         fresh = [f"{json.dumps(key)}:{_written(value)}" for key, value in changes.items() if key not in self.spans]
         if fresh:
             comma = "," if self.spans else ""
@@ -99,20 +108,23 @@ def _parse(raw: bytes) -> JsonBody:
     inside = at + 1
     values: dict[str, Any] = {}
     spans: dict[str, tuple[int, int]] = {}
+    names: dict[str, tuple[int, int]] = {}
     at = _skip(text, inside)
     while text[at : at + 1] != "}":
         if values:
             at = _skip(text, _expect(text, at, ","))
+        name_at = at
         key, at = _DECODER.raw_decode(text, at)
         if not isinstance(key, str) or key in values:
             raise _rejected(f"a key that is no string, or twice the same: {str(key)[:80]!r}")
+        names[key] = (name_at, at)
         start = _skip(text, _expect(text, _skip(text, at), ":"))
         values[key], at = _DECODER.raw_decode(text, start)
         spans[key] = (start, at)
         at = _skip(text, at)
     if _skip(text, at + 1) != len(text):
         raise _rejected("something follows the object")
-    return JsonBody(raw, text, values, spans, inside)
+    return JsonBody(raw, text, values, spans, names, inside)
 
 
 def _skip(text: str, at: int) -> int:

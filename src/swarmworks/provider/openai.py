@@ -19,6 +19,7 @@ from swarmworks.provider.format import (
     count,
     flag,
     items,
+    larger,
     listed,
     mapping,
     one_of,
@@ -54,6 +55,7 @@ _UNCOUNTED = words(
 )
 """Beside the messages: what changes no count of input."""
 _PARTS = ("text", "refusal")
+_CAPS = ("max_tokens", "max_completion_tokens")
 _STATUS = {
     Fault.REJECTED: (400, "invalid_request_error"),
     Fault.UNAUTHENTICATED: (401, "authentication_error"),
@@ -83,7 +85,7 @@ class ChatCompletions:
         found = _read_messages(values)
         _check_tools(values)
         options = mapping(values.get("stream_options"))
-        asked = [whole_number(values, key, most=MOST_OUTPUT_TOKENS) for key in ("max_tokens", "max_completion_tokens")]
+        asked = [whole_number(values, key, most=MOST_OUTPUT_TOKENS) for key in _CAPS]
         return Demand(
             body=body,
             stream=flag(values, "stream"),
@@ -104,15 +106,14 @@ class ChatCompletions:
     def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes:
         values = demand.body.values
         changes: dict[str, object] = {} if values.get("model") == model else {"model": model}
-        caps = [key for key in ("max_tokens", "max_completion_tokens") if values.get(key) is not None]
-        changes |= {
-            key: output_cap for key in caps or ["max_tokens"] if values.get(key) is None or values[key] > output_cap
-        }
-        if not caps and _wants_completion_cap(model):
-            changes["max_completion_tokens"] = changes.pop("max_tokens")
+        caps, name = {key: values[key] for key in _CAPS if values.get(key) is not None}, _cap_name(model)
+        for key in {name, *caps} if name in values else caps or {name}:
+            if len(caps) < 2 or caps[key] > output_cap:
+                changes[key] = output_cap
+        renamed = {key: name for key in caps if name not in values}
         if demand.stream and not demand.wants_usage:
             changes["stream_options"] = Inside({"include_usage": True})
-        return demand.body.spliced(changes)
+        return demand.body.spliced(changes, renamed)
 
     def counted(self, body: jsonbody.JsonBody, *, model: str) -> bytes:
         return body.spliced({"model": model})
@@ -146,7 +147,8 @@ class ChatCompletions:
 
 class _Meter:
     """A stream ends with `[DONE]`. The usage stands in the last chunk, which has no choices; servers that repeat a
-    running total in every chunk are believed only once every choice has a reason to have finished.
+    running total in every chunk are believed only once every choice has a reason to have finished. Of several final ones,
+    behind the end too, the largest counts.
     """
 
     def __init__(self) -> None:
@@ -160,7 +162,7 @@ class _Meter:
         data = sse.data_of(event)
         if data == b"[DONE]":
             self.finished = True
-            self._final = self._final or self._last
+            self._final = larger(self._last, self._final) or self._final
             return False
         if not _WORTH_READING.search(data):
             return False
@@ -180,8 +182,8 @@ class _Meter:
         if chunk.get("usage"):
             self._last = _billed(chunk)
             self._failed = self._failed or self._last is None
-            if not choices and self._ended_choices:
-                self._final = self._last
+            if self.finished or (not choices and self._ended_choices):
+                self._final = larger(self._last, self._final)
         return bool(chunk.get("usage")) and not choices
 
     def billed(self) -> Billed | None:
@@ -238,9 +240,12 @@ def _check_tools(values: Mapping[str, Any]) -> None:
             )
 
 
-def _wants_completion_cap(model: str) -> bool:
-    """OpenAI's reasoning models refuse `max_tokens`; most other servers know nothing else."""
-    return re.match(r"(o\d|gpt-[5-9])", model) is not None
+def _cap_name(model: str) -> str:
+    """OpenAI's reasoning models refuse `max_tokens`. Most other servers know nothing else, and take the other name without a
+    word and without a limit (ollama/ollama#7125, abetlen/llama-cpp-python#1907): what a client sent under the wrong one is
+    renamed.
+    """
+    return "max_completion_tokens" if re.match(r"(o\d|gpt-[5-9])", model) else "max_tokens"
 
 
 def _error_body(message: str, kind: str, code: str) -> bytes:

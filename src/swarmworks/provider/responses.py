@@ -20,6 +20,7 @@ from swarmworks.provider.format import (
     count,
     flag,
     items,
+    larger,
     mapping,
     one_of,
     read_object,
@@ -95,7 +96,7 @@ class Responses:
     def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes:
         values = demand.body.values
         changes: dict[str, object] = {} if values.get("model") == model else {"model": model}
-        if values.get("max_output_tokens") is None or values["max_output_tokens"] > output_cap:
+        if values.get("max_output_tokens") != output_cap:
             changes["max_output_tokens"] = output_cap
         return demand.body.spliced(changes)
 
@@ -145,7 +146,9 @@ class _Meter:
         kind = told.get("type")
         if kind in ("response.completed", "response.incomplete"):
             self.finished = True
-            self._billed = _billed(mapping(told.get("response")))
+            told_now = _billed(mapping(told.get("response")))
+            self._failed = self._failed or told_now is None
+            self._billed = larger(told_now, self._billed)
         elif kind in ("response.failed", "error"):
             self._failed = True
         return False

@@ -11,8 +11,9 @@ import base64
 import binascii
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -24,6 +25,7 @@ from swarmworks.domain.swarm import OPEN
 from swarmworks.store.protocol import SealedSecret, Store, Tx
 from swarmworks.wire.secrets import RotatedSecrets, SecretRow, Secrets
 
+_log = logging.getLogger(__name__)
 KEY_BYTES = 32
 NONCE_BYTES = 12
 MOST_BYTES = 16_384
@@ -98,7 +100,14 @@ class SecretKeeping:
 
     async def value(self, name: str) -> str:
         """NotFoundError, SecretSealedError."""
-        sealed = await self._store.read(lambda reader: reader.secret(name))
+        return self.open(await self._store.read(lambda reader: reader.secret(name)))
+
+    async def sealed(self, names: Collection[str]) -> list[SealedSecret]:
+        """Those of them that there are, as they lie in the store."""
+        return [one for one in await self._store.read(lambda reader: reader.secrets()) if one.name in names]
+
+    def open(self, sealed: SealedSecret) -> str:
+        """SecretSealedError."""
         return unseal(sealed, {key_id(key): key for key in self._keyring.held()})
 
     async def rotate(self, person: str) -> RotatedSecrets:
@@ -128,6 +137,31 @@ class SecretKeeping:
                 "there is no key to seal secrets with", where=self._keyring.where, mend="make one: swarm secret init"
             )
         return keys
+
+
+class SecretWatch:
+    """A chore: tells `changed` the name and the value of each of `names` that was set anew, by whichever control plane. Of one
+    that was removed or does not open, what was told before goes on.
+    """
+
+    def __init__(self, keeping: SecretKeeping, names: Collection[str], changed: Callable[[str, str], None]) -> None:
+        self._keeping = keeping
+        self._names = names
+        self._changed = changed
+        self._seen: dict[str, str] = {}
+
+    async def look(self) -> bool:
+        for one in await self._keeping.sealed(self._names):
+            if self._seen.get(one.name) == one.envelope:
+                continue
+            try:
+                value = self._keeping.open(one)
+            except SecretSealedError as error:
+                _log.error("%s: %s; the one before it is used on", error.where, error.what)
+            else:
+                self._changed(one.name, value)
+            self._seen[one.name] = one.envelope
+        return False
 
 
 def key_id(key: bytes) -> str:

@@ -86,6 +86,7 @@ from swarmworks.wire.options import from_json
 from swarmworks.wiring.auditing import start_auditing, verifying
 from swarmworks.wiring.front import front
 from swarmworks.wiring.heads import BoundedHead
+from swarmworks.wiring.keys import start_watching_keys
 from swarmworks.wiring.models import (
     asked_models,
     check_chain,
@@ -266,6 +267,8 @@ async def _assemble(
         tiers=book.tiers,
     )
     stack.push_async_callback(gateway.close)
+    if work:
+        start_watching_keys(stack, secrets, accounts, gateway)
     auditing = Auditing(store)
     speaks = {name: runtime.wires for name, runtime in runtimes(project.config).items()}
     services = ControlPlaneServices(

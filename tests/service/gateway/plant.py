@@ -200,6 +200,7 @@ async def plant(
     provider_kind=None,
     base_url=None,
     session_limit=None,
+    agent_limit=None,
     model="p:real-model",
     first_byte_s=None,
     others=False,
@@ -216,7 +217,9 @@ async def plant(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         store = opened or await open_copy(folder / "swarm.db")
         stack.push_async_callback(store.close)
-        ids, tokens = await begin_running(store, limit=limit, models=[model] * sessions, session_limit=session_limit)
+        ids, tokens = await begin_running(
+            store, limit=limit, models=[model] * sessions, session_limit=session_limit, agent_limit=agent_limit
+        )
         found = Plant(upstream, store, ids, tokens, client)
         address = base_url or upstream.url
         found.gateway = Gateway(

@@ -4,6 +4,7 @@ import atexit
 import hashlib
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from swarmworks.base.clock import SystemClock
@@ -55,7 +56,7 @@ async def open_running(path, *, limit, sessions, model, session_limit=None):
     return store, *await begin_running(store, limit=limit, models=[model] * sessions, session_limit=session_limit)
 
 
-async def begin_running(store, *, limit, models, session_limit=None):
+async def begin_running(store, *, limit, models, session_limit=None, agent_limit=None):
     """A swarm with a running session for each of the models: their ids in that order, and their tokens."""
     sessions = len(models)
     plan = Plan(
@@ -68,6 +69,7 @@ async def begin_running(store, *, limit, models, session_limit=None):
         {},
     )
     new = NewSwarm(SWARM, "shop", plan, rank(plan), "refs/i", "b" * 40, "{}", Limit(nano_usd=limit), Limit())
+    new = replace(new, agent_limit=agent_limit or Limit())
     tokens = [f"swk_{number}" for number in range(sessions)]
 
     def start(tx):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from swarmworks.domain.budget import Limit, Period
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.bound import FRAME_TOKENS, Price, Shape, counted_bound, worst_case
 from swarmworks.policy.clamp import FLOOR_TOKENS
@@ -12,7 +13,7 @@ from swarmworks.policy.delta import ITEM_TOKENS
 from swarmworks.provider.openai import ChatCompletions
 from tests.provider.test_conversation import ANSWER, LIST, START
 from tests.provider.test_media import PDF, PNG, carried
-from tests.service.gateway.plant import KINDS, PRICE, RATE_IN, plant, quick, vendor, worded
+from tests.service.gateway.plant import HELLO, KINDS, PRICE, RATE_IN, plant, quick, vendor, worded
 from tests.service.gateway.test_budget import until
 from tests.service.gateway.upstream import Answer
 
@@ -139,6 +140,21 @@ async def test_output_is_clamped_to_what_is_left_and_the_client_is_told(kind):
         assert p.upstream.received == []
 
 
+@pytest.mark.parametrize("beside", ["day", "month", "agent"])
+@pytest.mark.parametrize("unit", ["nano_usd", "tokens"])
+async def test_what_is_left_beside_the_tree_clamps_as_well(beside, unit):
+    body = worded("openai", {"max_tokens": 60_000})
+    fitting = worst_case(Shape(text_bytes=size(body), output_cap=8_000), PRICE)
+    limit = Limit(**{unit: getattr(fitting, unit)})
+    agent_limit, windows = (limit, {}) if beside == "agent" else (Limit(), {Period(beside): limit})
+    async with plant(limits=SessionLimits(output_tokens_per_call=60_000), agent_limit=agent_limit) as p:
+        await p.store.transact(lambda tx: tx.set_windows("shop", "UTC", windows))
+        status, _body, headers = await asked(p, "openai", body)
+        assert (status, headers.get(CAP)) == (200, "8000")
+        [call] = await p.recorded(1)
+        assert getattr(call.reserved, unit) == getattr(fitting, unit)
+
+
 @pytest.mark.parametrize("limits", [{"cost_nano_usd": 70_000_000}, {"tokens": 5_500}])
 async def test_the_sessions_own_caps_clamp_too(limits):
     async with plant(limits=SessionLimits(output_tokens_per_call=60_000, **limits)) as p:
@@ -193,6 +209,16 @@ async def test_a_call_that_was_clamped_thinks_less_in_every_format_that_says_how
         assert (await asked(p, "google", body))[0] == 200
         thinking = {"thinkingBudget": 6_000, "includeThoughts": True}
         assert p.upstream.received[0].json["generationConfig"] == {"maxOutputTokens": 8_000, "thinkingConfig": thinking}
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+async def test_a_server_that_knows_one_name_of_the_cap_alone_writes_no_more_than_was_reserved(name):
+    """It generates all its window holds where no `max_tokens` stops it."""
+    async with plant() as p:
+        p.upstream.script = lambda number, body: Answer(completion=body.get("max_tokens", 30_000))
+        body = {"messages": HELLO["messages"], name: 20}
+        assert (await asked(p, "openai", body))[0] == 200
+        assert (await asked(p, "openai", body))[0] == 200  # the account was not frozen
 
 
 def worst_counted(tokens, cap=50):

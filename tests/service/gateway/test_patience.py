@@ -107,3 +107,17 @@ def test_after_close_no_timer_is_left():
 
     with pytest.raises(AssertionError, match="everybody waits for ever"):
         timed(story)
+
+
+def test_once_an_end_is_set_all_waits_share_what_is_left():
+    async def story(patience):
+        with patience:
+            await asyncio.sleep(1)
+        for _ in range(2):  # each time 2 of the 5 seconds; saying it again gives no more
+            patience.end_in(5)
+            with patience:
+                await asyncio.sleep(2)
+        with pytest.raises(TimeoutError), patience:
+            await asyncio.sleep(2)
+
+    assert timed(story) == (None, 6)

@@ -109,6 +109,15 @@ async def test_calls_of_a_subscription_cost_nothing_and_are_limited_by_requests(
         assert len(p.upstream.received) == 3
 
 
+async def test_what_a_subscription_refused_before_it_began_uses_up_none_of_its_requests():
+    clock = ManualClock(datetime.now(UTC))
+    async with plant(prices={}, subscription=plan(requests=2), clock=clock, settings=quick(queue_s=0)) as p:
+        p.wrong_on_purpose = True
+        p.upstream.script = lambda number, body: Answer(status=400) if number % 2 else Answer()
+        assert [(await p.ask("openai"))[0] for _ in range(4)] == [200, 400, 200, 429]
+        assert len(p.upstream.received) == 3
+
+
 async def test_tokens_are_reserved_within_the_window_and_only_the_used_ones_count_afterwards():
     gate = asyncio.Event()
     async with plant(prices={}, sessions=2, subscription=plan(tokens=2 * ASKED)) as p:

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from swarmworks.base.clock import ManualClock
+from swarmworks.domain.budget import Limit
 from swarmworks.domain.provider import AccountLimits, Outage
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.bound import Price, Rates
@@ -436,6 +437,30 @@ async def test_tries_do_not_count_as_calls_of_the_session(others):
         assert (await asking)[0] == 200
         assert (await p.ask("openai"))[0] == 200
         assert (await p.ask("openai"))[0] == 400
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("turned_away", [Answer(status=400), Answer(status=404), limited(60), Answer(status=401)])
+async def test_calls_that_cost_nothing_use_up_no_limit_of_calls(turned_away, others):
+    """Neither the gateway's count of the session's calls nor its account's."""
+    clock, limits = ManualClock(), SessionLimits(calls=2)
+    session_limit = Limit(calls=2)
+    async with plant(clock=clock, limits=limits, session_limit=session_limit, others=others) as p:
+        p.upstream.script = lambda number, body: turned_away if number < 4 else Answer()
+        for number in range(4):
+            assert (await p.ask("openai"))[0] != 200
+            assert len(p.upstream.received) == number + 1
+            clock.advance(3_600)
+        assert [(await p.ask("openai"))[0] for _ in range(3)] == [200, 200, 400]
+        assert (await p.recorded(7))[-1].refusal == "calls"
+
+
+async def test_a_call_that_may_have_cost_counts():
+    async with plant(limits=SessionLimits(calls=1)) as p:
+        p.upstream.script = in_turn(Answer(status=500))
+        assert (await p.ask("openai"))[0] == 500
+        assert (await p.ask("openai"))[0] == 400
+        assert len(p.upstream.received) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))

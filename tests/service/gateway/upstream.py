@@ -9,7 +9,8 @@ from aiohttp import web
 
 @dataclass
 class Answer:
-    """`late_usage`: the last two events change places, so that the end comes before the usage. `cut_after` events the connection is closed; `error_after` an error event is sent; `gate` is waited for before the
+    """`late_usage`: the last two events change places, so that the end comes before the usage. `tail` is sent behind the end;
+    `linger` is waited for before the stream is closed. `cut_after` events the connection is closed; `error_after` an error event is sent; `gate` is waited for before the
     event `gate_at`. `billed` False: nothing was generated.
     """
 
@@ -22,6 +23,8 @@ class Answer:
     omit_usage: bool = False
     repeat_usage: bool = False
     late_usage: bool = False
+    tail: bytes = b""
+    linger: asyncio.Event | None = None
     status: int = 200
     body: bytes | None = None
     headers: dict = field(default_factory=dict)
@@ -80,8 +83,8 @@ class Upstream:
     async def __aexit__(self, *exc):
         self._release.set()
         for received in self.received:
-            if received.answer.gate:
-                received.answer.gate.set()
+            for event in filter(None, (received.answer.gate, received.answer.linger)):
+                event.set()
         await self._runner.cleanup()
 
     def true_cost(self, input_rate, output_rate):
@@ -165,6 +168,9 @@ class Upstream:
                 self.waiting += 1
                 await answer.gate.wait()
             await response.write(event)
+        await response.write(answer.tail)
+        if answer.linger:
+            await answer.linger.wait()
         self.finished.set()
         await response.write_eof()
         return response

@@ -149,6 +149,13 @@ class Gateway:
         lanes, now = self.accounts.lanes(provider, model), self._clock.monotonic()
         return not lanes or any(lane.outage_s(now) <= PATIENCE_S for lane in lanes)
 
+    def rekey(self, provider: str, account: str, key: str) -> None:
+        """The account's key from the next call on; `account` is empty for a provider's only one. Calls that are under way go
+        on with the one before.
+        """
+        self._upstreams[provider] = self._upstreams[provider].with_key(account, key)
+        self.accounts.rekey(self._upstreams[provider])
+
     def shut(self, session_id: SessionId) -> None:
         """The session has handed in: it gets no more calls."""
         self._book.shut(session_id)

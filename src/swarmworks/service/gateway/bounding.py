@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from swarmworks.service.gateway.record import Upstream
 
 
+class UnboundedError(RejectedError):
+    """Nothing bounds what the call can cost with this model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounded:
     """`most_input` tokens. `digest` of the whole conversation, to remember by what the provider counts; None where that is
@@ -39,7 +43,7 @@ class InputBounds:
         return self._limits.find(upstream.kind, model, upstream.base_url)
 
     def of(self, upstream: Upstream, model: str, price: Price | None, wire: WireFormat, demand: Demand) -> Bounded:
-        """RejectedError, naming the item, when nothing bounds one."""
+        """UnboundedError, naming the item, when nothing bounds one."""
         limits = self.limits_of(upstream, model)
         by_bytes = input_bound(demand.shape, price, limits.per_item)
         digest, match, by_delta = None, None, None
@@ -66,9 +70,9 @@ class InputBounds:
             self._counts.put(bounded.digest, usage, self._clock.monotonic())
 
 
-def _unbounded(demand: Demand, model: str, limits: ModelLimits) -> RejectedError:
+def _unbounded(demand: Demand, model: str, limits: ModelLimits) -> UnboundedError:
     first = next(each for each in demand.media if each.kind not in limits.per_item)
-    return RejectedError(
+    return UnboundedError(
         f"nothing bounds what a {first.kind} costs with {model}: no maximum is published, and its window is not known",
         where=first.place,
         mend="send text, or choose a model with a published maximum or a known context window",

@@ -17,8 +17,11 @@ from swarmworks.domain.provider import NEEDS_A_PERSON, Outage
 from swarmworks.policy.clamp import Offer
 from swarmworks.service.gateway import faults
 from swarmworks.service.gateway.bidding import Bid
+from swarmworks.service.gateway.bounding import UnboundedError
+from swarmworks.service.gateway.choosing import Choices
 from swarmworks.service.gateway.content import Content, answer_of
 from swarmworks.service.gateway.exchange import Exchange
+from swarmworks.service.gateway.queue import PassedOverError
 from swarmworks.service.gateway.record import CallRecord
 from swarmworks.service.gateway.throughput import line_of
 from swarmworks.service.gateway.turns import NoTurnError, Wish
@@ -126,10 +129,9 @@ class Call:
             book.begin_call(session.id, limit=self._caller.limits.calls)
             try:
                 last = await self._tried(plan, client)
-            except (SwarmworksError, ClientGoneError):
-                if not self._tries:
+            finally:
+                if self._settled == Amount():
                     book.withdraw_call(session.id)
-                raise
         except SwarmworksError as error:
             await self.refused(error)
             raise
@@ -160,50 +162,58 @@ class Call:
         """The last try, of which the client has been told."""
         wait_s = min(self._desk.settings.provider_wait_s, self._caller.limits.idle_s * SHARE_OF_SILENCE)
         deadline = self._desk.clock.monotonic() + wait_s
-        open_to = {
-            target: self._desk.accounts.lanes(target.upstream.name, target.model)
-            for target in (plan.target, *plan.fallbacks)
-        }
-        last: Exchange | None = None
+        targets = (plan.target, *plan.fallbacks)
+        choices = Choices({each: self._desk.accounts.lanes(each.upstream.name, each.model) for each in targets})
+        last: tuple[Target, Exchange] | None = None
         while True:
             try:
-                target, turn = await self._turn(open_to, plan.offer.whole.tokens, deadline, client)
+                target, turn = await self._turn(choices, plan.offer.whole.tokens, deadline, client)
             except ProviderUnavailableError as error:
-                if last is None or _says_more(error, last):
+                if choices.come_back():
+                    continue
+                if last is None or _says_more(error, last[1]):
                     raise
-                await last.tell()
-                return last
-            reserved = await self._reserved_for(plan, target, turn, client, alone=len(open_to) == 1)
-            if reserved is None:
-                del open_to[target]
+                break
+            passes = choices.others_are_ready(target, plan.offer.whole.tokens, self._desk.clock.monotonic())
+            try:
+                reserved = await self._reserved_for(plan, target, turn, client, passes=passes)
+            except PassedOverError:
+                choices.pass_over(target)
                 continue
-            last = await self._try(*reserved, turn, client)
-            if last.away is None or client.gone or not self._goes_on(last, open_to, target, turn.lane):
-                await last.tell()
-                return last
+            except (BudgetExceededError, UnboundedError):
+                choices.give_up(target)
+                if choices.open or choices.come_back():
+                    continue
+                if last is None or last[0] is target:
+                    raise
+                break  # it is not the budget that keeps the call from the model it asked before
+            last = target, await self._try(*reserved, turn, client)
+            if last[1].away is None or client.gone or not self._goes_on(last[1], choices, target, turn.lane):
+                break
+        await last[1].tell()
+        return last[1]
 
-    def _goes_on(self, last: Exchange, open_to: dict[Target, tuple[Lane, ...]], target: Target, lane: Lane) -> bool:
+    def _goes_on(self, last: Exchange, choices: Choices, target: Target, lane: Lane) -> bool:
         """Whether the call may be tried again. An account that fails is not asked again by the same call."""
         assert last.away is not None
         self._charged += last.away.charged
-        if last.away.outage is Outage.FAILING:
-            open_to[target] = tuple(one for one in open_to[target] if one is not lane)
-        if not any(open_to.values()):
+        if last.away.charged and self._charged >= self._desk.settings.charged_tries:
             return False
-        return not last.away.charged or self._charged < self._desk.settings.charged_tries
+        if last.away.outage is Outage.FAILING:
+            choices.without(target, lane)
+        return bool(choices.open) or choices.come_back()
 
-    async def _turn(
-        self, open_to: Mapping[Target, tuple[Lane, ...]], tokens: int, deadline: float, client: Client
-    ) -> tuple[Target, Turn]:
+    async def _turn(self, choices: Choices, tokens: int, deadline: float, client: Client) -> tuple[Target, Turn]:
         clock = self._desk.clock
         began = clock.monotonic()
         try:
-            turn = await self._desk.turns.take(Wish(tuple(open_to.values()), tokens, began, deadline), client)
+            wish = Wish(tuple(choices.open.values()), tokens, began, deadline)
+            turn = await self._desk.turns.take(wish, client)
         finally:
             if (waited_s := clock.monotonic() - began) > 0.0:
                 self._waited_s += waited_s
                 self._desk.book.waited(self._caller.session.id, waited_s)
-        return next(target for target, lanes in open_to.items() if turn.lane in lanes), turn
+        return choices.of(turn.lane), turn
 
     def _read(self, letter: Letter) -> Demand:
         """The bytes are read anew: what was read of them at first would lie in memory for as long as every call takes, for
@@ -224,26 +234,25 @@ class Call:
             letter.model, letter.output_cap = target.model, output_cap
 
     async def _reserved_for(
-        self, plan: Plan, target: Target, turn: Turn, client: Client, *, alone: bool
-    ) -> tuple[Plan, Reservation] | None:
-        """The plan with the offer that the reservation is for. None when the budget does not hold this model's worst case
-        and another model is left to ask.
+        self, plan: Plan, target: Target, turn: Turn, client: Client, *, passes: bool
+    ) -> tuple[Plan, Reservation]:
+        """The plan with the offer that the reservation is for. BudgetExceededError, UnboundedError where this model cannot be
+        asked; PassedOverError where its subscription is used up for now, and `passes`. The turn is over then.
         """
         try:
             here = plan if target is plan.target else self._at(plan, target)
             counting, subscription = self._counting(here, turn), target.upstream.subscription
             bid = Bid(self._desk.ledger, self._caller, target.full_name, here.offer, counting, subscription)
-            lines = (*self._caller.accounts, *line_of(subscription))
+            line = line_of(subscription)
             reservation = await self._desk.queue.admit(
-                self._caller.session.id, lines, bid.attempt, left=lambda: client.gone
+                self._caller.session.id,
+                (*self._caller.accounts, *line),
+                bid.attempt,
+                left=lambda: client.gone,
+                passes=line if passes else (),
             )
             return replace(here, offer=bid.offer), reservation
-        except BudgetExceededError:
-            self._desk.accounts.withdrawn(turn, sent=False)
-            if alone:
-                raise
-            return None
-        except (SwarmworksError, ClientGoneError, asyncio.CancelledError):
+        except BaseException:  # whatever it was: a turn that is never ended keeps everybody else from the account
             self._desk.accounts.withdrawn(turn, sent=False)
             raise
 
@@ -284,8 +293,8 @@ class Call:
         try:
             self._write(plan.letter, target, output_cap)
         except BaseException:
-            await desk.ledger.settle(reservation, Amount())  # nothing was sent
             desk.accounts.withdrawn(turn, sent=False)
+            await desk.ledger.settle(reservation, Amount())  # nothing was sent
             raise
         try:
             await exchange.run(

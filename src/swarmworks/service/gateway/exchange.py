@@ -25,6 +25,7 @@ from swarmworks.policy.bound import cost
 from swarmworks.provider import rate_limits
 from swarmworks.provider.format import Fault, mapping
 from swarmworks.provider.sse import EventSplitter, data_of
+from swarmworks.service.gateway.patience import Patience
 from swarmworks.service.gateway.upstream import UNBILLED, NotSentError, answer_headers, request_id
 
 if TYPE_CHECKING:
@@ -143,10 +144,12 @@ class Exchange:
             self._client.when_gone(None)
             if self._draining:
                 self._drains.give_back()
-            await self._settle(None)
-            if self.failure is None and self.first_byte_at is not None:
-                self._accounts.answered(self._turn, self._tokens())
-            self._accounts.withdrawn(self._turn, sent=True)  # whatever was not reported by now
+            try:
+                await self._settle(None)
+            finally:
+                if self.failure is None and self.first_byte_at is not None:
+                    self._accounts.answered(self._turn, self._tokens())
+                self._accounts.withdrawn(self._turn, sent=True)  # whatever was not reported by now
 
     async def tell(self) -> None:
         """The client is told of a try that brought nothing."""
@@ -154,7 +157,7 @@ class Exchange:
             await self.away.tell()
 
     async def settled(self) -> Reservation | None:
-        return await self._settlement if self._settlement else None
+        return await asyncio.shield(self._settlement) if self._settlement else None
 
     def _limit_drain(self, deadline: asyncio.Timeout) -> None:
         """The client left. Reading on keeps the meter exact, within bounds."""
@@ -176,7 +179,7 @@ class Exchange:
             response = await self._upstreams.post(self._upstream, path, headers, letter.body)
         except NotSentError as error:
             await self._settle(Amount())
-            self._turned_away(Outage.FAILING, lambda what=error.what: self._unavailable(what))
+            self._turned_away(Outage.FAILING, lambda what=error.what: self._unavailable(what), sent=False)
             return
         except ProviderUnavailableError as error:
             await self._lost(error.what)
@@ -222,11 +225,13 @@ class Exchange:
         self, response: aiohttp.ClientResponse, headers: Mapping[str, str], *, strip_usage: bool
     ) -> None:
         """Whole events only, so that a stream that is cut can still end with a readable error. The event that says the
-        stream is over is passed on after the settlement: who has read it may call again at once.
+        stream is over, and what a provider sends behind it, is passed on after the settlement: that counts in it, and who
+        has read the end may call again at once.
         """
         splitter, meter = EventSplitter(self._settings.answer_bytes), self._wire.meter()
+        end = bytearray()
         try:
-            await self._relay_events(response, headers, splitter, meter, strip_usage=strip_usage)
+            await self._relay_events(response, headers, splitter, meter, end, strip_usage=strip_usage)
         except _OpeningError as error:
             await self._settle(None)
             refused = rate_limits.refusal(503, {}, data_of(error.event))
@@ -239,7 +244,7 @@ class Exchange:
                 await self._settle_by(meter.billed())
         if self._client.status is None:
             await self._client.start(response.status, headers)
-        await self._client.push(self._without_key(splitter.rest()), last=True)
+        await self._client.push(bytes(end) + self._without_key(splitter.rest()), last=True)
 
     async def _relay_events(
         self,
@@ -247,28 +252,38 @@ class Exchange:
         headers: Mapping[str, str],
         splitter: EventSplitter,
         meter: StreamMeter,
+        end: bytearray,
         *,
         strip_usage: bool,
     ) -> None:
-        """The answer begins with its first event: until then nothing has reached the client, and another may be asked."""
-        ready = bytearray()
-        async for chunk in self._upstreams.chunks(response, self._settings.stream_bytes):
-            for event in splitter.feed(chunk):
-                hidden = meter.feed(event) and strip_usage
-                if self._client.status is None and not ready and _is_error(event):
-                    raise _OpeningError(event)
-                if meter.finished and self._settlement is None:
-                    await self._settle_by(meter.billed())
-                if not hidden:
-                    ready += self._without_key(event)
-            if ready:
-                if self._client.status is None:
-                    self._accounts.alive(self._turn)
-                    self._forget()
-                    await self._client.start(response.status, headers)
-                await self._client.push(bytes(ready))
-                ready.clear()
+        """The answer begins with its first event: until then nothing has reached the client, and another may be asked. What
+        comes once the provider said that this was the end is put into `end`; it is not waited for for long.
+        """
+        ready, patience = bytearray(), Patience(self._settings.idle_s)
+        try:
+            async for chunk in self._upstreams.chunks(response, self._settings.stream_bytes, patience):
+                for event in splitter.feed(chunk):
+                    hidden = meter.feed(event) and strip_usage
+                    if self._client.status is None and not ready and _is_error(event):
+                        raise _OpeningError(event)
+                    if not hidden:
+                        (end if meter.finished else ready).extend(self._without_key(event))
+                if meter.finished:
+                    patience.end_in(self._settings.after_end_s)
+                if ready:
+                    await self._pass_on(response, headers, ready)
+        except ProviderUnavailableError:
+            if not meter.finished:
+                raise
         meter.feed(splitter.rest())
+
+    async def _pass_on(self, response: aiohttp.ClientResponse, headers: Mapping[str, str], ready: bytearray) -> None:
+        if self._client.status is None:
+            self._accounts.alive(self._turn)
+            self._forget()
+            await self._client.start(response.status, headers)
+        await self._client.push(bytes(ready))
+        ready.clear()
 
     async def _tell_stream(self, headers: Mapping[str, str], event: bytes) -> None:
         self.failure = "cut"
@@ -308,9 +323,10 @@ class Exchange:
         *,
         wait_s: float | None = None,
         charged: bool = False,
+        sent: bool = True,
     ) -> None:
         self.away = Away(outage, charged, tell)
-        self._accounts.failed(self._turn, outage, wait_s, None if charged else 0)
+        self._accounts.failed(self._turn, outage, wait_s, None if charged else 0, sent=sent)
 
     async def _relay_refusal(
         self, status: int, headers: Mapping[str, str], body: bytes, outage: Outage | None = None

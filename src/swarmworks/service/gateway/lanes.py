@@ -146,6 +146,16 @@ class Accounts:
     def lanes(self, provider: str, model: str) -> tuple[Lane, ...]:
         return tuple(account.lane(model) for account in self.by_provider.get(provider, ()))
 
+    def rekey(self, upstream: Upstream) -> None:
+        """The accounts of the provider have these keys from now on. One whose key was refused may be asked again."""
+        for account, given in zip(self.by_provider[upstream.name], upstream.all_accounts(), strict=True):
+            if account.upstream.key != given.key:
+                account.upstream = replace(account.upstream, key=given.key)
+                account.breaker = breakers.renewed(account.breaker)
+                self._announce(account.name, None, account.breaker)
+                _log.info("%s has another key", account.name)
+        self.news()
+
     def alive(self, turn: Turn) -> None:
         """The provider began to answer: an outage is over, although the call goes on."""
         account, lane = turn.lane.account, turn.lane
@@ -168,10 +178,15 @@ class Accounts:
             if turn.lane.account.tokens is not None:
                 self.news()
 
-    def failed(self, turn: Turn, outage: Outage, wait_s: float | None, used_tokens: int | None) -> None:
+    def failed(
+        self, turn: Turn, outage: Outage, wait_s: float | None, used_tokens: int | None, *, sent: bool = True
+    ) -> None:
+        """`sent` False: the provider was not reached, so it cannot have counted a request."""
         if not self._end(turn, used_tokens):
             return
         account, lane, now = turn.lane.account, turn.lane, self._clock.monotonic()
+        if not sent:
+            _uncount(turn)
         if outage in OF_THE_MODEL:  # so it answers, as far as the account goes
             account.breaker = breakers.answered(account.breaker, turn.epochs[0])
             lane.breaker = breakers.failed(lane.breaker, turn.epochs[1], outage, wait_s, now)
@@ -188,8 +203,8 @@ class Accounts:
         account, lane, now = turn.lane.account, turn.lane, self._clock.monotonic()
         account.breaker = breakers.withdrawn(account.breaker, turn.epochs[0], now)
         lane.breaker = breakers.withdrawn(lane.breaker, turn.epochs[1], now)
-        if not sent and account.requests is not None:
-            account.requests.correct(turn.counted[0], 1, 0)
+        if not sent:
+            _uncount(turn)
         self.news()
 
     def _end(self, turn: Turn, used_tokens: int | None) -> bool:
@@ -217,6 +232,13 @@ class Accounts:
             self._announced.add(key)
             _log.warning("%s%s does not answer: %s", account, f" with {model}" if model else "", breaker.reason)
             self.changed(AccountChange(account, model, breaker.reason, breaker.until - now))
+
+
+def _uncount(turn: Turn) -> None:
+    """The request that was never made."""
+    requests = turn.lane.account.requests
+    if requests is not None:
+        requests.correct(turn.counted[0], 1, 0)
 
 
 def needs_a_person(lane: Lane) -> bool:

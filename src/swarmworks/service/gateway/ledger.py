@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from swarmworks.base.errors import (
@@ -154,7 +154,7 @@ class Ledger:
         return any(now.limit.nano_usd is not None for _account_id, now in drawn)
 
     async def room(self, caller: Caller) -> Limit:
-        """What a call may hold now, by the session's own caps and every account above it."""
+        """What a call may hold now, by the session's own caps and every account it is held on."""
         return await self._store.read(lambda reader: _room(reader, caller))
 
     async def reserve(
@@ -295,12 +295,19 @@ class Ledger:
                 return await self._store.transact(step)
             except ConflictError as error:
                 _log.warning("%s was settled by somebody else: %s", reservation.id, error.what)
-                return await self._store.read(lambda reader: reader.reservation(reservation.id))
+                return await self._as_it_is(reservation.id)
             except StoreUnavailableError as error:
                 _log.warning("settling %s, try %d: %s", reservation.id, attempt + 1, error)
         _log.error("%s stays open until the store takes it", reservation.id)
         self._begin_later(reservation.id, step)
         return None
+
+    async def _as_it_is(self, reservation_id: ReservationId) -> Reservation | None:
+        try:
+            return await self._store.read(lambda reader: reader.reservation(reservation_id))
+        except StoreUnavailableError as error:
+            _log.warning("what %s was settled at is not known: %s", reservation_id, error)
+            return None
 
     def _begin_later(self, reservation_id: ReservationId, step: Callable[[Tx], Reservation]) -> None:
         later = asyncio.create_task(self._settle_later(reservation_id, step))
@@ -341,13 +348,22 @@ def _running(reader: Reader, digest: str) -> Session:
 
 
 def _room(reader: Reader, caller: Caller) -> Limit:
+    """By every account a call is held on, and the session's own caps."""
     left = reader.headroom(caller.session.account_id)
+    for account_id, now in reader.totals_of_session(caller.session.id):
+        if account_id is None or account_id not in caller.accounts:  # beside the tree
+            left = _within(left, now.limit, now)
     caps = Limit(caller.limits.cost_nano_usd, caller.limits.tokens)
-    if caps == Limit():
-        return left
-    now = reader.totals(caller.session.account_id)
+    return left if caps == Limit() else _within(left, caps, reader.totals(caller.session.account_id))
+
+
+def _within(left: Limit, limit: Limit, now: Totals) -> Limit:
     used = now.spent.plus(now.held)
-    return Limit(_less(left.nano_usd, caps.nano_usd, used.nano_usd), _less(left.tokens, caps.tokens, used.tokens))
+    return replace(
+        left,
+        nano_usd=_less(left.nano_usd, limit.nano_usd, used.nano_usd),
+        tokens=_less(left.tokens, limit.tokens, used.tokens),
+    )
 
 
 def _less(left: int | None, cap: int | None, used: int) -> int | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Patience:
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._until: float | None = None
+        self._ends_at = math.inf
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._over = False
@@ -31,7 +33,7 @@ class Patience:
             raise RuntimeError("only a task can wait")
         loop = asyncio.get_running_loop()
         self._task, self._cancelling = task, task.cancelling()
-        self._until = loop.time() + self._limit_s
+        self._until = min(loop.time() + self._limit_s, self._ends_at)
         if self._timer is None:
             self._timer = loop.call_at(self._until, self._look)
         return self
@@ -57,6 +59,11 @@ class Patience:
         else:
             self._over = True
             self._task.cancel()
+
+    def end_in(self, seconds: float) -> None:
+        """All waits from now on together take no longer than that, however often it is said again."""
+        self._ends_at = min(self._ends_at, asyncio.get_running_loop().time() + seconds)
+        self.close()  # the timer stands for a later moment
 
     def close(self) -> None:
         if self._timer is not None:

@@ -37,6 +37,10 @@ class BusyError(LimitReachedError):
         self.retry_after_s = retry_after_s  # where it is known when there is room again
 
 
+class PassedOverError(Exception):
+    """The call would have to wait in a line it does not want to stand in."""
+
+
 class _Line:
     """Of one account. `first` is whose turn it is."""
 
@@ -89,12 +93,15 @@ class FairQueue:
         attempt: Callable[[], Awaitable[T]],
         *,
         left: Callable[[], bool],
+        passes: Collection[AccountId] = (),
     ) -> T:
         """The result of `attempt`, made again whenever money came free. BusyError after the wait, or when the line is full;
-        ClientGoneError once `left` says that nobody waits for the result any more.
+        ClientGoneError once `left` says that nobody waits for the result any more; PassedOverError instead of a wait for one
+        of `passes`.
 
         `accounts` are those the call draws on: where a line stands for one of them, this call joins it untried.
         """
+        attempt = _passing(attempt, passes) if passes else attempt
         ahead = next((account for account in accounts if account in self._lines), None)
         if ahead is None:
             try:
@@ -102,6 +109,8 @@ class FairQueue:
             except BusyError as busy:
                 ahead, refusal = busy.account_id, busy
         else:
+            if ahead in passes:
+                raise PassedOverError
             refusal = BusyError("other calls wait for the same budget", account_id=ahead)
         line = self._lines.setdefault(ahead, _Line())
         if len(line) >= self._length or line.of(session_id) >= self._session_length:
@@ -154,3 +163,15 @@ class FairQueue:
     @property
     def waiting(self) -> int:
         return sum(len(line) for line in self._lines.values())
+
+
+def _passing(attempt: Callable[[], Awaitable[T]], passes: Collection[AccountId]) -> Callable[[], Awaitable[T]]:
+    async def passing() -> T:
+        try:
+            return await attempt()
+        except BusyError as busy:
+            if busy.account_id in passes:
+                raise PassedOverError from busy
+            raise
+
+    return passing

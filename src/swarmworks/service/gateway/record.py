@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from swarmworks.domain.provider import UNLIMITED, AccountLimits
@@ -41,6 +41,13 @@ class Upstream:
     def all_accounts(self) -> tuple[ProviderAccount, ...]:
         return self.accounts or (ProviderAccount("", self.key),)
 
+    def with_key(self, account: str, key: str) -> Upstream:
+        """`account` is empty for a provider's only one."""
+        if not self.accounts:
+            return replace(self, key=key)
+        accounts = tuple(replace(one, key=key) if one.name == account else one for one in self.accounts)
+        return replace(self, accounts=accounts)
+
     def keys(self) -> tuple[str, ...]:
         return tuple(account.key for account in self.all_accounts() if account.key)
 
@@ -52,6 +59,7 @@ class GatewaySettings:
     connect_s: float = 10.0
     first_byte_s: float = 600.0  # a reasoning model that does not stream answers after minutes
     idle_s: float = 120.0  # between two chunks of a stream
+    after_end_s: float = 1.0  # how long a provider that said it was done may take to close the stream
     call_s: float = 1_800.0
     client_idle_s: float = 60.0  # a client that takes nothing for this long is gone
     drain_s: float = 300.0  # how long an answer is read on for the meter after its client went

@@ -109,7 +109,7 @@ class SessionBook:
         return entry.stopped
 
     def withdraw_call(self, session_id: SessionId) -> None:
-        """A call that was refused before it was sent does not count."""
+        """A call that cost nothing does not count: refused before it was sent, or by the provider before it was billed."""
         if session_id in self._entries:
             self._entries[session_id].calls -= 1
 

@@ -83,9 +83,11 @@ class UpstreamClient:
         except (aiohttp.ClientError, OSError) as error:
             raise CutError(f"the provider did not answer ({type(error).__name__})", where=upstream.name) from error
 
-    async def chunks(self, response: aiohttp.ClientResponse, limit_bytes: int) -> AsyncIterator[bytes]:
+    async def chunks(
+        self, response: aiohttp.ClientResponse, limit_bytes: int, patience: Patience | None = None
+    ) -> AsyncIterator[bytes]:
         """The body as it comes. CutError when it breaks off, falls silent or grows beyond the limit."""
-        total, patience = 0, Patience(self._settings.idle_s)
+        total, patience = 0, patience or Patience(self._settings.idle_s)
         try:
             while True:
                 try:

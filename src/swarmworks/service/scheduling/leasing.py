@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from swarmworks.base.clock import Clock
@@ -103,6 +103,14 @@ class Leasing:
         found = self._book.first(asked, speaks, self._available) or self._book.first(asked, speaks, _any)
         return found or Candidate(self._book.chain(asked)[0], "openai" if "openai" in speaks else min(speaks))
 
+    def _may_answer(self, asked: str, runtime: str) -> Iterator[str]:
+        """What a session begins with, and those of its format that would stand in for it now."""
+        begins = self._begins(asked, runtime)
+        yield begins.model
+        for one in self._book.spoken(asked, self._speaks.get(runtime) or DEFAULT_SPEAKS):
+            if one.wire == begins.wire and self._available(one.model):
+                yield one.model
+
     def _answering(self, options: SwarmOptions) -> bool:
         speaks = self._speaks.get(options.runtime) or DEFAULT_SPEAKS
         spoken = [self._book.spoken(asked, speaks) for asked in {options.model, *options.kinds.values()}]
@@ -160,13 +168,15 @@ class Leasing:
         return await self._store.transact(write)
 
     def _choosing(self, reader: Reader, options: SwarmOptions) -> Callable[[ClaimFacts], list[Choice]]:
-        """Without the tasks whose sessions would begin with a subscription that is used up."""
+        """Without the tasks whose sessions could only wait: every model that may answer them is paid by a subscription that is
+        used up.
+        """
         known: dict[str, bool] = {}
 
         def has_room(task: ReadyTask) -> bool:
             asked = asked_for(options.model, options.kinds, kind=task.kind, role=task.role)
             if asked not in known:
-                known[asked] = self._room(reader, self._begins(asked, options.runtime).model)
+                known[asked] = any(self._room(reader, model) for model in self._may_answer(asked, options.runtime))
             return known[asked]
 
         return lambda facts: choose(replace(facts, ready=[task for task in facts.ready if has_room(task)]))

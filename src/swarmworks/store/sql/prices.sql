@@ -31,7 +31,7 @@ WHERE price_decision.verdict = 'approved'
 ORDER BY price_decision.number, price.position;
 
 -- name: version
-SELECT CAST(coalesce(max(number), 0) AS BIGINT) AS version FROM price_decision;
+SELECT count(*) AS version FROM price_decision;
 
 -- name: record
 INSERT INTO price_used (digest, document) VALUES (:digest, :document) ON CONFLICT (digest) DO NOTHING;
@@ -61,10 +61,11 @@ SELECT provider FROM subscription WHERE provider = :provider /* lock */;
 -- name: drawn
 SELECT count(*) AS requests, CAST(coalesce(sum(coalesce(settled_tokens, reserved_tokens)), 0) AS BIGINT) AS tokens
 FROM reservation
-WHERE subscription = :provider AND (ended_at > :since OR ended_at IS NULL) AND state <> 'freed';
+WHERE subscription = :provider AND (ended_at > :since OR ended_at IS NULL) AND state <> 'freed'
+  AND coalesce(settled_calls, 1) > 0;
 
 -- name: oldest
 SELECT ended_at, coalesce(settled_tokens, reserved_tokens) AS tokens
 FROM reservation
-WHERE subscription = :provider AND ended_at > :since AND state <> 'freed'
+WHERE subscription = :provider AND ended_at > :since AND state <> 'freed' AND coalesce(settled_calls, 1) > 0
 ORDER BY ended_at LIMIT :most;
