@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 ON_BOTH_STORES := $(patsubst %,tests/scenario/test_%.py,story chain people parking whole_run whole_run_budget)
-TWO_AT_ONCE := -n 2 --dist loadgroup --no-loadscope-reorder
+TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 PIP_FLAGS := --disable-pip-version-check --no-input -qq
 
 .PHONY: help setup setup-dev setup-bench system system-tests system-bench demo test check bench bench-smoke lock clean

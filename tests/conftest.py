@@ -7,7 +7,7 @@ process that a test starts, would inherit it in turn.
 
 import signal
 
-import pytest
+from xdist.scheduler import LoadFileScheduling
 
 for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
     if signal.getsignal(_number) is signal.SIG_IGN:
@@ -18,10 +18,16 @@ ONE_BY_ONE = "tests/chaos/"
 """Whole plants, each of which keeps every core busy by itself, with limits on how long things may take."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+class Plant(LoadFileScheduling):
     """A file's tests stay together, so that what a fixture made for them all is made once."""
+
+    def _split_scope(self, nodeid):
+        return ONE_BY_ONE if nodeid.startswith(ONE_BY_ONE) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Plant(config, log)
+
+
+def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: next((at for at, place in enumerate(LONG) if item.nodeid.startswith(place)), len(LONG)))
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(ONE_BY_ONE if file.startswith(ONE_BY_ONE) else file))
