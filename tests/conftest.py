@@ -7,6 +7,7 @@ process that a test starts, would inherit it in turn.
 
 import signal
 
+import pytest
 from xdist.scheduler import LoadFileScheduling
 
 for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
@@ -25,6 +26,7 @@ class Plant(LoadFileScheduling):
         return ONE_BY_ONE if nodeid.startswith(ONE_BY_ONE) else super()._split_scope(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return Plant(config, log)
 
