@@ -1,7 +1,20 @@
+import importlib
+import pkgutil
+
+import swarmworks
 from swarmworks.base.errors import InvalidDocumentError, Problem, SwarmworksError, by_code
 
 
+def everything():
+    """Every module of the product, so that every class of error is known."""
+    for module in pkgutil.walk_packages(swarmworks.__path__, "swarmworks."):
+        if not module.name.endswith(".__main__") and ".migrations." not in module.name:
+            importlib.import_module(module.name)
+
+
 def test_every_class_has_a_code_of_its_own():
+    everything()
+
     def walk(cls):
         yield cls
         for sub in cls.__subclasses__():

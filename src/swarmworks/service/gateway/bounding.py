@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class UnboundedError(RejectedError):
     """Nothing bounds what the call can cost with this model."""
 
+    code = "unbounded"
+
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
