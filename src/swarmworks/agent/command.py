@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from swarmworks.agent.interrupts import Interrupts
 
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+KEPT_VARIABLES = frozenset(("PATH", "HOME", "LANG", "VIRTUAL_ENV", *PROXY_VARIABLES))
+DATABASES = "SWARM_DATABASE_"
+"""How the variables begin that hold the addresses of the databases a session may read."""
+
 HEAD_BYTES = 8 << 10
 TAIL_BYTES = 16 << 10
 MAX_OUTPUT_BYTES = 16 << 20
@@ -69,7 +73,7 @@ def _start(command: str, root: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         ["sh", "-c", command.encode("utf-8", "replace")],
         cwd=root,
-        env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+        env={name: value for name, value in os.environ.items() if name in KEPT_VARIABLES or name.startswith(DATABASES)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

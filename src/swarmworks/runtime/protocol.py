@@ -24,7 +24,8 @@ BUILTIN = "builtin"
 class Facts:
     """One session, as its program needs to know it. `model` is the name at the gateway, `wire` the format the provider
     speaks, `token` the only key the session has. `gateway_url` is the sandbox's listener, without a path. `workdir` and
-    `home` are paths inside; `search_path` is where the project's tools are found.
+    `home` are paths inside; `search_path` is where the project's tools are found. `mail`: whether it may write to other
+    agents, or they to it; `takes_over`: whether it goes on from another session.
     """
 
     system: str
@@ -39,6 +40,8 @@ class Facts:
     limits: SessionLimits
     command_timeout_s: float
     search_path: str
+    mail: bool = False
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +122,10 @@ class Runtime(Protocol):
 
     def says(self, text: str) -> bytes | None:
         """A person's words as the program reads them from its standard input while it runs; None when it cannot."""
+        ...
+
+    def asks_to_hand_over(self, text: str) -> bytes | None:
+        """The platform's words as the program reads them while it runs: it is to end with a summary for a fresh session.
+        None when it cannot be told.
+        """
         ...

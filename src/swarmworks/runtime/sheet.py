@@ -26,7 +26,7 @@ ELF = b"\x7fELF"
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """`inside` is where the program appears in the sandbox. A value of `files` is a text, or what is written as JSON.
-    `says` is None for a program that cannot be spoken to while it runs. `install` says how the program is had.
+    `says` is None for a program that cannot be spoken to while it runs; `asks` writes the platform's own words. `install` says how the program is had.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Sheet:
     reading: Callable[[], Reading]
     install: str
     says: Callable[[str], bytes] | None = None
+    asks: Callable[[str], bytes] | None = None
     files: Mapping[str, object] = field(default_factory=dict[str, object])
     version: tuple[str, ...] = ("--version",)
 
@@ -105,6 +106,9 @@ class SheetRuntime:
 
     def says(self, text: str) -> bytes | None:
         return None if self._sheet.says is None else self._sheet.says(text)
+
+    def asks_to_hand_over(self, text: str) -> bytes | None:
+        return None if self._sheet.asks is None else self._sheet.asks(text)
 
     def _lacking(self) -> str:
         if self._program is None:

@@ -17,6 +17,8 @@ from swarmworks.domain.gate import GateDefinition, GateStage
 from swarmworks.domain.plan import PLAN
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.tiers import TIERS
+from swarmworks.wire.config_context import ContextSection
+from swarmworks.wire.config_mail import MailSection
 from swarmworks.wire.config_models import (
     REHEARSAL,
     AccountName,
@@ -27,6 +29,7 @@ from swarmworks.wire.config_models import (
     ThroughputSection,
 )
 from swarmworks.wire.config_notify import NotifySection
+from swarmworks.wire.config_reach import Database, DatabaseSection, RoleReach
 from swarmworks.wire.config_review import ReviewsSection
 from swarmworks.wire.config_telemetry import TelemetrySection
 from swarmworks.wire.database_address import MEND, holds_password, is_address
@@ -364,6 +367,10 @@ class SwarmConfig(Section):
     sandbox: SandboxSection = SandboxSection()
     environment: EnvironmentSection = EnvironmentSection()
     files: FilesSection = FilesSection()
+    context: ContextSection = ContextSection()
+    mail: MailSection = MailSection()
+    roles: dict[Name, RoleReach] = Field(default_factory=dict[str, RoleReach])
+    databases: dict[Database, DatabaseSection] = Field(default_factory=dict[str, DatabaseSection])
     review: ReviewsSection = ReviewsSection()
     notify: NotifySection = NotifySection()
     store: StoreSection = StoreSection()
@@ -393,6 +400,18 @@ class SwarmConfig(Section):
             if asked != REHEARSAL and asked not in self.providers:
                 raise ValueError(f"review {gate.name!r} names the provider {asked!r}: add a table [providers.{asked}]")
         return self
+
+    @model_validator(mode="after")
+    def _databases_are_there(self) -> SwarmConfig:
+        for role, section in self.roles.items():
+            for name in section.databases:
+                if name not in self.databases:
+                    raise ValueError(f"roles.{role} reads the database {name!r}: add a table [databases.{name}]")
+        return self
+
+    def role(self, name: str) -> RoleReach:
+        """What agents of the role may reach."""
+        return self.roles.get(name, RoleReach())
 
     def task_limit(self) -> Limit:
         return Limit(nano_usd(self.budget.task_usd), self.budget.task_tokens, self.limits.task_calls)

@@ -12,7 +12,9 @@ from swarmworks.runtime.protocol import Facts, Launch, Runtime
 from swarmworks.sandbox.protocol import Mount, Network, ProcessLimits, Property, Sandbox, SandboxSpec
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.work import SessionWork
+from swarmworks.worker import swarm_agent
 from swarmworks.worker.context import WorkerContext
+from swarmworks.worker.databases.offering import Databases
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.prompt import Prompt
 
@@ -20,6 +22,11 @@ INSIDE_COPY = "/work/copy"
 INSIDE_HOME = "/work/home"
 PRIVATE_TMP = "/tmp"  # noqa: S108 - the sandbox's own, private one
 LISTENER_PORT = 8181
+GATEWAY_URL = f"http://127.0.0.1:{LISTENER_PORT}"
+_PROXY = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), GATEWAY_URL),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +54,15 @@ def facts_of(
         model=work.model.partition(":")[2] or work.model,
         wire=work.wire,
         token=work.token,
-        gateway_url=f"http://127.0.0.1:{LISTENER_PORT}",
+        gateway_url=GATEWAY_URL,
         workdir=INSIDE_COPY,
         home=PRIVATE_TMP if placed.home is None else INSIDE_HOME,
         owned=work.task.owns,
         limits=work.limits,
         command_timeout_s=config.limits.command_timeout_s,
         search_path=environment.search_path(),
+        mail=config.mail.concerns(work.agent.role),
+        takes_over=work.summary is not None,
     )
 
 
@@ -75,22 +84,30 @@ def agent_sandbox(
     config: SwarmConfig,
     environment: BuiltEnvironment,
     launch: Launch,
+    databases: Databases,
 ) -> SandboxSpec:
     objects = context.hub.path / "objects"
+    runtime = runtime_of(context, work)
+    command = swarm_agent.shown(context.places, runtime, launch, GATEWAY_URL, INSIDE_COPY)
     mounts = (
         Mount(placed.copy.path, INSIDE_COPY, writable=True),
         *(() if placed.home is None else (Mount(placed.home, INSIDE_HOME, writable=True),)),
         Mount(objects, str(objects)),  # the working copy's own git borrows its objects from the hub
         *(Mount(shown.source, shown.target) for shown in launch.shown),
         *environment.mounts,
+        *command.mounts,
+        *databases.mounts(),
     )
     return SandboxSpec(
         argv=launch.argv,
         workdir=INSIDE_COPY,
-        mounts=mounts,
+        mounts=tuple({mount.target: mount for mount in mounts}.values()),
         environment={
             **environment.variables,
-            "PATH": environment.search_path(),
+            **command.variables,
+            **databases.variables(),
+            **(_PROXY if config.role(work.task.role).reach else {}),
+            "PATH": ":".join(filter(None, (environment.search_path(), command.folder))),
             "HOME": PRIVATE_TMP if placed.home is None else INSIDE_HOME,
             "LANG": "C.UTF-8",
             **launch.environment,

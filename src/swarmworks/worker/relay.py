@@ -1,4 +1,7 @@
-"""From a sandbox's only listener to a gateway: bytes both ways, nothing looked at. The session's token says who calls."""
+"""From a sandbox's only listener to a gateway: bytes both ways. The session's token says who calls.
+
+Only the beginning of a connection is looked at: who asks for a proxy is served by `egress`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from swarmworks.worker.egress import Egress, wants_proxy
 from swarmworks.worker.gateways import Gateways
 
 CHUNK_BYTES = 64 << 10
@@ -16,9 +20,13 @@ MOST_CONNECTIONS = 64
 class Relay:
     """Relays every connection accepted on `listener` to a gateway that lives at that moment. `answered` is called for
     everything that comes back from there: a model that thinks aloud is at work, although its agent says nothing meanwhile.
+    `egress` serves what is meant for other hosts.
     """
 
-    def __init__(self, listener: socket.socket, gateways: Gateways, answered: Callable[[], None]) -> None:
+    def __init__(
+        self, listener: socket.socket, gateways: Gateways, egress: Egress, answered: Callable[[], None]
+    ) -> None:
+        self._egress = egress
         self._answered = answered
         self._listener = listener
         self._gateways = gateways
@@ -56,7 +64,16 @@ class Relay:
             writer.close()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        start = b""
+        while (proxy := wants_proxy(start)) is None:
+            if not (chunk := await reader.read(CHUNK_BYTES)):
+                break
+            start += chunk
+        if proxy:
+            await self._egress.serve(start, reader, writer)
+            return
         async with self._gateways.line() as (far_reader, far_writer):
+            far_writer.write(start)
             try:
                 async with asyncio.TaskGroup() as pumps:
                     pumps.create_task(_pump(reader, far_writer, _unheard))
