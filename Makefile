@@ -7,7 +7,7 @@ ON_BOTH_STORES := $(patsubst %,tests/scenario/test_%.py,story chain people parki
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 PIP_FLAGS := --disable-pip-version-check --no-input -qq
 
-.PHONY: help setup setup-dev setup-bench system system-tests system-bench demo test check bench bench-smoke lock clean
+.PHONY: help setup setup-dev setup-bench system system-tests system-bench demo test test-agents check bench bench-smoke lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -61,6 +61,11 @@ check: setup-dev ## lint, types, floors of the house
 test: setup-dev system-tests check ## every test, and whole stories again on PostgreSQL
 	@$(BIN)/pytest $(TWO_AT_ONCE)
 	@SWARM_TEST_STORE=postgres $(BIN)/pytest $(TWO_AT_ONCE) $(ON_BOTH_STORES)
+	@$(BIN)/python -m tests.runtime.agents --missing
+
+test-agents: setup-dev system-tests ## the programs of other vendors as agents: fetched at pinned versions, each through the conformance suite
+	@$(BIN)/python -m tests.runtime.agents
+	@$(BIN)/pytest tests/runtime
 
 bench: setup-dev setup-bench system-bench ## the measurements, with their peers, in one run
 	@$(BIN)/python -m bench
@@ -76,4 +81,4 @@ lock: ## re-resolve the locks (needs uv)
 	  --generate-hashes --no-emit-index-url --no-header -q -o requirements/bench.lock
 
 clean: ## remove what setup and the demo made
-	@rm -rf .venv .venv-bench demo
+	@rm -rf .venv .venv-bench .agents demo

@@ -1,4 +1,4 @@
-"""A model server that answers from a script, in both wire formats, streamed or not. It records every request.
+"""A model server that answers from a script, in every wire format, streamed or not. It records every request.
 
     with ScriptedModel([say("hello"), call("read_file", path="a.py")]) as model: ...
 
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 
+from tests.agent.scripted_formats import gemini, gemini_stream, responses, responses_stream
+
 
 @dataclass(frozen=True)
 class Call:
@@ -28,7 +30,7 @@ class Answer:
     calls: tuple[Call, ...] = ()
     cut: bool = False  # stopped at the output limit
     stream_cut: bool = False  # the stream ends before its end
-    usage: dict | None = None  # of the Anthropic format
+    usage: dict | None = None  # as the format has it
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,21 @@ class ScriptedModel:
             body = json.dumps({"error": {"type": "invalid_request_error", "message": answer.message}}).encode()
             self._send(handler, answer.status, "application/json", body, answer.headers)
         else:
-            anthropic = recorded.path.partition("?")[0].endswith("/messages")
-            document = (self._anthropic if anthropic else self._openai)(answer)
-            if recorded.body.get("stream"):
-                chunks = (_anthropic_stream if anthropic else _openai_stream)(document)
-                self._stream(handler, chunks, cut=answer.stream_cut)
+            render, stream = self._format(recorded.path.partition("?")[0])
+            document = render(answer)
+            if recorded.body.get("stream") or ":streamGenerateContent" in recorded.path:
+                self._stream(handler, stream(document), cut=answer.stream_cut)
             else:
                 self._send(handler, 200, "application/json", json.dumps(document).encode())
+
+    def _format(self, path):
+        if path.endswith("/messages"):
+            return self._anthropic, _anthropic_stream
+        if path.endswith("/responses"):
+            return lambda answer: responses(answer, self._ids), responses_stream
+        if "generatecontent" in path.lower():
+            return lambda answer: gemini(answer, self._ids), gemini_stream
+        return self._openai, _openai_stream
 
     def _openai(self, answer):
         calls = [
@@ -149,8 +159,10 @@ class ScriptedModel:
         ]  # fmt: skip
         finish = "length" if answer.cut else "tool_calls" if calls else "stop"
         message = {"role": "assistant", "content": answer.text or None} | ({"tool_calls": calls} if calls else {})
-        usage = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
-        return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}
+        usage = answer.usage or {"prompt_tokens": 100, "completion_tokens": 20,
+                                 "prompt_tokens_details": {"cached_tokens": 60}}  # fmt: skip
+        return {"id": f"chatcmpl-{next(self._ids)}", "object": "chat.completion", "created": 0, "model": "scripted",
+                "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}  # fmt: skip
 
     def _anthropic(self, answer):
         content = [{"type": "text", "text": answer.text}] if answer.text else []
@@ -204,9 +216,10 @@ def _openai_stream(document):
             {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
             for piece in _halves(function["arguments"])
         ]
-    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
-    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
-    chunks.append({"choices": [], "usage": document["usage"]})
+    head = {"id": document["id"], "object": "chat.completion.chunk", "created": 0, "model": document["model"]}
+    chunks = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    chunks.append({**head, "choices": [], "usage": document["usage"]})
     return [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
 
 

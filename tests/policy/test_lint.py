@@ -127,3 +127,11 @@ def test_errors_come_first():
     found = lint(plan(task("a", contracts=()), task("b", "a", output="")))
     assert [each.severity for each in found] == [Severity.ERROR, Severity.WARNING]
     assert len(errors(found)) == 1
+
+
+def test_a_command_belongs_to_a_task_of_its_kind_which_needs_neither_instructions_nor_interfaces():
+    mechanical = task("a", kind="command", run="make format", instructions="", contracts=())
+    assert rules(mechanical) == []
+    assert rules(replace(mechanical, run="")) != []
+    assert ("no_command", "a") in rules(replace(mechanical, run=" "))
+    assert ("command_elsewhere", "a") in rules(replace(mechanical, kind="refactor"))

@@ -1,7 +1,7 @@
 import pytest
 
 from swarmworks.domain.session import SessionLimits, SessionOutcome
-from swarmworks.policy.retry import HeldUp, held_up_by_providers
+from swarmworks.policy.retry import HeldUp, corrected, held_up_by_providers
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,36 @@ from swarmworks.policy.retry import HeldUp, held_up_by_providers
 )
 def test_a_session_that_providers_held_up_is_no_fault_of_the_tasks(outcome, reason, held_up, spared):
     assert held_up_by_providers(outcome, reason, held_up, SessionLimits(wall_s=900.0, idle_s=120.0)) is spared
+
+
+FULL = "the budget of swarm s is full"
+CALL_FAILED = HeldUp(failed="provider_400")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "stopped", "held_up", "found"),
+    [
+        (SessionOutcome.FAILED, "model_error: HTTP 400", FULL, HeldUp(), (SessionOutcome.STOPPED, FULL)),
+        (SessionOutcome.SUBMITTED, "ended by itself", FULL, HeldUp(), (SessionOutcome.STOPPED, FULL)),
+        (SessionOutcome.SUBMITTED, "handed in", FULL, HeldUp(), (SessionOutcome.SUBMITTED, "handed in")),
+        (
+            SessionOutcome.KILLED,
+            "the worker is stopping",
+            FULL,
+            HeldUp(),
+            (SessionOutcome.KILLED, "the worker is stopping"),
+        ),
+        (SessionOutcome.SUBMITTED, "handed in", None, CALL_FAILED, (SessionOutcome.SUBMITTED, "handed in")),
+        (SessionOutcome.SUBMITTED, "ended by itself", None, HeldUp(), (SessionOutcome.SUBMITTED, "ended by itself")),
+    ],
+)
+def test_what_a_program_says_of_its_end_is_corrected_by_what_the_gateway_knows(
+    outcome, reason, stopped, held_up, found
+):
+    assert corrected(outcome, reason, stopped=stopped, held_up=held_up) == found
+
+
+def test_a_program_that_ends_with_success_after_its_last_call_failed_has_failed():
+    for outcome in (SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO):
+        now, why = corrected(outcome, "ended by itself", stopped=None, held_up=CALL_FAILED)
+        assert (now, "provider_400" in why) == (SessionOutcome.FAILED, True)

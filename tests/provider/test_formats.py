@@ -451,6 +451,18 @@ def test_what_codex_and_gemini_send_passes():
     assert changed == {**asked, "generationConfig": {**asked["generationConfig"], "maxOutputTokens": 9, **thinking}}
 
 
+def test_tools_in_a_namespace_are_taken_when_the_client_runs_every_one_of_them():
+    def of(*tools):
+        return {"input": "hi", "tools": [{"type": "namespace", "name": "mcp__swarm", "tools": list(tools)}]}
+
+    ours = {"type": "function", "name": "hand_in", "parameters": {}}
+    assert read(RESPONSES, of(ours, {"type": "custom", "name": "c"})).shape.vendor_tools == 0
+    for theirs in ({"type": "web_search"}, {"type": "namespace", "tools": [ours]}, {"name": "no type"}):
+        with pytest.raises(RejectedError) as refused:
+            read(RESPONSES, of(ours, theirs))
+        assert refused.value.where == "tools[0].tools[1].type"
+
+
 @pytest.mark.parametrize(
     ("wire", "answer"),
     [

@@ -52,7 +52,8 @@ TASKS = st.builds(
     covers=LISTS,
     convoy=st.none() | WORDS.filter(bool),
     priority=st.integers(-1000, 1000),
-    estimate=st.builds(Estimate, st.integers(0, 10**9), st.floats(0, 1e6).map(abs)),
+    estimate=st.builds(Estimate, st.integers(0, 10**9), st.floats(0, 1e6).map(abs)) | st.just(Estimate()),
+    run=WORDS,
 )
 PLANS = st.builds(
     Plan,

@@ -8,7 +8,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,8 @@ from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.view.amounts import size
 from swarmworks.git.command import OLDEST, Git
 from swarmworks.notify.outcomes import Outcomes
+from swarmworks.policy.tiers import BUILT_IN_SPEAKS, common
+from swarmworks.runtime.protocol import Found
 from swarmworks.sandbox.protocol import Probe, Property
 from swarmworks.wire.config import REHEARSAL, SandboxSection
 
@@ -35,15 +37,16 @@ FSYNCS = 15
 def examine(launcher: Launcher, path: Path) -> list[Check]:
     """Every check, of the machine first and then of the project at `path`, which may be none."""
     project, configuration = _project(launcher, path)
+    runtimes = launcher.runtimes(project)
     folder = project.root if project is not None else path
     return [
         *_programs(),
         *_sandbox(launcher.probe(project), project),
         *_disk(folder),
         *_machine(project),
-        *_runtimes(launcher, project),
+        *_runtimes(runtimes, project),
         configuration,
-        *(_keys(launcher, project) if project is not None else ()),
+        *(_keys(launcher, project, runtimes) if project is not None else ()),
         *(_channels(launcher, project) if project is not None else ()),
         *(_collector(launcher, project) if project is not None else ()),
     ]
@@ -126,10 +129,10 @@ def _machine(project: OpenProject | None) -> Iterator[Check]:
         yield Check("memory", Finding.OK, found)
 
 
-def _runtimes(launcher: Launcher, project: OpenProject | None) -> Iterator[Check]:
+def _runtimes(runtimes: Mapping[str, Found], project: OpenProject | None) -> Iterator[Check]:
     """Of the agents' programs only the project's own is needed."""
     chosen = project.config.agents.runtime if project is not None else ""
-    for name, found in launcher.runtimes(project).items():
+    for name, found in runtimes.items():
         if found.lacking:
             finding = Finding.LACKING if name == chosen else Finding.NOTE
             yield Check(f"runtime {name}", finding, found.lacking, found.mend)
@@ -148,7 +151,7 @@ def _project(launcher: Launcher, path: Path) -> tuple[OpenProject | None, Check]
     return project, Check("project", Finding.OK, f"{project.name} in {project.root}, model {model}")
 
 
-def _keys(launcher: Launcher, project: OpenProject) -> Iterator[Check]:
+def _keys(launcher: Launcher, project: OpenProject, runtimes: Mapping[str, Found]) -> Iterator[Check]:
     models = project.config.models
     first = models.chain(models.default)[0].partition(":")[0]
     for key in launcher.provider_keys(project):
@@ -159,19 +162,20 @@ def _keys(launcher: Launcher, project: OpenProject) -> Iterator[Check]:
             needed = key.provider.partition("/")[0] == first
             mend = f"set it before you use {key.provider}; local servers need none"
             yield Check(name, Finding.LACKING if needed else Finding.NOTE, f"{key.source} is empty", mend)
-    yield from _tiers(project)
+    yield from _tiers(project, runtimes)
     if first == REHEARSAL:
         yield Check("model", Finding.OK, "the rehearsal model needs no key and no money")
 
 
-def _tiers(project: OpenProject) -> Iterator[Check]:
+def _tiers(project: OpenProject, runtimes: Mapping[str, Found]) -> Iterator[Check]:
     """Which models of a tier answer for which. A session keeps the format it began with until it ends."""
     config = project.config
     kinds = {name: section.kind for name, section in config.providers.items()}
-    speaks = {"anthropic"} if config.agents.runtime == "claude" else {"anthropic", "openai"}
+    found = runtimes.get(config.agents.runtime)
+    speaks = found.wires if found is not None else BUILT_IN_SPEAKS
     for tier, chain in config.models.tiers.items():
         formats = {model: kinds.get(model.partition(":")[0], REHEARSAL) for model in chain}
-        never = [model for model, kind in formats.items() if kind not in {*speaks, REHEARSAL}]
+        never = [model for model, kind in formats.items() if kind != REHEARSAL and not common(kind, speaks)]
         if never:
             mend = (
                 f"the agents' program {config.agents.runtime} speaks {' and '.join(sorted(speaks))} only: name others"

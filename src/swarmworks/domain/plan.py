@@ -18,6 +18,7 @@ FIX_BUG = "fix_bug"
 REFACTOR = "refactor"
 DOCUMENT = "document"
 PLAN = "plan"  # its change is a plan file
+COMMAND = "command"  # its change is what its own command makes of the working copy; no model is asked
 
 PLAN_FILE = "plan.yaml"
 """What a task of kind `plan` writes. It is read from the swarm's branch; the branch itself is never delivered."""
@@ -42,7 +43,8 @@ class PlannedTask:
     """`owns` are repository paths the task may write; a trailing slash means the whole folder. `reads` are neighbours put
     into the agent's context. `specification` is a YAML excerpt with the facts; `contracts` the interfaces to keep.
     `gates` must pass; `not_required` maps a gate to the reason why it does not apply. `covers` are the files whose
-    coverage this task's tests answer for. `supersedes` is the task whose parked change this one lands with its own.
+    coverage this task's tests answer for. `supersedes` is the task whose parked change this one lands with its own. `run` is
+    the shell command that does a task of kind `command`.
     """
 
     id: TaskId
@@ -64,6 +66,7 @@ class PlannedTask:
     priority: int = 0
     estimate: Estimate = Estimate()
     supersedes: TaskId | None = None
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,11 @@ class Plan:
     def is_planning(self) -> bool:
         """Whether its swarm writes a plan and nothing else: there is nothing in it to deliver."""
         return bool(self.tasks) and all(task.kind == PLAN for task in self.tasks)
+
+    @property
+    def is_mechanical(self) -> bool:
+        """Whether commands do all of it, and no model is needed."""
+        return bool(self.tasks) and all(task.run for task in self.tasks)
 
     def task(self, task_id: TaskId) -> PlannedTask:
         return next(task for task in self.tasks if task.id == task_id)

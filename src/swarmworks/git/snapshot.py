@@ -28,8 +28,8 @@ TOTAL_LIMIT_BYTES = 2 << 30
 NESTING_LIMIT = 16
 DEPTH_LIMIT = 200
 LEFT_OUT_SHOWN = 50
-TOOL_CACHES = ("__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", "node_modules")
-"""Left by running a test, not written by anybody: a repository that forgot them in .gitignore has work all the same. What is
+TOOL_CACHES = ("__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".aider*", "node_modules")
+"""Left by running a test or an agent's program, not written by anybody: a repository that forgot them in .gitignore has work all the same. What is
 tracked already stays tracked.
 """
 

@@ -11,7 +11,7 @@ _REHEARSAL_SOURCES = {"resources"}
 
 def refusal(model: str, plan: Plan) -> str | None:
     """Why `model` cannot work on `plan`, None when nothing is known against it."""
-    if model.partition(":")[0] != REHEARSAL:
+    if plan.is_mechanical or model.partition(":")[0] != REHEARSAL:
         return None
     stack = (plan.stack.language.lower(), plan.stack.framework.lower())
     if stack not in _REHEARSAL_STACKS:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from swarmworks.domain.plan import COMMAND
 from swarmworks.policy.graph import Reach, dependencies, dependents, find_cycle
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _identities(plan: Plan) -> Iterator[Finding]:
 
 def _task(task: PlannedTask) -> Iterator[Finding]:
     yield from _completeness(task)
+    yield from _command(task)
     yield from _proofs(task)
     yield from _paths(task)
     yield from _ambiguity(task)
@@ -101,15 +103,27 @@ def _completeness(task: PlannedTask) -> Iterator[Finding]:
         yield _warning("no_title", task.id, "has no title", "say in a few words what it does")
     if not task.role.strip():
         yield _warning("no_role", task.id, "has no role", "name one, such as api, database or testing")
-    if not task.instructions.strip():
+    if not task.instructions.strip() and not task.run:
         yield _error(
             "no_instructions", task.id, "has no instructions", "say what is to be done, so that nothing else is needed"
         )
     if not task.output.strip():
         yield _error("no_output", task.id, "does not state its expected output", "say what is there when it is done")
-    if not task.contracts:
+    if not task.contracts and not task.run:
         yield _warning(
             "no_contracts", task.id, "names no interface", "name the functions, routes or formats others rely on"
+        )
+
+
+def _command(task: PlannedTask) -> Iterator[Finding]:
+    if task.kind == COMMAND and not task.run.strip():
+        yield _error("no_command", task.id, "is of kind `command` and has none", "add `run:` with the shell command")
+    elif task.run and task.kind != COMMAND:
+        yield _error(
+            "command_elsewhere",
+            task.id,
+            f"has a command to `run`, and is of kind `{task.kind}`",
+            "make it `kind: command`, or remove `run`",
         )
 
 

@@ -29,11 +29,12 @@ _SILENT = "stalled"
 @dataclass(frozen=True, slots=True)
 class HeldUp:
     """What the gateway knows of a session: how long its calls waited for providers, and whether the last one got no answer
-    for the provider's sake.
+    for the provider's sake; `failed`: why the last one failed at all, empty when it did not.
     """
 
     waited_s: float = 0.0
     unanswered: bool = False
+    failed: str = ""
 
 
 def held_up_by_providers(outcome: SessionOutcome, reason: str, held_up: HeldUp, limits: SessionLimits) -> bool:
@@ -46,6 +47,25 @@ def held_up_by_providers(outcome: SessionOutcome, reason: str, held_up: HeldUp, 
         return True
     late = reason.startswith(_OUT_OF_TIME) and held_up.waited_s >= HELD_UP_SHARE * limits.wall_s
     return late or (reason.startswith(_SILENT) and held_up.waited_s >= HELD_UP_SHARE * limits.idle_s)
+
+
+HANDED_IN = "handed in"
+"""How the reason of a session begins whose handoff the platform accepted."""
+
+
+def corrected(
+    outcome: SessionOutcome, reason: str, *, stopped: str | None, held_up: HeldUp
+) -> tuple[SessionOutcome, str]:
+    """What a session came to, by what the gateway knows of it: one that was ended for a limit (`stopped` says for which) is
+    stopped, whatever its program said; and a program that simply ended, with success, has done nothing worth handing in
+    when its last call failed.
+    """
+    claims = outcome in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO} and not reason.startswith(HANDED_IN)
+    if stopped is not None and (claims or outcome is SessionOutcome.FAILED):
+        return SessionOutcome.STOPPED, stopped
+    if claims and held_up.failed:
+        return SessionOutcome.FAILED, f"its last model call failed ({held_up.failed}), and it ended as if all were well"
+    return outcome, reason
 
 
 def after_failure(attempts_used: int, max_attempts: int) -> TaskEvent:

@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+from swarmworks.base.errors import RejectedError
 from swarmworks.domain.budget import Usage
 from swarmworks.policy.bound import Billed, Shape, text_bytes
 from swarmworks.provider import jsonbody, media, sse
@@ -52,6 +53,9 @@ _TEXT_ITEMS = frozenset({
     "reasoning",
 })  # fmt: skip
 _TEXT_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text"})
+_DESCRIBED = ("function", "custom")
+"""Tools that the client describes, and runs."""
+
 _CLIENT_TOOLS = frozenset({"local_shell", "apply_patch"})
 _INCLUDES = frozenset({"reasoning.encrypted_content", "message.output_text.logprobs"})
 _TIERS = ("auto", "default", "flex")
@@ -240,14 +244,18 @@ def _count_vendor_tools(values: Mapping[str, Any]) -> int:
     """Tools whose description the provider holds and the client runs. Those the provider runs are refused."""
     found = 0
     for at, tool in enumerate(items(values.get("tools"), "tools")):
-        kind = tool.get("type")
-        if kind in ("function", "custom"):
-            continue
-        if not one_of(kind, _CLIENT_TOOLS):
-            raise refuse(
-                f"tools[{at}].type",
-                f"{str(kind)[:40]!r} runs at the provider, at a price of its own",
-                "offer tools that the client runs",
-            )
-        found += 1
+        kind, place = tool.get("type"), f"tools[{at}]"
+        if kind == "namespace":  # a folder of tools, which has no price of its own
+            for within, inner in enumerate(items(tool.get("tools"), f"{place}.tools")):
+                if inner.get("type") not in _DESCRIBED:
+                    raise _runs_there(inner.get("type"), f"{place}.tools[{within}].type")
+        elif kind not in _DESCRIBED:
+            if not one_of(kind, _CLIENT_TOOLS):
+                raise _runs_there(kind, f"{place}.type")
+            found += 1
     return found
+
+
+def _runs_there(kind: object, place: str) -> RejectedError:
+    why = f"{str(kind)[:40]!r} runs at the provider, at a price of its own"
+    return refuse(place, why, "offer tools that the client runs")

@@ -7,8 +7,9 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
+from swarmworks.policy.tiers import BUILT_IN_SPEAKS, Wire
 from swarmworks.runtime.protocol import BUILTIN, Facts, Found, Heard, Launch, Shown
-from swarmworks.wire.session_events import parse_line
+from swarmworks.wire.session_events import SessionEvent, parse_line
 
 INSIDE_PACKAGE = "/opt/swarm/swarmworks"
 CONTEXT_BYTES = 400_000
@@ -30,8 +31,8 @@ class BuiltIn:
         return BUILTIN
 
     @property
-    def wires(self) -> frozenset[str]:
-        return frozenset({"openai", "anthropic"})
+    def wires(self) -> frozenset[Wire]:
+        return BUILT_IN_SPEAKS
 
     @property
     def own_home(self) -> bool:
@@ -78,6 +79,10 @@ class NormalForm:
 
     def hear(self, line: bytes) -> Heard:
         return Heard((parse_line(line),))
+
+    def finish(self, status: int) -> tuple[SessionEvent, ...]:
+        del status  # it says itself how it ended
+        return ()
 
     def ended(self) -> str:
         return ""

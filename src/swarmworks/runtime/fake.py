@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from swarmworks.policy.tiers import BUILT_IN_SPEAKS, Wire
 from swarmworks.runtime.builtin import NormalForm
 from swarmworks.runtime.protocol import Facts, Found, Launch
 from swarmworks.wire.session_events import SessionEvent, dump_line
@@ -23,8 +24,8 @@ class Fake:
         return "fake"
 
     @property
-    def wires(self) -> frozenset[str]:
-        return frozenset({"openai", "anthropic"})
+    def wires(self) -> frozenset[Wire]:
+        return BUILT_IN_SPEAKS
 
     @property
     def own_home(self) -> bool:

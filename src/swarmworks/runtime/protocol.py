@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from swarmworks.domain.session import SessionLimits
+    from swarmworks.policy.tiers import Wire
     from swarmworks.wire.session_events import SessionEvent
 
 BUILTIN = "builtin"
+COMMAND = "command"
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """One session, as its program needs to know it. `model` is the name at the gateway, `wire` the format the provider
     speaks, `token` the only key the session has. `gateway_url` is the sandbox's listener, without a path. `workdir` and
-    `home` are paths inside; `search_path` is where the project's tools are found.
+    `home` are paths inside; `search_path` is where the project's tools are found. `run` is the task's own command, empty for
+    one that an agent is to think about.
     """
 
     system: str
@@ -39,6 +42,7 @@ class Facts:
     limits: SessionLimits
     command_timeout_s: float
     search_path: str
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class Shown:
 @dataclass(frozen=True, slots=True)
 class Launch:
     """How the worker starts the program. `files` are put into its home folder: path below it, and content.
-    `first_input` goes to its standard input at once, which is closed after it unless `input_stays_open`.
+    `first_input` goes to its standard input at once, which is closed after it unless `input_stays_open`. `silence_s`: how
+    long it may neither say anything nor be answered by a model before it counts as stalled; None for the session's limit.
     """
 
     argv: tuple[str, ...]
@@ -61,6 +66,7 @@ class Launch:
     input_stays_open: bool
     shown: tuple[Shown, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict[str, str])
+    silence_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,12 @@ class Reading(Protocol):
         """Never raises: a line that means nothing is a `Garbage` event."""
         ...
 
+    def finish(self, status: int) -> tuple[SessionEvent, ...]:
+        """The program ended with this exit status, without an `End` so far. One is among these where the program's end is
+        that of the session; empty where it is a fault.
+        """
+        ...
+
     def ended(self) -> str:
         """What there is to say of a program that ended without an `End`, in words for the record; empty for nothing."""
         ...
@@ -86,13 +98,14 @@ class Reading(Protocol):
 @dataclass(frozen=True, slots=True)
 class Found:
     """What this machine has of a runtime. `lacking` is empty when it can be used, else what is missing; `mend` how it is
-    had.
+    had. `wires` are the formats the program speaks with a model; empty when it needs none.
     """
 
     program: str
     version: str = ""
     lacking: str = ""
     mend: str = ""
+    wires: frozenset[Wire] = frozenset()
 
 
 class Runtime(Protocol):
@@ -100,8 +113,8 @@ class Runtime(Protocol):
     def name(self) -> str: ...
 
     @property
-    def wires(self) -> frozenset[str]:
-        """The wire formats the program can speak with a model: `openai`, `anthropic`."""
+    def wires(self) -> frozenset[Wire]:
+        """The wire formats the program can speak with a model."""
         ...
 
     @property

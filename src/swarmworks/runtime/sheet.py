@@ -1,13 +1,15 @@
 """A runtime as data: the words, variables and files with which a command-line agent is started, as one sheet.
 
 What differs in kind between programs, the form of their input and output, is given as functions. A text of a sheet may hold
-`$home`, `$workdir`, `$model`, `$token`, `$gateway_url`, `$system`, `$output_tokens` and `$command_timeout_ms`. Words are seen
+`$home`, `$workdir`, `$model`, `$token`, `$gateway_url`, `$system`, `$prompt`, `$output_tokens`, `$command_timeout_s` and
+`$command_timeout_ms`. Words are seen
 by every process of the machine, so a sheet never puts the token or the prompt into them.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,44 +19,68 @@ from string import Template
 from typing import Any, cast
 
 from swarmworks.base.errors import UnavailableError
-from swarmworks.runtime.protocol import Facts, Found, Launch, Reading, Shown
+from swarmworks.policy.tiers import Wire
+from swarmworks.runtime.housing import Housed, Housing, Python
+from swarmworks.runtime.protocol import Facts, Found, Launch, Reading
 
 VERSION_S = 20.0
-ELF = b"\x7fELF"
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+SPARE_S = 30.0
+"""What a program may be silent for beyond the longest command it may run."""
+
+
+ENDS = (
+    "$system\n\n# How you hand in\n\n"
+    "You do not have the tools `hand_in`, `ask_person` and `progress`. When everything is done and checked, end: say what you did, "
+    "what the next agent must know, and which risks remain. What you say last is your handoff.\n"
+)
+"""The rules for a program without the platform's tools."""
+
+
+def no_python(interpreter: Path) -> tuple[()]:
+    raise UnavailableError(f"nothing is known of the interpreter {interpreter}")
+
+
+def prompted(facts: Facts) -> bytes:
+    """The first input of a program that reads its prompt from its standard input."""
+    return facts.prompt.encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """`inside` is where the program appears in the sandbox. A value of `files` is a text, or what is written as JSON.
-    `says` is None for a program that cannot be spoken to while it runs. `install` says how the program is had.
+    """`housing` says what kind of program it is. A value of `files` is a text, or what is written as JSON. `says` is None for a
+    program that cannot be spoken to while it runs. `install` says how the program is had.
     """
 
     name: str
-    wires: frozenset[str]
-    inside: str
+    wires: frozenset[Wire]
+    housing: Housing
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    first_input: Callable[[Facts], bytes]
     reading: Callable[[], Reading]
     install: str
+    first_input: Callable[[Facts], bytes] = prompted
     says: Callable[[str], bytes] | None = None
     files: Mapping[str, object] = field(default_factory=dict[str, object])
     version: tuple[str, ...] = ("--version",)
 
 
 class SheetRuntime:
-    """Implements Runtime for a program of the host that is one native file. `program` is None when none was found."""
+    """Implements Runtime for a program of the host. `program` is None when none was found; `python` is asked what an
+    interpreter needs inside.
+    """
 
-    def __init__(self, sheet: Sheet, program: Path | None) -> None:
+    def __init__(self, sheet: Sheet, program: Path | None, python: Python = no_python) -> None:
         self._sheet = sheet
         self._program = program
+        self._python = python
 
     @property
     def name(self) -> str:
         return self._sheet.name
 
     @property
-    def wires(self) -> frozenset[str]:
+    def wires(self) -> frozenset[Wire]:
         return self._sheet.wires
 
     @property
@@ -62,15 +88,15 @@ class SheetRuntime:
         return True
 
     def probe(self) -> Found:
-        lacking = self._lacking()
         shown = str(self._program or self._sheet.name)
-        if lacking:
-            return Found(shown, lacking=lacking, mend=self._mend())
-        assert self._program is not None
+        try:
+            housed = self._housed()
+        except UnavailableError as error:
+            return Found(shown, lacking=error.what, mend=self._mend(), wires=self.wires)
         try:
             with tempfile.TemporaryDirectory() as home:
                 asked = subprocess.run(
-                    [str(self._program), *self._sheet.version],
+                    [*housed.outside, *self._sheet.version],
                     capture_output=True,
                     text=True,
                     timeout=VERSION_S,
@@ -79,25 +105,25 @@ class SheetRuntime:
                     env={"HOME": home, "PATH": "/usr/local/bin:/usr/bin:/bin", **self._quiet()},
                 )
         except (OSError, subprocess.SubprocessError) as error:
-            return Found(shown, lacking=f"it cannot be run: {error}"[:300], mend=self._mend())
-        return Found(shown, version=asked.stdout.strip()[:80])
+            lacking = f"it cannot be run: {_said(error)}"[:300]
+            return Found(shown, lacking=lacking, mend=self._mend(), wires=self.wires)
+        return Found(shown, version=asked.stdout.strip()[:80], wires=self.wires)
 
     def launch(self, facts: Facts) -> Launch:
-        lacking = self._lacking()
-        if lacking or self._program is None:
-            raise UnavailableError(f"{self.name}: {lacking}", where=str(self._program or ""), mend=self._mend())
+        housed = self._housed()
         values = _values(facts)
         files = {
-            name: _filled(content, values) if isinstance(content, str) else json.dumps(_leaves(content, values))
+            name: _filled(content, values) if isinstance(content, str) else _json(_leaves(content, values))
             for name, content in self._sheet.files.items()
         }
         return Launch(
-            argv=(self._sheet.inside, *(_filled(word, values) for word in self._sheet.arguments)),
+            argv=(*housed.inside, *(_filled(word, values) for word in self._sheet.arguments)),
             environment={name: _filled(text, values) for name, text in self._sheet.environment.items()},
             first_input=self._sheet.first_input(facts),
             input_stays_open=self._sheet.says is not None,
-            shown=(Shown(self._program.resolve(), self._sheet.inside),),
+            shown=housed.shown,
             files=files,
+            silence_s=max(facts.limits.idle_s, facts.command_timeout_s + SPARE_S),
         )
 
     def reading(self) -> Reading:
@@ -106,21 +132,29 @@ class SheetRuntime:
     def says(self, text: str) -> bytes | None:
         return None if self._sheet.says is None else self._sheet.says(text)
 
-    def _lacking(self) -> str:
+    def _housed(self) -> Housed:
+        """UnavailableError with what is missing, and the mend."""
         if self._program is None:
-            return f"there is no program {self.name!r} on this machine"
+            lacking = f"there is no program {self.name!r} on this machine"
+            raise UnavailableError(lacking, where=self.name, mend=self._mend())
         try:
-            with self._program.open("rb") as file:
-                native = file.read(len(ELF)) == ELF
-        except OSError as error:
-            return f"{self._program} cannot be read: {error.strerror}"
-        return "" if native else f"{self._program.resolve()} is not the native program, but a stand-in or a script"
+            return self._sheet.housing.house(self.name, self._program, self._python)
+        except UnavailableError as error:
+            raise UnavailableError(error.what, where=str(self._program), mend=self._mend()) from error
 
     def _mend(self) -> str:
         return f'{self._sheet.install}; or name it: [runtimes.{self.name}] program = "/path/to/{self.name}"'
 
     def _quiet(self) -> dict[str, str]:
         return {name: text for name, text in self._sheet.environment.items() if "$" not in text}
+
+
+def _said(error: OSError | subprocess.SubprocessError) -> str:
+    """Its own words, where it has any."""
+    if isinstance(error, subprocess.CalledProcessError):
+        words = f"{error.stderr}{error.stdout}".strip().splitlines()
+        return f"exit status {error.returncode}: {' '.join(words[-3:])}"
+    return str(error)
 
 
 def _values(facts: Facts) -> dict[str, str]:
@@ -131,7 +165,9 @@ def _values(facts: Facts) -> dict[str, str]:
         "token": facts.token,
         "gateway_url": facts.gateway_url,
         "system": facts.system,
+        "prompt": facts.prompt,
         "output_tokens": str(facts.limits.output_tokens_per_call),
+        "command_timeout_s": str(int(facts.command_timeout_s)),
         "command_timeout_ms": str(int(facts.command_timeout_s * 1000)),
     }
 
@@ -141,11 +177,18 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
     return Template(text).substitute(values)
 
 
+def _json(content: object) -> str:
+    """As YAML reads it, too: no escape stands for half a character, and nothing that cannot be printed stands for itself."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(content, ensure_ascii=False))
+
+
 def _leaves(content: object, values: Mapping[str, str]) -> object:
     if isinstance(content, str):
         return _filled(content, values)
     if isinstance(content, Mapping):
-        return {key: _leaves(value, values) for key, value in cast("Mapping[str, Any]", content).items()}
+        return {
+            _filled(key, values): _leaves(value, values) for key, value in cast("Mapping[str, Any]", content).items()
+        }
     if isinstance(content, list | tuple):
         return [_leaves(item, values) for item in cast("list[Any]", content)]
     return content

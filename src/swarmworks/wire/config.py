@@ -34,8 +34,10 @@ from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED
 
 NANO_USD = 1_000_000_000
 BUILT_IN_RUNTIME = "builtin"
-PROGRAM_RUNTIMES = ("claude",)
+PROGRAM_RUNTIMES = ("claude", "codex", "gemini", "opencode", "pi", "aider", "mini")
 """Agents' programs that are not part of the platform."""
+COMMAND_RUNTIME = "command"
+"""Whatever the user's command is."""
 BUILT_IN_GATES = ("scope", "secrets")
 PLAN_GATE = "plan"
 """Built in too, and for tasks of kind `plan` alone: whether what was written is a plan, and one for this repository."""
@@ -207,9 +209,12 @@ class AgentsSection(Section):
 
 
 class RuntimeSection(Section):
-    """`program`: where an agent's program is; looked for on the PATH when left out."""
+    """`program`: where an agent's program is; looked for on the PATH when left out. `run`: the shell command that is the
+    runtime `command`.
+    """
 
     program: Line | None = None
+    run: Line | None = None
 
 
 class SandboxSection(Section):
@@ -373,11 +378,15 @@ class SwarmConfig(Section):
 
     @model_validator(mode="after")
     def _runtimes_are_known(self) -> SwarmConfig:
-        for name in self.runtimes:
-            if name not in PROGRAM_RUNTIMES:
-                raise ValueError(f"there is no runtime {name!r} to configure, only {', '.join(PROGRAM_RUNTIMES)}")
-        if self.agents.runtime not in {BUILT_IN_RUNTIME, *PROGRAM_RUNTIMES}:
-            raise ValueError(f"agents.runtime is none of {BUILT_IN_RUNTIME}, {', '.join(PROGRAM_RUNTIMES)}")
+        known = (*PROGRAM_RUNTIMES, COMMAND_RUNTIME)
+        for name, section in self.runtimes.items():
+            if name not in known:
+                raise ValueError(f"there is no runtime {name!r} to configure, only {', '.join(known)}")
+            wrong, right = ("program", "run") if name == COMMAND_RUNTIME else ("run", "program")
+            if getattr(section, wrong) is not None:
+                raise ValueError(f"runtimes.{name} takes {right}, not {wrong}")
+        if self.agents.runtime not in {BUILT_IN_RUNTIME, *known}:
+            raise ValueError(f"agents.runtime is none of {BUILT_IN_RUNTIME}, {', '.join(known)}")
         return self
 
     @model_validator(mode="after")

@@ -35,6 +35,7 @@ _HEADER = """\
 #   depends_on  tasks that must have landed before
 #   gates       checks that must pass; not_required: {gate: the reason it does not apply}
 #   priority    higher runs earlier among tasks that are ready
+#   run         the shell command that does a task of kind `command`, without a model
 # The next line tells `swarm plan` whether the file was edited by hand; an edited plan is never overwritten unasked.
 """
 _GENERATED = re.compile(r"^# generated: ([0-9a-f]{64})$", re.MULTILINE)
@@ -48,6 +49,7 @@ _TASK_KEYS = (
     "owns",
     "reads",
     "covers",
+    "run",
     "instructions",
     "output",
     "contracts",
@@ -60,6 +62,7 @@ _TASK_KEYS = (
     "estimate",
 )
 _TASK_NEEDS = ("id", "kind", "title", "role", "instructions", "output")
+_COMMAND_ESTIMATE = Estimate(tokens=0, minutes=1.0)
 _TASK_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]|\.(?!\.|$)){0,99}")
 TASK_ID_MEND = "use lower-case letters, digits, `-`, `_` and single `.` inside; it must not end in `.lock`"
 
@@ -120,16 +123,26 @@ def _task_data(task: PlannedTask) -> dict[str, Any]:
     data: dict[str, Any] = {"id": task.id, "kind": task.kind, "title": task.title, "role": task.role}
     data["depends_on"] = list(task.depends_on)
     data |= {name: list(getattr(task, name)) for name in ("owns", "reads", "covers")}
-    data |= {"instructions": task.instructions, "output": task.output, "contracts": list(task.contracts)}
+    data |= {
+        "run": task.run,
+        "instructions": task.instructions,
+        "output": task.output,
+        "contracts": list(task.contracts),
+    }
     data["acceptance"] = [{"statement": each.statement, "gate": each.gate} for each in task.acceptance]
     data |= {"gates": list(task.gates), "not_required": dict(task.not_required), "specification": task.specification}
     data |= {"convoy": task.convoy, "priority": task.priority}
     data = {
         key: value for key, value in data.items() if value not in ([], {}, None, 0) and (value or key in _TASK_NEEDS)
     }
-    if task.estimate != Estimate():
+    if task.estimate != _estimate_of(task.run):
         data["estimate"] = {"tokens": task.estimate.tokens, "minutes": task.estimate.minutes}
     return data
+
+
+def _estimate_of(run: str) -> Estimate:
+    """What a task is taken for that says nothing of it."""
+    return _COMMAND_ESTIMATE if run else Estimate()
 
 
 def load_plan(path: Path) -> Plan:
@@ -277,7 +290,8 @@ class _PlanReader:
             covers=self._list(node, "covers"),
             convoy=self._text(node, "convoy") or None,
             priority=self._whole(node, "priority", 0),
-            estimate=self._estimate(node.get("estimate")),
+            estimate=self._estimate(node.get("estimate"), _estimate_of(self._text(node, "run"))),
+            run=self._text(node, "run"),
         )
 
     def _list(self, node: Mapping, key: str) -> tuple[str, ...]:
@@ -318,16 +332,16 @@ class _PlanReader:
             found.append(Acceptance(self._text(item, "statement"), self._text(item, "gate")))
         return tuple(found)
 
-    def _estimate(self, entry: Entry | None) -> Estimate:
+    def _estimate(self, entry: Entry | None, default: Estimate) -> Estimate:
         if entry is None:
-            return Estimate()
+            return default
         self._texts(entry, ("tokens", "minutes"))
         if not isinstance(entry.value, Mapping):
-            return Estimate()
+            return default
         minutes = entry.value.get("minutes")
-        tokens = self._whole(entry.value, "tokens", Estimate().tokens)
+        tokens = self._whole(entry.value, "tokens", default.tokens)
         if tokens < 0:
             self._problem(entry.line, "`tokens` must not be negative", "write a number from 0")
         if minutes is None:
-            return Estimate(tokens)
+            return Estimate(tokens, default.minutes)
         return Estimate(tokens, self._float(minutes.line, "minutes", self._text(entry.value, "minutes")))

@@ -13,6 +13,7 @@ from swarmworks.domain.gate import GateResult, GateStage
 from swarmworks.domain.lease import Capacity
 from swarmworks.domain.plan import PlannedTask, Stack
 from swarmworks.domain.session import SessionLimits, SessionOutcome
+from swarmworks.policy.tiers import Wire
 
 
 class Model(BaseModel):
@@ -51,7 +52,7 @@ class SessionWork(Leased):
     base: str
     agent: Agent
     model: str
-    wire: Literal["openai", "anthropic"]
+    wire: Wire
     token: str = Field(repr=False)
     limits: SessionLimits
     rejection: str | None = None

@@ -14,7 +14,7 @@ from swarmworks.domain.budget import Amount
 from swarmworks.policy.bound import PER_MILLION
 from swarmworks.policy.capability import REHEARSAL
 from swarmworks.policy.circuit import CircuitRules
-from swarmworks.policy.tiers import TIERS, ModelBook
+from swarmworks.policy.tiers import NO_MODEL, TIERS, ModelBook
 from swarmworks.provider.prices import PriceTable
 from swarmworks.service.gateway.prices import price_at
 from swarmworks.service.gateway.record import ProviderAccount as Key
@@ -110,6 +110,8 @@ def least_amount(
     """Of a tier, that of its first choice. The headroom one small call needs, by model: the gateway holds the `output_tokens` a call may write at most. Zero money for an unpriced model: the gateway refuses that itself."""
 
     def least(model: str) -> Amount:
+        if model == NO_MODEL:
+            return Amount()
         provider, _, name = (book.chain(model)[0] if book else model).partition(":")
         upstream = found.get(provider)
         price = price_at(prices, upstream, name) if upstream is not None else None

@@ -5,20 +5,29 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import swarmworks
 from swarmworks.base.errors import UsageError
 from swarmworks.policy.capability import REHEARSAL
+from swarmworks.policy.tiers import WIRES, common
+from swarmworks.runtime.aider import AIDER
 from swarmworks.runtime.builtin import BuiltIn
 from swarmworks.runtime.claude import CLAUDE
-from swarmworks.runtime.protocol import BUILTIN, Found, Runtime, Shown
+from swarmworks.runtime.codex import CODEX
+from swarmworks.runtime.command import Command
+from swarmworks.runtime.gemini import GEMINI
+from swarmworks.runtime.mini import MINI
+from swarmworks.runtime.opencode import OPENCODE
+from swarmworks.runtime.pi import PI
+from swarmworks.runtime.protocol import BUILTIN, COMMAND, Found, Runtime, Shown
 from swarmworks.runtime.sheet import Sheet, SheetRuntime
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.settings import ProviderAccount
 from swarmworks.wire.config import SwarmConfig
 
-SHEETS: Mapping[str, Sheet] = {CLAUDE.name: CLAUDE}
+SHEETS: Mapping[str, Sheet] = {sheet.name: sheet for sheet in (CLAUDE, CODEX, GEMINI, OPENCODE, PI, AIDER, MINI)}
 
 
 def runtimes(config: SwarmConfig) -> Mapping[str, Runtime]:
@@ -26,13 +35,24 @@ def runtimes(config: SwarmConfig) -> Mapping[str, Runtime]:
     builtin = BuiltIn(Path(swarmworks.__file__).parent, interpreter, lambda: _python(interpreter))
     found: dict[str, Runtime] = {builtin.name: builtin}
     for name, sheet in SHEETS.items():
-        found[name] = SheetRuntime(sheet, _program(config, name))
+        found[name] = SheetRuntime(sheet, _program(config, name), _python)
+    found[COMMAND] = Command(_command(config))
     return found
 
 
 def probed(config: SwarmConfig | None) -> Mapping[str, Found]:
     """Of the programs that are not part of the platform."""
-    return {name: SheetRuntime(sheet, _program(config, name)).probe() for name, sheet in SHEETS.items()}
+    asked = [SheetRuntime(sheet, _program(config, name), _python) for name, sheet in SHEETS.items()]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = dict(zip(SHEETS, pool.map(SheetRuntime.probe, asked), strict=True))
+    if config is not None and (config.agents.runtime == COMMAND or _command(config)):
+        found[COMMAND] = Command(_command(config)).probe()
+    return found
+
+
+def _command(config: SwarmConfig) -> str | None:
+    section = config.runtimes.get(COMMAND)
+    return None if section is None else section.run
 
 
 def _program(config: SwarmConfig | None, name: str) -> Path | None:
@@ -58,7 +78,7 @@ def fits(config: SwarmConfig, accounts: Mapping[str, ProviderAccount]) -> Callab
             return
         chain = config.models.chain(model)
         provider = chain[0].partition(":")[0]
-        if provider == REHEARSAL:
+        if provider == REHEARSAL and name != COMMAND:
             raise UsageError(
                 f"the rehearsal model cannot drive {name}: it knows the built-in agent's tools only",
                 where=where,
@@ -66,13 +86,13 @@ def fits(config: SwarmConfig, accounts: Mapping[str, ProviderAccount]) -> Callab
             )
         named = (accounts.get(one.partition(":")[0]) for one in chain)
         known_accounts = [one for one in named if one is not None]
-        if known_accounts and not any(one.kind in runtime.wires for one in known_accounts):
+        if known_accounts and not any(common(one.kind, runtime.wires) for one in known_accounts):
             provider, account = known_accounts[0].name, known_accounts[0]
-            wires = " or ".join(sorted(runtime.wires))
+            kinds = sorted(kind for kind in WIRES if common(kind, runtime.wires))
             raise UsageError(
-                f"{name} speaks with {wires} providers only, and {provider} is of kind {account.kind}",
+                f"{name} speaks with {' or '.join(kinds)} providers only, and {provider} is of kind {account.kind}",
                 where=where,
-                mend=f'name a model of a provider with kind = "{min(runtime.wires)}"',
+                mend=f'name a model of a provider with kind = "{kinds[0]}"',
             )
         found = runtime.probe()
         if found.lacking:

@@ -54,6 +54,7 @@ def facts_of(
         limits=work.limits,
         command_timeout_s=config.limits.command_timeout_s,
         search_path=environment.search_path(),
+        run=work.task.run,
     )
 
 

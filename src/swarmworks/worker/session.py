@@ -16,6 +16,7 @@ from swarmworks.git.protocol import Identity, WorkingCopy
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
 from swarmworks.runtime.protocol import Launch
+from swarmworks.runtime.reading import ENDED
 from swarmworks.sandbox.protocol import SandboxedProcess
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.config import SwarmConfig
@@ -127,7 +128,7 @@ class SessionRun:
         watchers = [
             asyncio.create_task(self._input.feed(process, launch)),
             asyncio.create_task(self._read(process, reporter)),
-            asyncio.create_task(self._watch(process, config)),
+            asyncio.create_task(self._watch(process, config, launch.silence_s or self._work.limits.idle_s)),
         ]
         for watcher in watchers:
             watcher.add_done_callback(self._watched)
@@ -175,10 +176,16 @@ class SessionRun:
             if heard.reply:
                 self._input.write(heard.reply)
         status = await process.wait()
+        for event in reading.finish(status):
+            reporter.add(event)
+            if isinstance(event, End):
+                self._run.end = event
+                self._run.stop(SessionOutcome.SUBMITTED, event.reason)
+                return
         said = f"; {reading.ended()}" if reading.ended() else ""
         self._run.stop(SessionOutcome.FAILED, f"the agent ended without a word, exit status {status}{said}")
 
-    async def _watch(self, process: SandboxedProcess, config: SwarmConfig) -> None:
+    async def _watch(self, process: SandboxedProcess, config: SwarmConfig, silence_s: float) -> None:
         """Wall time, silence and memory: the caps an agent cannot argue with."""
         limits = self._work.limits
         clock = self._context.clock
@@ -191,8 +198,8 @@ class SessionRun:
             self._run.peak_memory_bytes = max(self._run.peak_memory_bytes, memory)
             if now - started > limits.wall_s:
                 self._run.stop(SessionOutcome.STOPPED, f"time limit of {limits.wall_s:g} s reached")
-            elif now - self._run.last_sign > limits.idle_s:
-                self._run.stop(SessionOutcome.STOPPED, f"stalled: no event for {limits.idle_s:g} s")
+            elif now - self._run.last_sign > silence_s:
+                self._run.stop(SessionOutcome.STOPPED, f"stalled: no event for {silence_s:g} s")
             elif memory > most_memory:
                 self._run.stop(SessionOutcome.STOPPED, f"memory limit of {config.sandbox.memory_mb} MB exceeded")
 
@@ -252,6 +259,8 @@ def _outcome(end: End, changed: tuple[str, ...]) -> tuple[SessionOutcome, str]:
         return SessionOutcome.FAILED, "it ended without a handoff"
     if said is SessionOutcome.SUBMITTED and not changed:
         return SessionOutcome.FAILED, "it handed in a change, and nothing is changed"
+    if said is SessionOutcome.NOTHING_TO_DO and changed and end.reason == ENDED:
+        return SessionOutcome.SUBMITTED, end.reason
     if said is SessionOutcome.NOTHING_TO_DO and changed:
         return SessionOutcome.SUBMITTED, "it said that nothing was to be done, and changed files"
     return said, end.reason

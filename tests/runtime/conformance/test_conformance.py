@@ -14,19 +14,23 @@ from hypothesis import strategies as st
 
 import swarmworks
 from swarmworks.domain.session import SessionLimits
+from swarmworks.policy.tiers import WIRES
 from swarmworks.runtime.builtin import BuiltIn
-from swarmworks.runtime.claude import CLAUDE, HAND_IN
+from swarmworks.runtime.claude import CLAUDE
+from swarmworks.runtime.command import Command
 from swarmworks.runtime.fake import Fake
-from swarmworks.runtime.protocol import Facts
+from swarmworks.runtime.housing import Native, NodePackage
+from swarmworks.runtime.protocol import Facts, Shown
 from swarmworks.runtime.sheet import SheetRuntime
 from swarmworks.wire.handoff import HandoffDocument
 from swarmworks.wire.session_events import End, Garbage, Message, ToolCall, ToolResult, dump_line
+from swarmworks.wiring.runtimes import SHEETS
 from tests.agent.scripted_model import ScriptedModel, call, hand_in
 from tests.runtime.claude_code import claude
+from tests.runtime.conformance.recorded import BY_ITSELF, HANDOFF, RECORDED
 
 TOKEN = "swk_conformance_token"
 PROMPT = "# Task t0: --help\nDo it; say nothing of it."
-HANDOFF = {"outcome": "submitted", "done": "did it", "changed": [], "notes": [], "risks": []}
 END = End(outcome="submitted", reason="handed in", handoff=HandoffDocument.model_validate(HANDOFF))
 NORMAL = [
     Message(text="I look."),
@@ -36,34 +40,27 @@ NORMAL = [
 ]
 
 
-def _native(folder: Path) -> Path:
-    program = folder / "claude"
-    program.write_bytes(b"\x7fELF and more")
-    return program
-
-
-def _claude_lines() -> list[bytes]:
-    """As Claude Code 2.1.197 writes them, cut to what matters."""
-    servers = [{"name": "swarm", "status": "connected"}]
-    rows = [
-        {"type": "system", "subtype": "init", "tools": ["Bash"], "mcp_servers": servers, "model": "m"},
-        {"type": "assistant", "message": {"content": [{"type": "text", "text": "I look."}], "usage": {}}},
-        _claude_call("c1", "Read", {"file_path": "a"}),
-        _claude_result("c1", "a"),
-        _claude_call("c2", HAND_IN, HANDOFF),
-        _claude_result("c2", [{"type": "text", "text": "Handed in. The session ends now."}]),
-    ]
-    return [json.dumps(row).encode() for row in rows]
-
-
-def _claude_call(number, name, arguments):
-    use = {"type": "tool_use", "id": number, "name": name, "input": arguments}
-    return {"type": "assistant", "message": {"content": [use], "usage": {"output_tokens": 1}}}
-
-
-def _claude_result(number, content, *, wrong=False):
-    result = {"type": "tool_result", "tool_use_id": number, "content": content, "is_error": wrong}
-    return {"type": "user", "message": {"role": "user", "content": [result]}}
+def installed(name: str, folder: Path) -> SheetRuntime:
+    """As if the program were there: the file, package or environment that its sheet is about."""
+    sheet = SHEETS[name]
+    if isinstance(sheet.housing, Native):
+        program = folder / name
+        program.write_bytes(b"\x7fELF and more")
+    elif isinstance(sheet.housing, NodePackage):
+        program = folder / "node_modules/.bin" / name
+        script = folder / "node_modules/@vendor/package/main.js"
+        script.parent.mkdir(parents=True)
+        program.parent.mkdir()
+        script.write_text("#!/usr/bin/env node\n")
+        program.symlink_to("../@vendor/package/main.js")
+        (program.parent / "node").write_bytes(b"\x7fELF")
+    else:
+        python = folder / "bin/python3"
+        program = python.with_name(name)
+        python.parent.mkdir()
+        python.touch()
+        program.write_text(f"#!{python}\n")
+    return SheetRuntime(sheet, program, lambda python: (Shown(python.parents[1], str(python.parents[1])),))
 
 
 @dataclass(frozen=True)
@@ -74,15 +71,17 @@ class Case:
     lines: list[bytes]
 
 
-@pytest.fixture(params=["builtin", "fake", "claude"])
+@pytest.fixture(params=["builtin", "fake", "command", *SHEETS])
 def case(request, tmp_path):
     normal = [dump_line(event).rstrip() for event in NORMAL]
     package = Path(swarmworks.__file__).parent
-    return {
-        "builtin": lambda: Case(BuiltIn(package, Path(sys.executable), tuple), normal),
-        "fake": lambda: Case(Fake(NORMAL), normal),
-        "claude": lambda: Case(SheetRuntime(CLAUDE, _native(tmp_path)), _claude_lines()),
-    }[request.param]()
+    if request.param == "builtin":
+        return Case(BuiltIn(package, Path(sys.executable), tuple), normal)
+    if request.param == "fake":
+        return Case(Fake(NORMAL), normal)
+    if request.param == "command":
+        return Case(Command("my-agent --headless"), normal)
+    return Case(installed(request.param, tmp_path), RECORDED[request.param]())
 
 
 def facts(**changes) -> Facts:
@@ -109,9 +108,9 @@ def test_it_is_started_by_a_path_inside_with_neither_token_nor_prompt_in_its_wor
     words = " ".join(launch.argv)
     assert TOKEN not in words
     assert "say nothing of it" not in words
-    assert "Do it; say nothing" in json.dumps(launch.first_input.decode())
+    assert "Do it; say nothing" in json.dumps([launch.first_input.decode(), dict(launch.files)])
     assert launch.first_input.endswith(b"\n")
-    assert launch.first_input.count(b"\n") == 1
+    assert launch.first_input.count(b"\n") == 1 or not launch.input_stays_open
     for name in launch.files:
         path = PurePosixPath(name)
         assert not path.is_absolute()
@@ -119,6 +118,9 @@ def test_it_is_started_by_a_path_inside_with_neither_token_nor_prompt_in_its_wor
     assert case.runtime.own_home or not launch.files
     for shown in launch.shown:
         assert PurePosixPath(shown.target).is_absolute()
+    assert case.runtime.name not in SHEETS or any(
+        PurePosixPath(launch.argv[0]).is_relative_to(shown.target) for shown in launch.shown
+    )
 
 
 def test_its_token_and_the_gateway_reach_it(case):
@@ -130,44 +132,82 @@ def test_its_token_and_the_gateway_reach_it(case):
 
 def test_it_speaks_a_wire_the_gateway_serves(case):
     assert case.runtime.wires
-    assert case.runtime.wires <= {"openai", "anthropic"}
+    assert case.runtime.wires <= {wire for wires in WIRES.values() for wire in wires}
 
 
 def test_a_session_is_told_in_the_normal_form_and_ends_once_with_its_handoff(case):
-    reading = case.runtime.reading()
+    reading, name = case.runtime.reading(), case.runtime.name
     events = [event for line in case.lines for event in reading.hear(line).events]
+    if not any(isinstance(event, End) for event in events):
+        events += reading.finish(0)
+    last = BY_ITSELF.get(name, ["tool_call", "tool_result"] if name in RECORDED else [])
     assert [event.type for event in events if event.type != "usage"] == [
         *("message", "tool_call", "tool_result"),
-        *(("tool_call", "tool_result") if case.runtime.name == "claude" else ()),
+        *last,
         "end",
     ]
     assert events[0] == NORMAL[0]
-    assert (events[1].id, events[2].id, events[2].summary) == ("c1", "c1", "a")
-    assert events[-1] == END
+    _message, called, answered = [event for event in events if event.type != "usage"][:3]
+    assert called.id == answered.id
+    assert answered.ok
+    if name in BY_ITSELF:
+        assert (events[-1].outcome, events[-1].reason) == ("submitted", "ended by itself")
+        assert "did it" in events[-1].handoff.done
+    else:
+        assert events[-1] == END
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_a_program_that_ends_in_the_middle_has_handed_in_nothing(name):
+    reading = SHEETS[name].reading()
+    for line in RECORDED[name]()[:1]:
+        reading.hear(line)
+    assert all(isinstance(event, End) and event.handoff is None for event in reading.finish(1))
 
 
 def test_what_it_cannot_read_is_garbage_and_no_error(case):
     reading = case.runtime.reading()
     for line in (b"<html>", b"\xff\xfe", b"[" * 50_000, b'{"type": 3}'[:-1]):
         (event,) = reading.hear(line).events
-        assert isinstance(event, Garbage)
+        assert isinstance(event, Message if case.runtime.name in {"command", "aider"} else Garbage)
+
+
+def words_of(value, found):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found[0].add(key)
+            words_of(inner, found)
+    elif isinstance(value, list):
+        for inner in value:
+            words_of(inner, found)
+    elif isinstance(value, str):
+        found[1].add(value)
+    return found
+
+
+KEYS, VALUES = (sorted(found) for found in words_of(
+    [json.loads(line) for recorded in RECORDED.values() for line in recorded() if line.startswith(b"{")], (set(), set())
+))  # fmt: skip
 
 
 @given(st.one_of(st.binary(max_size=200), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-        st.sampled_from(["type", "message", "content", "usage", "id", "name", "input", "mcp_servers", "subtype", "text"])
-        | st.text(max_size=5), inner | st.sampled_from(["system", "assistant", "user", "result", "init", "tool_use"]),
+        st.sampled_from(KEYS) | st.text(max_size=5), inner | st.sampled_from(VALUES),
         max_size=5),
     max_leaves=12).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 def test_no_line_whatever_stops_the_reader(line):
-    for runtime in (Fake(NORMAL), SheetRuntime(CLAUDE, None)):
-        for event in runtime.reading().hear(line).events:
-            assert event.type
+    for runtime in (Fake(NORMAL), Command(None), *(SheetRuntime(sheet, None) for sheet in SHEETS.values())):
+        reading = runtime.reading()
+        for event in (*reading.hear(line).events, *reading.finish(0)):
+            assert dump_line(event)
 
 
-def test_words_of_a_person_are_one_line(case):
+def test_words_of_a_person_are_one_line_for_a_program_that_can_be_spoken_to(case):
     said = case.runtime.says("make it\nblue")
+    if said is None:
+        assert not case.runtime.launch(facts()).input_stays_open
+        return
     assert said.endswith(b"\n")
     assert said.count(b"\n") == 1
     assert b"blue" in said

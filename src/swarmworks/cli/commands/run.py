@@ -48,7 +48,7 @@ from swarmworks.wire.planfile import dump_plan, load_plan
 )
 @budget_options
 @click.option("--model", help="A tier, provider:model or rehearsal, for all tasks; else as in swarm.toml.")
-@click.option("--runtime", help="The agents' program: builtin or claude (Claude Code); else as in swarm.toml.")
+@click.option("--runtime", help="The agents' program: builtin, claude, codex, ... (docs/runtimes.md); else as in swarm.toml.")
 @fault_options(default=None)
 @click.option(
     "--port",
@@ -212,9 +212,8 @@ def full_model_name(model: str, config: SwarmConfig) -> str:
 async def run_swarm(
     launcher: Launcher, project: OpenProject, request: CreateSwarm, *, port: int, as_json: bool
 ) -> SwarmStatus:
-    async with reach(
-        launcher, project, work=True, port=port, model=None if request.kinds else request.model
-    ) as reached:
+    model = REHEARSAL if request.plan.is_mechanical else None if request.kinds else request.model
+    async with reach(launcher, project, work=True, port=port, model=model) as reached:
         status = await reached.client.create_swarm(request)
         status = await approve_reviews(reached, status, request.plan, as_json=as_json)
         return await follow(reached, status, ringing(display_for(project.state, as_json=as_json), project))

@@ -319,6 +319,9 @@ class Gateway:
         if broken is not None:
             await self._ledger.stop(caller, broken)
             record = replace(record, stop=True, broken=broken)
+        elif record.ends:
+            self._book.stop(caller.session.id, record.ends)
+            await self._ledger.stop(caller, record.ends)
         if self._observer is not None:
             self._observer(record)
 

@@ -23,6 +23,7 @@ from swarmworks.service.gateway.content import Content, answer_of
 from swarmworks.service.gateway.exchange import Exchange
 from swarmworks.service.gateway.queue import PassedOverError
 from swarmworks.service.gateway.record import CallRecord
+from swarmworks.service.gateway.sessions import HandedInError
 from swarmworks.service.gateway.throughput import line_of
 from swarmworks.service.gateway.turns import NoTurnError, Wish
 from swarmworks.service.gateway.wire import ClientGoneError
@@ -51,6 +52,11 @@ if TYPE_CHECKING:
 CAP_HEADER = "x-swarmworks-output-cap"
 SHARE_OF_SILENCE = 0.5
 """A call waits for its turn for so much of the silence its session is allowed: the rest is left for the model to begin."""
+
+ENDS_THE_SESSION = frozenset({"budget", "calls", "unpriced", "closed"})
+"""Refusals of its own for which the gateway has a session ended: there are agents that would ask again for minutes, and some
+that end with success.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,8 @@ class Call:
         found = faults.verdict(error)
         status, _body = self._wire.error(found.fault, "", error.code)
         unanswered = isinstance(error, ProviderUnavailableError)
-        await self._end(status, found.reason, stop=found.stop, unanswered=unanswered)
+        ends = error.what if found.reason in ENDS_THE_SESSION and not isinstance(error, HandedInError) else ""
+        await self._end(status, found.reason, stop=found.stop, unanswered=unanswered, ends=ends)
 
     async def _tried(self, plan: Plan, client: Client) -> Exchange:
         """The last try, of which the client has been told."""
@@ -318,10 +325,12 @@ class Call:
         self._billed = exchange.billed
         self._first_byte_at = exchange.first_byte_at
 
-    async def _end(self, status: int, refusal: str | None, *, stop: bool, unanswered: bool = False) -> None:
+    async def _end(
+        self, status: int, refusal: str | None, *, stop: bool, unanswered: bool = False, ends: str = ""
+    ) -> None:
         clock, session = self._desk.clock, self._caller.session
         first = self._first_byte_at
-        self._desk.book.ended_call(session.id, unanswered=unanswered)
+        self._desk.book.ended_call(session.id, unanswered=unanswered, failed=refusal or "")
         await self._desk.judge(
             self._caller,
             self.request,
@@ -339,6 +348,7 @@ class Call:
                 first_byte_s=None if first is None else first - self._began,
                 refusal=refusal,
                 stop=stop,
+                ends=ends,
                 account=self._account,
                 tries=self._tries,
                 waited_s=self._waited_s,

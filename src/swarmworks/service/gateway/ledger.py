@@ -137,6 +137,8 @@ class Ledger:
         session = caller.session
 
         def write(tx: Tx) -> None:
+            if tx.session(session.id).state is SessionState.ENDED:
+                return  # a call that came after its end
             tx.stop_session(session.id, reason)
             data = {"reason": reason}
             tx.append(session.swarm_id, NewEvent("session.stopping", "platform", data, session.task_id, session.id))

@@ -90,7 +90,8 @@ class CallRecord:
     """One call, when it is over. `refusal` says why it failed. With `reserved` None nothing was sent: `budget`, `calls`,
     `unpriced`, `closed`, `rejected`, `stopped`, `busy`, `unavailable`. Else: `cut`, `unavailable`, or `provider_<status>`. `settled`
     None with `reserved` set: the ledger could not be reached, and settles in full when it recovers. `stop`: no later call
-    of this session can succeed either, so it should be ended. `broken`: the breaker ended it after this call, and why.
+    of this session can succeed either, so it should be ended. `ends`: that it is ended for this, in words. `broken`: the
+    breaker ended it after this call, and why.
     `model` is the one that was asked last, at `account`; `reserved` and `settled` are of all `tries` together, `waited_s` for
     its turns at providers.
     `traceparent`: as the client sent it, of a call that was sent.
@@ -110,6 +111,7 @@ class CallRecord:
     refusal: str | None
     swarm_id: SwarmId
     stop: bool = False
+    ends: str = ""
     broken: str | None = None
     account: str = ""
     tries: int = 0

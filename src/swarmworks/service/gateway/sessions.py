@@ -46,6 +46,7 @@ class _Entry:
     circuit: Circuit | None = None
     waited_s: float = 0.0
     unanswered: bool = False
+    failed: str = ""
     own_counts: int = 0
 
 
@@ -137,15 +138,16 @@ class SessionBook:
         if session_id in self._entries:
             self._entries[session_id].waited_s += seconds
 
-    def ended_call(self, session_id: SessionId, *, unanswered: bool) -> None:
-        """`unanswered` for the provider's sake."""
+    def ended_call(self, session_id: SessionId, *, unanswered: bool, failed: str) -> None:
+        """`unanswered` for the provider's sake; `failed` says why the call did, whosever fault it was."""
         if session_id in self._entries:
             self._entries[session_id].unanswered = unanswered
+            self._entries[session_id].failed = failed
             self._entries[session_id].last_at = self._clock.now()
 
     def held_up(self, session_id: SessionId) -> HeldUp:
         entry = self._entries.get(session_id)
-        return HeldUp(entry.waited_s, entry.unanswered) if entry else HeldUp()
+        return HeldUp(entry.waited_s, entry.unanswered, entry.failed) if entry else HeldUp()
 
     def last_at(self, session_id: SessionId) -> datetime | None:
         entry = self._entries.get(session_id)

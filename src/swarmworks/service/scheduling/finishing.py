@@ -23,7 +23,7 @@ from swarmworks.domain.session import Session, SessionLimits, SessionOutcome
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.purse import fits, refused_by_swarm
-from swarmworks.policy.retry import HeldUp, held_up_by_providers
+from swarmworks.policy.retry import HeldUp, corrected, held_up_by_providers
 from swarmworks.policy.wording import plain
 from swarmworks.service import questions
 from swarmworks.service.attempts import conclude
@@ -69,8 +69,11 @@ class Finishing:
         """FenceLostError when the work is no longer the worker's; nothing is written then."""
         change_id, gates_id = self._ids.new("chg"), self._ids.new("wrk")
         question_id = QuestionId(self._ids.new("qst"))
-        worked, limits = await self._store.read(lambda reader: _worked(reader, work_id))
-        if held_up_by_providers(result.outcome, result.reason or "", self._held_up(worked.id), limits):
+        worked, limits, stopped = await self._store.read(lambda reader: _worked(reader, work_id))
+        held_up = self._held_up(worked.id)
+        outcome, reason = corrected(result.outcome, result.reason or "", stopped=stopped, held_up=held_up)
+        result = result.model_copy(update={"outcome": outcome, "reason": reason or None})
+        if held_up_by_providers(outcome, reason, held_up, limits):
             result = result.model_copy(update={"outcome": SessionOutcome.INFRASTRUCTURE})
         checked = await asyncio.to_thread(self._checked, worked, result)
 
@@ -189,9 +192,11 @@ class Finishing:
         conclude(tx, session, result.outcome, result.reason, swarm_out_of_budget=empty)
 
 
-def _worked(reader: Reader, work_id: WorkId) -> tuple[Session, SessionLimits]:
+def _worked(reader: Reader, work_id: WorkId) -> tuple[Session, SessionLimits, str | None]:
+    """The session, its limits, and for what the gateway had it ended."""
     session = reader.session(SessionId(reader.work(work_id).subject))
-    return session, from_json(reader.swarm(session.swarm_id).options).config.session_limits()
+    limits = from_json(reader.swarm(session.swarm_id).options).config.session_limits()
+    return session, limits, reader.session_stops([session.id]).get(session.id)
 
 
 def _asks(result: SessionResult) -> bool:

@@ -16,27 +16,26 @@ from swarmworks.domain.budget import Amount, Limit
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
+from swarmworks.domain.plan import COMMAND
 from swarmworks.domain.session import Session, SessionOutcome, SessionState
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskState
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.admit import SESSION_MEMORY_BYTES, Choice, ClaimFacts, ReadyTask, choose, session_places
-from swarmworks.policy.tiers import Candidate, ModelBook, asked_for
+from swarmworks.policy.tiers import BUILT_IN_SPEAKS, NO_MODEL, Candidate, ModelBook, Wire, asked_for
 from swarmworks.service import review_sessions, task_time
 from swarmworks.service.parking import parked_change
 from swarmworks.service.plan_reviews import plan_hold
 from swarmworks.service.scheduling.purse import affordable, paused_by
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
+from swarmworks.wire.config import COMMAND_RUNTIME
 from swarmworks.wire.options import SwarmOptions, from_json
 from swarmworks.wire.work import RESULT, WORK, AnyWork, NoteFromTask, SessionResult, SessionWork
 
 log = logging.getLogger(__name__)
 
 BUILTIN = "builtin"
-DEFAULT_SPEAKS = frozenset({"openai", "anthropic"})
-"""What the built-in agent speaks, which reviews too."""
-
 MOST_NOTES = 40
 MOST_LOOKS = 3
 """How often a claim looks up the branch again because something landed meanwhile."""
@@ -59,7 +58,7 @@ class Leasing:
         clock: Clock,
         least: Callable[[str], Amount],
         book: ModelBook,
-        speaks: Mapping[str, Collection[str]],
+        speaks: Mapping[str, Collection[Wire]],
         available: Callable[[str], bool] = lambda _model: True,
         room: Callable[[Reader, str], bool] = lambda _reader, _model: True,
     ) -> None:
@@ -99,7 +98,7 @@ class Leasing:
 
     def _begins(self, asked: str, runtime: str) -> Candidate:
         """With which model, and in which format, a session begins; with one that does not answer where none does."""
-        speaks = self._speaks.get(runtime) or DEFAULT_SPEAKS
+        speaks = self._speaks.get(runtime) or BUILT_IN_SPEAKS
         found = self._book.first(asked, speaks, self._available) or self._book.first(asked, speaks, _any)
         return found or Candidate(self._book.chain(asked)[0], "openai" if "openai" in speaks else min(speaks))
 
@@ -112,7 +111,9 @@ class Leasing:
                 yield one.model
 
     def _answering(self, options: SwarmOptions) -> bool:
-        speaks = self._speaks.get(options.runtime) or DEFAULT_SPEAKS
+        if options.model == NO_MODEL:
+            return True
+        speaks = self._speaks.get(options.runtime) or BUILT_IN_SPEAKS
         spoken = [self._book.spoken(asked, speaks) for asked in {options.model, *options.kinds.values()}]
         return any(not chain or any(self._available(one.model) for one in chain) for chain in spoken)
 
@@ -153,7 +154,7 @@ class Leasing:
             least=self._least(options.model),
             limit=Limit(limits.cost_nano_usd, limits.tokens, limits.calls),
             exclusive=options.config.files.exclusive,
-            models=options.kinds,
+            models={**options.kinds, COMMAND: NO_MODEL},
         )
 
         def write(tx: Tx) -> list[AnyWork] | None:
@@ -174,6 +175,8 @@ class Leasing:
         known: dict[str, bool] = {}
 
         def has_room(task: ReadyTask) -> bool:
+            if task.kind == COMMAND:
+                return True
             asked = asked_for(options.model, options.kinds, kind=task.kind, role=task.role)
             if asked not in known:
                 known[asked] = any(self._room(reader, model) for model in self._may_answer(asked, options.runtime))
@@ -212,13 +215,13 @@ class Leasing:
             base=session.base_commit,
             agent=agent,
             model=begins.model,
-            wire="anthropic" if begins.wire == "anthropic" else "openai",
+            wire=begins.wire,
             token=token,
             limits=task_time.limits_of(tx, session, options.config),
             rejection=task.rejection,
             last_head=_last_head(tx, session),
             notes=_notes(tx, session, task.planned.depends_on),
-            runtime=options.runtime,
+            runtime=COMMAND_RUNTIME if task.planned.run else options.runtime,
             start=None if parked is None else parked.head,
             start_base=None if parked is None else parked.base,
             guidance=task.guidance.note if task.guidance else None,

@@ -27,12 +27,14 @@ from swarmworks.policy.life import LifeFacts, verdict
 from swarmworks.policy.lint import errors, lint
 from swarmworks.policy.order import rank
 from swarmworks.policy.reviewing import ReviewFacts, Waiting, may_decide
+from swarmworks.policy.tiers import NO_MODEL
 from swarmworks.service import review_sessions, reviews
 from swarmworks.service.change_reviews import waits_for_people
 from swarmworks.service.plan_reviews import plan_facts, plan_hold, plan_subject
 from swarmworks.service.scheduling import purse
 from swarmworks.store.protocol import NewSwarm, Reader, Store, Tx
 from swarmworks.wire.api import CreateSwarm, ResumeSwarm
+from swarmworks.wire.config import COMMAND_RUNTIME
 from swarmworks.wire.options import SwarmOptions, from_json, to_json
 from swarmworks.wire.planfile import TASK_ID_MEND, is_task_id
 
@@ -64,9 +66,12 @@ class Swarms:
         """Bring the base commit into the hub, make the integration branch, write the swarm down. One swarm of a project
         runs at a time on one machine: ConflictError names the one that is still open.
         """
+        if request.plan.is_mechanical:
+            request = request.model_copy(update={"model": NO_MODEL, "kinds": {}, "runtime": COMMAND_RUNTIME})
         _check(request)
         _check_ceilings(request, self._least(request.model))
-        await asyncio.to_thread(self._usable, request.runtime, request.model)
+        if request.model != NO_MODEL:
+            await asyncio.to_thread(self._usable, request.runtime, request.model)
         await self._store.read(lambda reader: _refuse_second(reader, request.project))
         await asyncio.to_thread(self._hub.import_commit, Path(request.repository), request.base)
         swarm_id = SwarmId(self._ids.new("swm"))
