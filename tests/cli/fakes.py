@@ -18,9 +18,10 @@ from swarmworks.cli.context import LiveControlPlane, OpenProject, ProviderKey, V
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.gate import GateResult
+from swarmworks.domain.isolation import Property
 from swarmworks.notify.protocol import Channel
 from swarmworks.runtime.protocol import Found
-from swarmworks.sandbox.protocol import Probe, Property
+from swarmworks.sandbox.protocol import Probe
 from swarmworks.wire.api import EventRow, SwarmReport, SwarmStatus, SwarmSummary
 from swarmworks.wire.config_file import load_config
 from swarmworks.wire.why import WhyReport

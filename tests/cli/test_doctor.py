@@ -5,8 +5,8 @@ import json
 from swarmworks.base.errors import InvalidDocumentError, NotFoundError, Problem, UsageError
 from swarmworks.base.findings import Check, Finding
 from swarmworks.cli.context import ProviderKey
+from swarmworks.domain.isolation import Property
 from swarmworks.runtime.protocol import Found
-from swarmworks.sandbox.protocol import Property
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import CONFIG, FakeLauncher
 
@@ -33,12 +33,12 @@ def test_a_machine_with_everything(tmp_path, swarm: Swarm):
 
 
 def test_a_property_of_the_floor_that_does_not_hold_is_lacking(tmp_path, swarm: Swarm):
-    missing = {Property.NETWORK: "user namespaces are switched off", Property.QUOTA: "no quota"}
+    missing = {Property.NETWORK: "user namespaces are switched off", Property.EXEC: "no Landlock"}
     ran = swarm(FakeLauncher(tmp_path, missing=missing), "doctor")
     assert ran.code == 4
     assert "LACKS  sandbox network" in ran.out
     assert "user namespaces are switched off" in ran.out
-    assert "note   sandbox quota" in ran.out
+    assert "note   sandbox exec" in ran.out
     assert "1 thing lacking: sandbox network" in ran.out
 
 

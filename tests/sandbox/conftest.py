@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 
 import pytest
 
-from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
+from swarmworks.sandbox.contained import ContainedSandbox
+from swarmworks.sandbox.none import NoSandbox
 from tests.sandbox.playground import Playground
 
 
@@ -28,7 +30,16 @@ def bubblewrap(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def unsandboxed(tmp_path_factory):
-    return best_sandbox(tmp_path_factory.mktemp("state"), program="no-such-bubblewrap")
+    return NoSandbox(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="session")
+def contained(tmp_path_factory):
+    if os.geteuid() == 0:
+        pytest.skip("the back end contained is for ordinary users: test_started_as_a_user runs this as one")
+    sandbox = ContainedSandbox(tmp_path_factory.mktemp("state"))
+    assert sandbox.probe().properties, sandbox.probe().missing
+    return sandbox
 
 
 @pytest.fixture
@@ -36,9 +47,9 @@ def playground(bubblewrap, tmp_path):
     return Playground(bubblewrap, tmp_path)
 
 
-@pytest.fixture(params=["bubblewrap", "none"])
+@pytest.fixture(params=["bubblewrap", "contained", "none"])
 def any_playground(request, tmp_path):
-    name = {"bubblewrap": "bubblewrap", "none": "unsandboxed"}[request.param]
+    name = {"none": "unsandboxed"}.get(request.param, request.param)
     return Playground(request.getfixturevalue(name), tmp_path)
 
 

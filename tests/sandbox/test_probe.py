@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.domain.isolation import Property
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
+from swarmworks.sandbox.contained import ContainedSandbox
 from swarmworks.sandbox.none import NoSandbox, translate
-from swarmworks.sandbox.protocol import Mount, Property, SandboxSpec
+from swarmworks.sandbox.protocol import Mount, SandboxSpec
 
 
 def _fake_bubblewrap(directory, script):
@@ -18,10 +22,10 @@ def _fake_bubblewrap(directory, script):
 
 async def test_without_bubblewrap_the_mend_is_named_and_the_floor_refused(tmp_path):
     sandbox = best_sandbox(tmp_path, program="no-such-bubblewrap")
-    assert isinstance(sandbox, NoSandbox)
-    assert "apt-get install bubblewrap" in sandbox.probe().missing[Property.FILES]
-    spec = SandboxSpec(argv=("true",), workdir="/", floor=frozenset({Property.FILES}))
-    with pytest.raises(SandboxUnavailableError, match=r"`files`(?s:.)*mend: apt-get install bubblewrap"):
+    assert isinstance(sandbox, NoSandbox if os.geteuid() == 0 else ContainedSandbox)
+    assert "apt-get install bubblewrap" in sandbox.probe().missing[Property.PROTECTED]
+    spec = SandboxSpec(argv=("true",), workdir="/", floor=frozenset({Property.PROTECTED}))
+    with pytest.raises(SandboxUnavailableError, match=r"`protected`(?s:.)*mend: apt-get install bubblewrap"):
         await sandbox.start(spec)
 
 

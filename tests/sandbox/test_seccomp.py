@@ -25,11 +25,11 @@ def test_numbers_are_those_of_the_kernels_headers(machine):
     assert {name: number for name, number in table.items() if int(known.get(name, number)) != number} == {}
 
 
-def _answer(machine, number, *arguments, architecture=None):
+def _answer(machine, number, *arguments, architecture=None, **options):
     """Runs the filter as the kernel would."""
     default, _ = seccomp._MACHINES[machine]
     data = struct.pack("<IIQ6Q", number, architecture or default, 0, *arguments, *[0] * (6 - len(arguments)))
-    program = list(struct.iter_unpack("=HBBI", seccomp.filter_program(machine)))
+    program = list(struct.iter_unpack("=HBBI", seccomp.filter_program(machine, **options)))
     position, accumulator = 0, 0
     while True:
         code, if_true, if_false, constant = program[position]
@@ -49,7 +49,7 @@ def _answer(machine, number, *arguments, architecture=None):
 @pytest.mark.parametrize("machine", HEADERS)
 def test_the_filter_answers_on_every_machine(machine):
     _, table = HEADERS[machine]
-    special = {"clone", "clone3", "unshare", "socket", "socketpair", "ioctl"}
+    special = {"clone", "clone3", "unshare", "socket", "socketpair", "ioctl", "memfd_create", *seccomp._SENDING}
     assert {name for name in table if _answer(machine, table[name]) != EPERM} == special
     assert _answer(machine, table["clone3"]) == ENOSYS
     assert _answer(machine, table["clone"], 0x11) == ALLOW
@@ -69,3 +69,30 @@ def test_the_x32_table_is_closed():
 
 def test_other_machines_have_no_filter():
     assert not seccomp.supported("riscv64")
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_memory_files_must_be_sealed_where_they_must_not_run(machine):
+    number = HEADERS[machine][1]["memfd_create"]
+    assert _answer(machine, number, 0, 0) == ALLOW
+    for flags, answer in ((0, EPERM), (0x1, EPERM), (0x10, EPERM), (0x8, ALLOW), (0x9, ALLOW)):
+        assert _answer(machine, number, 0, flags, memory_files_run=False) == answer
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_without_a_network_namespace_only_tcp_is_left(machine):
+    table = HEADERS[machine][1]
+
+    def answer(name, *arguments):
+        return _answer(machine, table[name], *arguments, only_tcp=True)
+
+    for family in (2, 10):
+        assert answer("socket", family, 1 | 0o2000000, 6) == answer("socket", family, 1, 0) == ALLOW
+        assert ALLOW not in {answer("socket", family, kind, 0) for kind in (2, 3, 5)}
+        assert answer("socket", family, 1, 262) != ALLOW  # MPTCP, which Landlock does not see
+    assert answer("socket", 1, 1, 0) != ALLOW
+    assert answer("socketpair", 1, 1, 0) == ALLOW
+    for name, index in seccomp._SENDING.items():
+        assert answer(name, *[0] * index, 0x4000) == ALLOW
+        assert answer(name, *[0] * index, 0x20004000) != ALLOW
+        assert _answer(machine, table[name], *[0] * index, 0x20004000) == ALLOW

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from swarmworks.agent.interrupts import Interrupts
 
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
+_PROXY = ("http_proxy", "https_proxy", "no_proxy")
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", *_PROXY, *(name.upper() for name in _PROXY))
 HEAD_BYTES = 8 << 10
 TAIL_BYTES = 16 << 10
 MAX_OUTPUT_BYTES = 16 << 20

@@ -18,11 +18,12 @@ from swarmworks.base.errors import GitError, NotFoundError, SwarmworksError, Usa
 from swarmworks.base.findings import Check, Finding
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.view.amounts import size
+from swarmworks.domain.isolation import Property, level_of
 from swarmworks.git.command import OLDEST, Git
 from swarmworks.notify.outcomes import Outcomes
 from swarmworks.policy.tiers import BUILT_IN_SPEAKS, common
 from swarmworks.runtime.protocol import Found
-from swarmworks.sandbox.protocol import Probe, Property
+from swarmworks.sandbox.protocol import Probe
 from swarmworks.wire.config import REHEARSAL, SandboxSection
 
 GIB = 1 << 30
@@ -69,12 +70,14 @@ def _programs() -> Iterator[Check]:
 
 def _sandbox(probe: Probe, project: OpenProject | None) -> Iterator[Check]:
     floor = project.config.sandbox.floor if project is not None else SandboxSection().floor
+    level = level_of(probe.properties)
+    yield Check("sandbox", Finding.OK if level else Finding.NOTE, f"{probe.backend}, level {level or 'below none'}")
     for each in Property:
         name = f"sandbox {each.value}"
         if each in probe.properties:
             yield Check(name, Finding.OK, "holds")
             continue
-        needed = each.value in floor
+        needed = each in floor
         why = probe.missing.get(each, "not given here")
         mend = "mend that, or take it out of [sandbox] floor in swarm.toml if you accept the risk" if needed else ""
         yield Check(name, Finding.LACKING if needed else Finding.NOTE, why, mend)

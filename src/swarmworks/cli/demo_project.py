@@ -67,9 +67,10 @@ def check_folder(folder: Path, *, keep: bool) -> None:
         )
 
 
-def make(folder: Path, *, erring: bool = False, data: bytes | None = None) -> Plan:
+def make(folder: Path, *, erring: bool = False, data: bytes | None = None, floor: str | None = None) -> Plan:
     """A fresh repository at `folder` with one commit, for the sample or for the specification in `data`. An earlier demo
-    that is there is deleted. Where the model errs on purpose, tasks share a file, so that they can conflict.
+    that is there is deleted. Where the model errs on purpose, tasks share a file, so that they can conflict. `floor` is the
+    level of the sandbox, where it is not the usual one.
     """
     data = sample_specification() if data is None else data
     if is_demo(folder):
@@ -88,6 +89,8 @@ def make(folder: Path, *, erring: bool = False, data: bytes | None = None) -> Pl
             plan = shared_plan(plan)
             files = {**files, CONFIG_NAME: shared_config(files[CONFIG_NAME]), SHARED: shared_text(plan)}
             (folder / SHARED).parent.mkdir(exist_ok=True)
+        if floor is not None:
+            files = {**files, CONFIG_NAME: f'{files[CONFIG_NAME].rstrip()}\n\n[sandbox]\nfloor = "{floor}"\n'}
         write_files(folder, files, force=False)
         (folder / PLAN).write_text(dump_plan(plan), encoding="utf-8")
     except OSError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swarmworks.sandbox import cgroups
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID, BubblewrapSandbox
+from swarmworks.sandbox.contained import ContainedSandbox
 from swarmworks.sandbox.none import NoSandbox
 
 if TYPE_CHECKING:
@@ -14,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def best_sandbox(state_dir: Path, *, uid: int = DEFAULT_UID, program: str = "bwrap") -> Sandbox:
-    """The strongest back end that works here; blocks some 50 ms for the probe. It is never weaker than asked for without a
+    """The strongest back end that works here; blocks some 400 ms for the probe. It is never weaker than asked for without a
     word: what is missing stands in its probe, with the reasons of the better back end, and the floor of a spec refuses it.
     """
+    cgroups.sweep()
     sandbox = BubblewrapSandbox(state_dir, uid=uid, program=program)
     probe = sandbox.probe()
-    return sandbox if probe.properties else NoSandbox(state_dir, why=probe.missing)
+    if probe.properties:
+        return sandbox
+    contained = ContainedSandbox(state_dir, why=probe.missing)
+    return contained if contained.probe().properties else NoSandbox(state_dir, why=probe.missing)

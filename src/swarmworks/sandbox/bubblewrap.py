@@ -19,29 +19,33 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from swarmworks.base.errors import SandboxUnavailableError
-from swarmworks.sandbox import launch, seccomp, view
-from swarmworks.sandbox.floor import require
-from swarmworks.sandbox.launcher import FIRST_INHERITED_FD, STAGE
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox import landlock, launch, seccomp, view
+from swarmworks.sandbox.floor import held, require
+from swarmworks.sandbox.inside import ANCHOR
+from swarmworks.sandbox.launcher import ANCHOR_FD, FIRST_INHERITED_FD, STAGE
 from swarmworks.sandbox.ownership import hand_over
 from swarmworks.sandbox.probing import diagnose, examine
 from swarmworks.sandbox.process import LaunchedProcess
-from swarmworks.sandbox.protocol import Network, Probe, Property, SandboxSpec
+from swarmworks.sandbox.programs import Allowed, allowed
+from swarmworks.sandbox.protocol import LISTENER_PORT, Network, Probe, SandboxSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swarmworks.sandbox.inside import Restrictions
+    from swarmworks.sandbox.landlock import Rules
     from swarmworks.sandbox.launcher import Order
-    from swarmworks.sandbox.protocol import ProcessLimits
+    from swarmworks.sandbox.protocol import Mount, ProcessLimits
 
 DEFAULT_UID: Final = 60_990  # in the range systemd documents as unused; no user of the machine should have it
 HOME: Final = "/home/agent"
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
-_STDERR_FD: Final = FIRST_INHERITED_FD
-_ARGUMENTS_FD: Final = FIRST_INHERITED_FD + 1
-_FILTER_FD: Final = FIRST_INHERITED_FD + 2
-# bubblewrap's own complaints go to the set-up pipe (stderr), the program's stderr is kept apart until it runs.
-_STAGE_SCRIPT: Final = rf'printf "\000ready\000" >&2; exec 2>&{_STDERR_FD} {_STDERR_FD}>&-; exec "$@"'
+_ARGUMENTS_FD: Final = FIRST_INHERITED_FD
+_FILTER_FD: Final = FIRST_INHERITED_FD + 1
+_ANCHOR_SCRIPT: Final = f"echo >&{ANCHOR_FD}; read x <&{ANCHOR_FD}"
+_TEMPORARY: Final = ("/tmp", "/dev/shm")  # noqa: S108 -- the sandbox's own
 
 
 class BubblewrapSandbox:
@@ -58,7 +62,7 @@ class BubblewrapSandbox:
         self._probing = threading.Lock()
 
     def probe(self) -> Probe:
-        """Starts one sandbox the first time (some 50 ms), on a thread of its own; remembered after that."""
+        """Starts two sandboxes the first time (some 400 ms), on a thread of its own; remembered after that."""
         with self._probing:
             if self._probe is None:
                 self._probe = self._examine()
@@ -72,11 +76,18 @@ class BubblewrapSandbox:
         if self._is_root:
             hand_over(path, self._uid, self._gid)
 
+    def seen(self, path: str, mounts: tuple[Mount, ...]) -> str:
+        del mounts
+        return path
+
+    def listener_port(self) -> int:
+        return LISTENER_PORT  # every sandbox has a loopback of its own
+
     def _examine(self) -> Probe:
         if (reason := self._cannot_even_start()) is not None:
             return Probe("bubblewrap", frozenset(), dict.fromkeys(Property, reason))
         try:
-            return examine("bubblewrap", self._start, self._state_dir, self.own)
+            return examine("bubblewrap", self._start, self._state_dir, self.own, landlock=self._landlock)
         except SandboxUnavailableError as error:
             return Probe("bubblewrap", frozenset(), dict.fromkeys(Property, diagnose(error.what)))
 
@@ -94,9 +105,12 @@ class BubblewrapSandbox:
     async def _start(self, spec: SandboxSpec) -> LaunchedProcess:
         for mount in spec.mounts:
             self._require_usable(mount.source, writable=mount.writable)
-        order, arguments = self._order(spec)
-        channels, started = await launch.start(order, [arguments, self._filter])
-        return await LaunchedProcess.adopt(channels, started, spec.limits.output_bytes)
+        permitted = None if spec.programs is None else await asyncio.to_thread(allowed, spec.programs)
+        order, arguments = self._order(spec, permitted)
+        channels, started = await launch.start(order, [arguments, self._filter], spec.limits)
+        probe = self._probe
+        held_here = held(spec, probe) if probe is not None else frozenset[Property]()
+        return await LaunchedProcess.adopt(channels, started, spec, held_here)
 
     def _require_usable(self, source: Path, *, writable: bool) -> None:
         try:
@@ -111,34 +125,69 @@ class BubblewrapSandbox:
                 mend="hand it over first, with Sandbox.own",
             )
 
-    def _order(self, spec: SandboxSpec) -> tuple[Order, bytes]:
-        """What the launcher is told, and the arguments bubblewrap reads from a descriptor: on its command line every user
-        of the machine could read the environment.
-        """
+    def _order(self, spec: SandboxSpec, permitted: Allowed | None) -> tuple[Order, bytes]:
+        """What the launcher is told, and the arguments bubblewrap reads from a descriptor: a command line has its limits."""
         sources = list(dict.fromkeys([self._etc, *(mount.source for mount in spec.mounts)]))
         staged = {source: f"{STAGE}/{index}" for index, source in enumerate(sources)} if self._is_root else {}
-        environment = {"PATH": PATH, "HOME": HOME, **spec.environment}
-        arguments = [
-            *self._isolation(),
-            *self._file_system(spec, environment["HOME"], staged),
-            *("--chdir", spec.workdir, "--clearenv"),
-            *(word for name, value in environment.items() for word in ("--setenv", name, value)),
-        ]
-        stage = ["--", "/bin/sh", "-c", _STAGE_SCRIPT, "sh"]
+        environment = {"PATH": PATH, "HOME": HOME, "PWD": spec.workdir, **spec.environment}
+        arguments = [*self._isolation(), *self._file_system(spec, environment["HOME"], staged)]
         order: Order = {
             "worker_pid": os.getpid(),
             "identity": (self._uid, self._gid) if self._is_root else None,
-            "namespaces": True,
+            "bubblewrap": [
+                *(self._program_path, "--args", str(_ARGUMENTS_FD), "--"),
+                *(ANCHOR, "-c", _ANCHOR_SCRIPT),
+            ],
             "sources": [str(source.absolute()) for source in sources] if self._is_root else [],
             "own_network": spec.network is not Network.HOST,
             "listener_port": spec.listener_port if spec.network is Network.LISTENER else None,
-            "limits": resource_limits(spec.limits),
-            "argv": [self._program_path, "--args", str(_ARGUMENTS_FD), *stage, *spec.argv],
-            "environment": {},
-            "workdir": "/",
+            "restrictions": self._restrictions(spec, environment["HOME"], permitted),
+            "argv": list(spec.argv),
+            "environment": environment,
+            "workdir": spec.workdir,
+            "cgroups": [],
             "inherited": [],
         }
         return order, b"".join(os.fsencode(word) + b"\0" for word in arguments)
+
+    def _restrictions(self, spec: SandboxSpec, home: str, permitted: Allowed | None) -> Restrictions:
+        writable = [mount.target for mount in spec.mounts if mount.writable]
+        own_home = [] if any(view.is_within(home, mount.target) for mount in spec.mounts) else [home]
+        noexec = [*_TEMPORARY, *own_home] if permitted is not None or spec.noexec else []
+        return {
+            "limits": resource_limits(spec.limits),
+            "seccomp": self._sealing_filter if noexec else self._filter,
+            "landlock": self._rules(spec, [*writable, *_TEMPORARY, *own_home], permitted) if self._landlock else None,
+            "covers": [] if permitted is None else list(permitted.covers),
+            "masks": [] if permitted is None else list(permitted.masks),
+            "noexec": [*noexec, *(writable if spec.noexec else [])],
+        }
+
+    @staticmethod
+    def _rules(spec: SandboxSpec, writable: list[str], permitted: Allowed | None) -> Rules:
+        """Protected paths and read-only mounts are the mounts' to keep: Landlock cannot take away below what it gives."""
+        if permitted is None:
+            read, run = [], ["/"]
+        else:
+            read = [*view.READABLE, *permitted.read, *(mount.target for mount in spec.mounts)]
+            run = [*permitted.run]
+            run += [] if spec.noexec else [mount.target for mount in spec.mounts if mount.writable]
+        return {
+            "list": ["/"],
+            "read": read,
+            "run": run,
+            "write": writable,
+            "devices": ["/dev", "/proc"],
+            "connect": None,
+        }
+
+    @cached_property
+    def _landlock(self) -> bool:
+        return landlock.abi() >= landlock.LEAST_ABI
+
+    @cached_property
+    def _sealing_filter(self) -> bytes:
+        return seccomp.filter_program(platform.machine(), memory_files_run=False)
 
     def _isolation(self) -> list[str]:
         arguments = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -153,6 +202,7 @@ class BubblewrapSandbox:
         shown, protections = view.bindings(spec.mounts, protected, on_host)
         sized = ["--size", str(spec.limits.file_bytes)] if "--size" in self._options else []
         arguments = [*view.system_root(), *view.system_etc(spec.network, on_host(self._etc))]
+        arguments += ["--ro-bind", os.path.realpath("/bin/sh"), ANCHOR]
         arguments += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--remount-ro", "/dev"]
         arguments += [*sized, "--tmpfs", "/dev/shm", *sized, "--tmpfs", "/tmp"]  # noqa: S108 -- the sandbox's own
         arguments += ["--symlink", "../tmp", "/var/tmp", "--dir", "/run"]  # noqa: S108 -- the sandbox's own

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import SandboxUnavailableError, UsageError
-from swarmworks.sandbox.protocol import Network, Property
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox.protocol import Network
 
 if TYPE_CHECKING:
     from swarmworks.sandbox.protocol import Probe, SandboxSpec
@@ -26,6 +27,15 @@ def require(spec: SandboxSpec, probe: Probe) -> None:
             "the floor asks for `network`, but the host's network was asked for as well",
             mend="only the building of environments uses the host's network, with a floor that leaves `network` out",
         )
+    for name, asked, key in (
+        (Property.EXEC, spec.programs is not None, "programs"),
+        (Property.NOEXEC, spec.noexec, "noexec"),
+    ):
+        if name in spec.floor and not asked:
+            raise SandboxUnavailableError(
+                f"the floor asks for `{name}`, but nothing says that it is wanted here: `{key}` is not set",
+                mend=f"take `{name}` out of the floor of what may run anything",
+            )
     for name in sorted(spec.floor - probe.properties):
         reason, _, mend = probe.missing.get(name, "").partition("; mend: ")
         raise SandboxUnavailableError(
@@ -36,3 +46,13 @@ def require(spec: SandboxSpec, probe: Probe) -> None:
     if not probe.properties:
         reason, _, mend = next(iter(probe.missing.values()), "nothing holds").partition("; mend: ")
         raise SandboxUnavailableError(f"the back end {probe.backend} does not work here: {reason}", mend=mend)
+
+
+def held(spec: SandboxSpec, probe: Probe) -> frozenset[Property]:
+    """Of what the back end gives, what holds around a process started by `spec`."""
+    unasked = {
+        Property.NETWORK: spec.network is Network.HOST,
+        Property.EXEC: spec.programs is None,
+        Property.NOEXEC: not spec.noexec,
+    }
+    return frozenset(name for name in probe.properties if not unasked.get(name, False))

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.sandbox import cgroups
 from swarmworks.sandbox.launcher import READY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from swarmworks.sandbox.cgroups import Cgroup
     from swarmworks.sandbox.launcher import Order
+    from swarmworks.sandbox.protocol import ProcessLimits
 
 _PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 _BOOT: Final = (
@@ -31,7 +34,7 @@ _BOOT: Final = (
 )
 START_TIMEOUT_S: Final = 30.0
 _MAX_SET_UP_TEXT_BYTES: Final = 1 << 16
-_MAX_HANDED_FDS: Final = 2
+_MAX_HANDED_FDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Channels:
     stdin_fd: int
     stdout_fd: int
     stderr_fd: int
+    group: Cgroup | None
 
     def abandon(self) -> None:
         """End a launcher whose sandbox did not come up. What it may have started dies with it."""
@@ -52,13 +56,18 @@ class Channels:
         self.control.close()
         for fd in (self.set_up_fd, self.stdin_fd, self.stdout_fd, self.stderr_fd):
             os.close(fd)
+        if self.group is not None:
+            self.group.remove()
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """`first_pidfd` refers to the first process inside: signalling it ends the sandbox, and it ends last."""
+    """`first_pidfd` refers to the first process of the sandbox: signalling it ends everything, and it ends last.
+    `program_pidfd` refers to the program.
+    """
 
     first_pidfd: int
+    program_pidfd: int
     listener: socket.socket | None
 
 
@@ -71,15 +80,17 @@ def memory_file(content: bytes) -> int:
     return fd
 
 
-def spawn(order: Order, files: Sequence[bytes]) -> Channels:
-    """Start the launcher. `files` become fd 4, 5, ... of the first process inside; fd 3 is the program's stderr there."""
+def spawn(order: Order, files: Sequence[bytes], limits: ProcessLimits) -> Channels:
+    """Start the launcher. `files` become fd 4, 5, ... of bubblewrap; fd 3 is the anchor's there."""
     stdin_read, stdin_write = os.pipe()
     stdout_read, stdout_write = os.pipe()
     stderr_read, stderr_write = os.pipe()
     set_up_read, set_up_write = os.pipe()
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     inherited = [stderr_write, *(memory_file(content) for content in files)]
-    order_fd = memory_file(marshal.dumps({**order, "inherited": inherited}))
+    group = cgroups.make(limits)
+    joined = group.procs() if group is not None else []
+    order_fd = memory_file(marshal.dumps({**order, "inherited": inherited, "cgroups": joined}))
     try:
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_ROOT, str(theirs.fileno()), str(order_fd)],
@@ -93,6 +104,8 @@ def spawn(order: Order, files: Sequence[bytes]) -> Channels:
         )
     except OSError as error:
         mine.close()
+        if group is not None:
+            group.remove()
         for fd in (stdin_write, stdout_read, stderr_read, set_up_read):
             os.close(fd)
         raise SandboxUnavailableError(f"the sandbox's launcher cannot be started: {error.strerror}") from error
@@ -103,7 +116,7 @@ def spawn(order: Order, files: Sequence[bytes]) -> Channels:
     mine.setblocking(False)
     for fd in (stdin_write, stdout_read, stderr_read, set_up_read):
         os.set_blocking(fd, False)
-    return Channels(launcher, mine, set_up_read, stdin_write, stdout_read, stderr_read)
+    return Channels(launcher, mine, set_up_read, stdin_write, stdout_read, stderr_read, group)
 
 
 async def readable(fd: int) -> None:
@@ -122,9 +135,9 @@ async def readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
-async def start(order: Order, files: Sequence[bytes]) -> tuple[Channels, Started]:
+async def start(order: Order, files: Sequence[bytes], limits: ProcessLimits) -> tuple[Channels, Started]:
     """Spawn and wait until the program itself is about to run. Raises SandboxUnavailableError with the set-up's own words."""
-    channels = await _spawn_on_thread(order, files)
+    channels = await _spawn_on_thread(order, files, limits)
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             await _program_reached(channels.set_up_fd)
@@ -138,9 +151,9 @@ async def start(order: Order, files: Sequence[bytes]) -> tuple[Channels, Started
     return channels, started
 
 
-async def _spawn_on_thread(order: Order, files: Sequence[bytes]) -> Channels:
+async def _spawn_on_thread(order: Order, files: Sequence[bytes], limits: ProcessLimits) -> Channels:
     """A fork takes milliseconds, many at once would stall the loop."""
-    spawning = asyncio.ensure_future(asyncio.to_thread(spawn, order, files))
+    spawning = asyncio.ensure_future(asyncio.to_thread(spawn, order, files, limits))
     try:
         return await asyncio.shield(spawning)
     except asyncio.CancelledError:
@@ -167,9 +180,9 @@ async def _program_reached(set_up_fd: int) -> None:
 async def _receive_started(control: socket.socket) -> Started:
     await readable(control.fileno())
     message, fds, _, _ = socket.recv_fds(control, 64, _MAX_HANDED_FDS)
-    if message != b"started" or not fds:
+    if message != b"started" or len(fds) < _MAX_HANDED_FDS - 1:
         raise SandboxUnavailableError("the sandbox's launcher ended during set-up")
-    listener = socket.socket(fileno=fds[1]) if len(fds) > 1 else None
+    listener = socket.socket(fileno=fds[2]) if len(fds) == _MAX_HANDED_FDS else None
     if listener is not None:
         listener.setblocking(False)
-    return Started(fds[0], listener)
+    return Started(fds[0], fds[1], listener)

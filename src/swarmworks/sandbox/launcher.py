@@ -6,48 +6,57 @@ needs is imported before it gives its privileges up. Only cheap modules are impo
 
 What it does, in order: private mount namespace with the sources bound where the sandbox's uid can reach them (as root only);
 network namespace, loopback, listener; drop to the sandbox's uid; user namespace; pid namespace, whose first process becomes
-bubblewrap. It then waits for that process, the worker's death or a closed control socket, whichever comes first. The first
-process of a pid namespace ends only when everything in it has ended, so nothing can be left over.
+bubblewrap. bubblewrap makes the root and starts the anchor, a shell that waits; the program is forked from here into its
+namespaces and bound there (`inside.py`). The launcher then waits for the program, the worker's death or a closed control socket,
+whichever comes first. The first process of a pid namespace ends only when everything in it has ended, so nothing can be left
+over.
 
-Without namespaces (the back end `none`) the program is started plainly, below a child subreaper, and the tree is hunted down.
+Without namespaces the program is started below a child subreaper, bound by what restrictions there are, and the tree is hunted
+down.
 """
 
 from __future__ import annotations
 
 import _socket
 import ctypes
+import errno
 import fcntl
 import marshal
 import os
-import resource
 import select
 import stat
 import struct
 
+from swarmworks.sandbox.inside import bind, check, join, limit
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn, TypedDict
+
+    from swarmworks.sandbox.inside import Restrictions
 
     class Order(TypedDict):
         """What the worker asks for. Crosses the process boundary marshalled, so: plain values only."""
 
         worker_pid: int
         identity: tuple[int, int] | None  # uid and gid to drop to; None keeps the ones it has
-        namespaces: bool
+        bubblewrap: list[str]  # its program and arguments; empty: no namespaces
         sources: list[str]  # bound to STAGE/0, STAGE/1, ... before the uid is dropped
         own_network: bool
         listener_port: int | None
-        limits: list[tuple[int, int]]  # resource number, value
-        argv: list[str]  # argv[0] is a path when `namespaces`, otherwise looked up on PATH
+        restrictions: Restrictions
+        argv: list[str]  # argv[0] is looked up on PATH
         environment: dict[str, str]
         workdir: str
-        inherited: list[int]  # become fd 3, 4, ... of the program; the first one is its true stderr
+        cgroups: list[str]  # files to join control groups by
+        inherited: list[int]  # the program's stderr, then what becomes fd 4, 5, ... of bubblewrap
 
 
 STAGE = "/tmp"  # noqa: S108 -- hidden under a tmpfs in a mount namespace of our own; bubblewrap needs the directory anyway
 READY = b"\0ready\0"  # on stderr, directly before the program itself: all text before it is about setting up
-FIRST_INHERITED_FD = 3
+ANCHOR_FD = 3  # of bubblewrap: where the anchor says that it is up, and waits for the end
+FIRST_INHERITED_FD = 4
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
@@ -60,6 +69,7 @@ _SIGKILL, _IGNORED_BY_PYTHON = 9, (13, 25)  # SIGPIPE, SIGXFSZ
 _SIG_DFL = 0
 _BACKLOG = 128
 _HIGH_FD = 100
+_CREDENTIALS = struct.Struct("=iII")  # of SCM_CREDENTIALS: pid, uid, gid
 _MAX_ORDER_BYTES = 16 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -75,21 +85,25 @@ def main(control_fd: int, order_fd: int) -> NoReturn:
     if os.getppid() != order["worker_pid"]:
         os._exit(1)
     control = _socket.socket(fileno=control_fd)
+    _join_cgroups(order["cgroups"])
     try:
-        program_fd = os.open(order["argv"][0], os.O_PATH | os.O_CLOEXEC) if order["namespaces"] else -1
+        bubblewrap_fd = os.open(order["bubblewrap"][0], os.O_PATH | os.O_CLOEXEC) if order["bubblewrap"] else -1
         listener = _isolate(order)
-        child = _fork_program(order, program_fd)
+        kept, program = _start(order, bubblewrap_fd)
     except OSError as error:
         os.write(2, f"{error.strerror}\n".encode())
         os._exit(1)
-    child_fd = os.pidfd_open(child)
-    _hand_over(control, [child_fd] if listener is None else [child_fd, listener.fileno()])
+    kept_fd, program_fd = os.pidfd_open(kept), os.pidfd_open(program)
+    _hand_over(control, [kept_fd, program_fd] if listener is None else [kept_fd, program_fd, listener.fileno()])
     if listener is not None:
         listener.close()
     _let_go_of_streams(order)
-    _wait_for_end(control_fd, worker_fd, child_fd, child)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if not order["namespaces"]:
+    _wait_for_end((control_fd, worker_fd, program_fd))
+    os.kill(kept, _SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+    if kept != program:
+        os.waitpid(kept, 0)
+    else:
         _end_descendants()
     try:
         control.send(b"%d" % (status if status >= 0 else 128 - status))
@@ -98,35 +112,43 @@ def main(control_fd: int, order_fd: int) -> NoReturn:
     os._exit(0)
 
 
+def _join_cgroups(files: Sequence[str]) -> None:
+    """One that may be made and not joined is left alone: the watchdog holds the same limits, only later."""
+    for path in files:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            os.write(fd, b"0")
+            os.close(fd)
+        except OSError:
+            continue
+
+
 def _isolate(order: Order) -> _socket.socket | None:
     identity = order["identity"]
-    if not order["namespaces"]:
-        _check("becoming the reaper", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
-        return _listen(order["listener_port"])
+    if not order["bubblewrap"]:
+        check("becoming the reaper", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+        listener = _listen(order["listener_port"])
+        if identity is not None:
+            _drop_to(*identity)
+        return listener
     if identity is None:
         _enter_user_namespace(os.geteuid(), os.getegid())
     else:
         _stage(order["sources"])
     if order["own_network"]:
-        _check("making a network namespace", _libc.unshare(_CLONE_NEWNET))
+        check("making a network namespace", _libc.unshare(_CLONE_NEWNET))
         _raise_loopback()
     listener = _listen(order["listener_port"])
     if identity is not None:
         _drop_to(*identity)
         _enter_user_namespace(*identity)
-    _check("making a process namespace", _libc.unshare(_CLONE_NEWPID))
+    check("making a process namespace", _libc.unshare(_CLONE_NEWPID))
     return listener
-
-
-def _check(what: str, result: int) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 def _stage(sources: Sequence[str]) -> None:
     """An unprivileged bubblewrap cannot bind what lies below a directory it may not enter; root can, and does it here."""
-    _check("making a mount namespace", _libc.unshare(_CLONE_NEWNS))
+    check("making a mount namespace", _libc.unshare(_CLONE_NEWNS))
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     opened: list[int] = []  # within the new namespace: mounts of another one cannot be bound
     for source in sources:
@@ -149,7 +171,7 @@ def _mount(source: str, target: str, kind: str | None, flags: int, options: str 
     result = _libc.mount(
         source.encode(), target.encode(), kind.encode() if kind else None, ctypes.c_ulong(flags), options.encode()
     )
-    _check(f"mounting {source} on {target}", result)
+    check(f"mounting {source} on {target}", result)
 
 
 def _drop_to(uid: int, gid: int) -> None:
@@ -157,14 +179,14 @@ def _drop_to(uid: int, gid: int) -> None:
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     # Dropping makes the process undumpable, and with that /proc/self/uid_map root's.
-    _check("becoming dumpable", _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
+    check("becoming dumpable", _libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
 
 
 def _enter_user_namespace(uid: int, gid: int) -> None:
     """One of our own around bubblewrap's: RLIMIT_NPROC is checked against each ancestor's count too, and the ancestor
     that is limited must hold this sandbox alone, not all that share its uid.
     """
-    _check("making a user namespace", _libc.unshare(_CLONE_NEWUSER))
+    check("making a user namespace", _libc.unshare(_CLONE_NEWUSER))
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         try:
             fd = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
@@ -193,7 +215,41 @@ def _listen(port: int | None) -> _socket.socket | None:
     return listener
 
 
-def _fork_program(order: Order, program_fd: int) -> int:
+def _start(order: Order, bubblewrap_fd: int) -> tuple[int, int]:
+    """The process that keeps the sandbox alive (killing it ends everything) and the program: one and the same without
+    namespaces.
+    """
+    if not order["bubblewrap"]:
+        program = _fork_bound(lambda: _become_program(order, -1))
+        return program, program
+    waiting, anchored = _socket_pair()
+    kept = _fork_bound(lambda: _become_bubblewrap(order, bubblewrap_fd, anchored))
+    anchored.close()
+    anchor = os.pidfd_open(_anchor_pid(waiting))
+    check("entering the process namespace", _libc.setns(anchor, _CLONE_NEWPID))
+    program = _fork_bound(lambda: _become_program(order, anchor))
+    os.close(anchor)
+    waiting.detach()  # open until this process ends, and the anchor with it
+    return kept, program
+
+
+def _socket_pair() -> tuple[_socket.socket, _socket.socket]:
+    one, other = _socket.socketpair()
+    one.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+    return one, other
+
+
+def _anchor_pid(waiting: _socket.socket) -> int:
+    """As this process's namespace counts, which is how the kernel hands credentials over."""
+    _, ancillary, _, _ = waiting.recvmsg(16, _socket.CMSG_SPACE(_CREDENTIALS.size))
+    for _, kind, data in ancillary:
+        if kind == _socket.SCM_CREDENTIALS and (pid := _CREDENTIALS.unpack(data)[0]) > 0:
+            return pid
+    os._exit(1)  # bubblewrap has ended, and has said why
+
+
+def _fork_bound(become: Callable[[], None]) -> int:
+    """A child that dies with this process, whatever it becomes."""
     alive, held_while_alive = os.pipe()
     child = os.fork()
     if child != 0:
@@ -202,49 +258,66 @@ def _fork_program(order: Order, program_fd: int) -> int:
     try:
         os.close(held_while_alive)
         _die_with_parent(alive)
-        _become_program(order, program_fd)
+        become()
     except OSError as error:
-        os.write(2, f"starting {order['argv'][0]}: {error.strerror}\n".encode())
+        os.write(2, f"{error.strerror}\n".encode())
     os._exit(1)
 
 
 def _die_with_parent(alive: int) -> None:
     """The pipe closes the race: a parent that died before the request leaves it hung up."""
-    _check("tying it to the launcher", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
+    check("tying it to the launcher", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
     poll = select.poll()
     poll.register(alive, 0)
     if poll.poll(0):
         os._exit(1)
 
 
-def _become_program(order: Order, program_fd: int) -> None:
+def _become_bubblewrap(order: Order, program_fd: int, anchored: _socket.socket) -> None:
     for number in _IGNORED_BY_PYTHON:
         _libc.signal(number, _SIG_DFL)
-    if order["namespaces"]:
-        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in order["inherited"]]
-        program_fd = fcntl.fcntl(program_fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
-        for index, fd in enumerate(moved):
-            os.dup2(fd, FIRST_INHERITED_FD + index, inheritable=True)
-    for which, value in order["limits"]:
-        _limit(which, value)
-    if order["namespaces"]:
-        os.execve(program_fd, order["argv"], order["environment"])  # noqa: S606 -- no shell is the point
+    given = [anchored.fileno(), *order["inherited"][1:]]
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in given]
+    program_fd = fcntl.fcntl(program_fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+    for index, fd in enumerate(moved):
+        os.dup2(fd, ANCHOR_FD + index, inheritable=True)
+    nothing = os.open("/dev/null", os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    for which, value in order["restrictions"]["limits"]:
+        limit(which, value)  # the kernel notes them for each user namespace when it is made
+    os.execve(program_fd, order["bubblewrap"], {})  # noqa: S606 -- no shell is the point
+
+
+def _become_program(order: Order, anchor: int) -> None:
+    for number in _IGNORED_BY_PYTHON:
+        _libc.signal(number, _SIG_DFL)
+    if anchor >= 0:
+        join(anchor, order["restrictions"])
     os.setsid()
-    os.chdir(order["workdir"])
+    try:
+        os.chdir(order["workdir"])
+    except OSError as error:
+        raise OSError(error.errno, f"the workdir {order['workdir']}: {error.strerror}") from error
+    bind(order["restrictions"])
     os.write(2, READY)
     os.dup2(order["inherited"][0], 2)
-    try:
-        os.execvpe(order["argv"][0], order["argv"], order["environment"])  # noqa: S606
-    except OSError as error:
-        os.write(2, f"{order['argv'][0]}: {error.strerror}\n".encode())
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+    _execute(order["argv"], order["environment"])
 
 
-def _limit(which: int, value: int) -> None:
-    hard = resource.getrlimit(which)[1]
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
-    resource.setrlimit(which, (value, value))
+def _execute(argv: list[str], environment: dict[str, str]) -> NoReturn:
+    """As a shell would, with its exit statuses. Not os.execvpe: it imports a module, which may be out of reach by now."""
+    folders = [""] if "/" in argv[0] else [f"{folder}/" for folder in environment.get("PATH", "").split(":")]
+    failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for folder in folders:
+        try:
+            os.execve(f"{folder}{argv[0]}", argv, environment)  # noqa: S606
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            failure = error
+    os.write(2, f"{argv[0]}: {failure.strerror}\n".encode(errors="replace"))
+    os._exit(127 if isinstance(failure, FileNotFoundError) else 126)
 
 
 def _hand_over(control: _socket.socket, fds: list[int]) -> None:
@@ -260,13 +333,11 @@ def _let_go_of_streams(order: Order) -> None:
         os.close(fd)
 
 
-def _wait_for_end(control_fd: int, worker_fd: int, child_fd: int, child: int) -> None:
+def _wait_for_end(fds: Sequence[int]) -> None:
     poll = select.poll()
-    for fd in (control_fd, worker_fd, child_fd):
+    for fd in fds:
         poll.register(fd, select.POLLIN)
-    ready = {fd for fd, _ in poll.poll()}
-    if child_fd not in ready:
-        os.kill(child, _SIGKILL)
+    poll.poll()
 
 
 def _end_descendants() -> None:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.domain.isolation import Property
 from swarmworks.sandbox import launch
 from swarmworks.sandbox.bubblewrap import PATH, resource_limits
-from swarmworks.sandbox.floor import require
+from swarmworks.sandbox.floor import held, require
 from swarmworks.sandbox.process import LaunchedProcess
-from swarmworks.sandbox.protocol import Mount, Network, Probe, Property, SandboxSpec
+from swarmworks.sandbox.protocol import Mount, Network, Probe, SandboxSpec
 from swarmworks.sandbox.view import is_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from swarmworks.sandbox.inside import Restrictions
     from swarmworks.sandbox.launcher import Order
 
 _BACKEND: Final = "none"
@@ -54,9 +57,10 @@ class NoSandbox:
         target name the source instead: there is no mount namespace to make it appear. `protected` and read-only mounts are
         not enforced. The listener is a port of the host: choose a free one for each session.
         """
-        require(spec, self.probe())
-        channels, started = await launch.start(self._order(spec), [])
-        return await LaunchedProcess.adopt(channels, started, spec.limits.output_bytes)
+        probe = self.probe()
+        require(spec, probe)
+        channels, started = await launch.start(self._order(spec), [], spec.limits)
+        return await LaunchedProcess.adopt(channels, started, spec, held(spec, probe))
 
     def _order(self, spec: SandboxSpec) -> Order:
         home = self._state_dir / "home"
@@ -67,22 +71,48 @@ class NoSandbox:
         return {
             "worker_pid": os.getpid(),
             "identity": None,
-            "namespaces": False,
+            "bubblewrap": [],
             "sources": [],
             "own_network": False,
             "listener_port": spec.listener_port if spec.network is Network.LISTENER else None,
-            "limits": resource_limits(spec.limits),
+            "restrictions": unrestricted(spec),
             "argv": [translate(word, spec.mounts) for word in spec.argv],
-            "environment": {"PATH": PATH, "HOME": str(home), **_translated_variables(spec)},
+            "environment": {"PATH": PATH, "HOME": str(home), **translated_variables(spec)},
             "workdir": str(workdir),
+            "cgroups": [],
             "inherited": [],
         }
 
     def own(self, path: Path) -> None:
         """Programs run as the caller: nothing to hand over."""
 
+    def seen(self, path: str, mounts: tuple[Mount, ...]) -> str:
+        return translate(path, mounts)
 
-def _translated_variables(spec: SandboxSpec) -> dict[str, str]:
+    def listener_port(self) -> int:
+        return free_port()
+
+
+def free_port() -> int:
+    """One of the host's, for the listener of one session."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def unrestricted(spec: SandboxSpec) -> Restrictions:
+    """Nothing but the limits."""
+    return {
+        "limits": resource_limits(spec.limits),
+        "seccomp": b"",
+        "landlock": None,
+        "covers": [],
+        "masks": [],
+        "noexec": [],
+    }
+
+
+def translated_variables(spec: SandboxSpec) -> dict[str, str]:
     return {
         name: ":".join(translate(part, spec.mounts) for part in value.split(":"))
         for name, value in spec.environment.items()

@@ -6,43 +6,54 @@ A property is reported only when its test was seen to hold; what fails is named 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from swarmworks.base.errors import SandboxUnavailableError
-from swarmworks.sandbox.protocol import Mount, Network, Probe, ProcessLimits, Property, SandboxSpec
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox.protocol import Mount, Network, Probe, ProcessLimits, SandboxSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from swarmworks.sandbox.process import LaunchedProcess
 
+T = TypeVar("T")
 _PROBE_TIMEOUT_S: Final = 30.0
 _OPEN_FILES: Final = 61  # an unusual number, to be recognised inside
-# Prints the name of each property whose test holds. Only builtins of sh and /bin: fewer processes, and nothing to install.
+_PROGRAMS: Final = ("sh", "mv", "cp")
+# Prints the name of each property whose test holds. Only builtins of sh and the programs above: nothing to install.
 _SCRIPT: Final = """
 holds() { echo "holds $1"; }
-[ ! -e "$OUTSIDE" ] && [ ! -e /etc/shadow ] && ! (: > /outside) 2>/dev/null && ! (: > /usr/outside) 2>/dev/null \
-  && (: > /probe/inside) && holds files
-! (: > /probe/parent/kept) 2>/dev/null && ! mv /probe/parent /probe/away 2>/dev/null && [ -e /probe/parent/kept ] \
-  && holds protected
-devices=0; while read -r name rest; do case "$name" in lo:) ;; *:*) devices=1 ;; esac; done < /proc/net/dev
+! (: < "$OUTSIDE") && ! (: >> "$OUTSIDE") && ! (: < /etc/shadow) && ! (: > /outside) && ! (: > /usr/outside) \
+  && (: > inside) && holds files
+! (: > parent/kept) && ! mv parent away && [ -e parent/kept ] && holds protected
+devices=unseen; [ -r /proc/net/dev ] && while read -r name rest; do
+  case "$name" in lo:) [ $devices = unseen ] && devices=0 ;; *:*) devices=1 ;; esac
+done < /proc/net/dev
 [ "$devices" = 0 ] && holds network
 while read -r name value; do case "$name" in Seccomp:) filter=$value ;; NoNewPrivs:) nnp=$value ;; esac
 done < /proc/self/status
 [ "$filter" = 2 ] && [ "$nnp" = 1 ] && holds syscalls
-set -- /proc/[0-9]*; [ $# -le 3 ] && holds processes
+set -- /proc/[0-9]*; [ $# -le 3 ] && ! kill -0 "$WORKER" && ! (: < "/proc/$WORKER/environ") && holds processes
 [ "$(ulimit -n)" = 61 ] && holds limits
 [ "$INHERITED" = "" ] && [ "$ONLY" = this ] && holds environment
+temporary=${TMPDIR:-/tmp}
+cp own "$temporary/own" && ! (ls) && ! (tools/other) && ! ("$temporary/own") && holds exec
+! (./own) && ! ("$temporary/own") && holds noexec
 :
 """
-NOT_YET: Final = {
-    Property.EXEC: "only binaries that are absent cannot run: this back end has no allowlist of programs",
-    Property.QUOTA: "the disk space of writable mounts is not limited by this back end",
-}
+_QUOTA_BYTES: Final = 1 << 20
+_FILLING_SCRIPT: Final = "cp tools/large filler; read line"
+NO_LANDLOCK: Final = (
+    "the kernel offers no Landlock, or one older than Linux 6.2; mend: a newer kernel, booted with landlock among "
+    "its lsm= modules"
+)
 
 
 def examine(
@@ -50,38 +61,67 @@ def examine(
     start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProcess]],
     state_dir: Path,
     own: Callable[[Path], None],
+    *,
+    landlock: bool,
 ) -> Probe:
-    """Blocks for one sandbox. Raises SandboxUnavailableError when it cannot be started at all."""
+    """Blocks for two sandboxes at once. Raises SandboxUnavailableError when it cannot be started at all."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir)).resolve()
+    place = Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir)).resolve()
+    directory, outside = place / "mounted", place / "outside"
     try:
+        directory.mkdir()
+        outside.touch(0o666)
         (directory / "parent").mkdir()
         (directory / "parent" / "kept").write_text("")
+        (directory / "tools").mkdir()
+        for name in ("own", "tools/other"):
+            (directory / name).write_text("#!/bin/sh\n")
+            (directory / name).chmod(0o755)
+        (directory / "tools" / "large").write_bytes(bytes(2 * _QUOTA_BYTES))
         own(directory)
-        lines = _on_own_thread(_run(start, _spec(directory))).splitlines()
+        lines = on_own_thread(_tried(start, _spec(directory, outside, _PROGRAMS if landlock else None)))
         written = directory / "inside"
         if written.exists() and written.stat().st_uid != 0:  # who inside really is, as the host's files tell it
             lines.append(f"holds {Property.UNPRIVILEGED}")
     finally:
-        shutil.rmtree(directory)
+        shutil.rmtree(place)
     held = frozenset(name for name in Property if f"holds {name}" in lines)
-    missing = {name: NOT_YET.get(name, f"the probe saw `{name}` broken here") for name in Property if name not in held}
+    known = {} if landlock else {Property.EXEC: NO_LANDLOCK}
+    missing = {name: known.get(name, f"the probe saw `{name}` broken here") for name in Property if name not in held}
     return Probe(backend, held, missing)
 
 
-def _spec(directory: Path) -> SandboxSpec:
+def _spec(directory: Path, outside: Path, programs: tuple[str, ...] | None) -> SandboxSpec:
     return SandboxSpec(
         argv=("/bin/sh", "-c", _SCRIPT),
         workdir="/probe",
-        mounts=(Mount(directory, "/probe", writable=True),),
-        environment={"ONLY": "this", "OUTSIDE": str(directory)},
+        mounts=(Mount(directory, "/probe", writable=True), Mount(directory / "tools", "/probe/tools")),
+        environment={"ONLY": "this", "OUTSIDE": str(outside), "WORKER": str(os.getpid())},
         network=Network.LISTENER,
         protected=("/probe/parent/kept",),
+        programs=programs,
+        noexec=True,
         limits=ProcessLimits(open_files=_OPEN_FILES),
     )
 
 
-async def _run(start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProcess]], spec: SandboxSpec) -> str:
+async def _tried(
+    start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProcess]], spec: SandboxSpec
+) -> list[str]:
+    """What the script says, and whether a program that fills the disk was ended."""
+    limits = replace(spec.limits, disk_bytes=_QUOTA_BYTES)
+    filling = replace(spec, argv=("/bin/sh", "-c", _FILLING_SCRIPT), limits=limits)
+    said, process = await asyncio.gather(output_of(start, spec), start(filling))
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+    return [*said.splitlines(), *([f"holds {Property.QUOTA}"] if process.exceeded else [])]
+
+
+async def output_of(start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProcess]], spec: SandboxSpec) -> str:
     process = await start(spec)
     process.stdin.close()
     try:
@@ -94,7 +134,7 @@ async def _run(start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProc
     return (await process.stdout.read()).decode(errors="replace")
 
 
-def _on_own_thread(probe: Coroutine[None, None, str]) -> str:
+def on_own_thread(probe: Coroutine[None, None, T]) -> T:
     """The caller may be inside an event loop, which must not be entered twice."""
     with ThreadPoolExecutor(1, thread_name_prefix="sandbox-probe") as executor:
         return executor.submit(asyncio.run, probe).result()

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from swarmworks.sandbox.launch import Channels, Started, readable
 from swarmworks.sandbox.memory import tree_memory_bytes
+from swarmworks.sandbox.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from pathlib import Path
+
+    from swarmworks.sandbox.protocol import Property, SandboxSpec
 
 _READ_BYTES = 1 << 16
+_REMAINS_S = 5.0
 _STATUS_OF_KILLED = 128 + signal.SIGKILL
 
 
@@ -66,22 +72,42 @@ class _Output:
 class LaunchedProcess:
     """Implements SandboxedProcess over a launcher. The listener belongs to whoever asks for it; closed here otherwise."""
 
-    def __init__(self, channels: Channels, started: Started, stdin: asyncio.StreamWriter, output_bytes: int) -> None:
+    def __init__(
+        self,
+        channels: Channels,
+        started: Started,
+        stdin: asyncio.StreamWriter,
+        spec: SandboxSpec,
+        held: frozenset[Property],
+        place: Path | None,
+    ) -> None:
+        self.held = held
+        self.exceeded = ""
+        self._place = place
         self._launcher = channels.launcher
         self._control = channels.control
+        self._group = channels.group
         self._started = started
         self._listener_taken = False
         self._stdin = stdin
-        self._stdout = _Output(channels.stdout_fd, output_bytes, self._end_for_output)
-        self._stderr = _Output(channels.stderr_fd, output_bytes, self._end_for_output)
+        self._most_output = spec.limits.output_bytes
+        self._stdout = _Output(channels.stdout_fd, self._most_output, self._end_for_output)
+        self._stderr = _Output(channels.stderr_fd, self._most_output, self._end_for_output)
         self._ended = False
-        self.output_exceeded = False
+        self._watchdog = Watchdog(self._launcher.pid, spec.limits, [m.source for m in spec.mounts if m.writable])
         self._completion = asyncio.get_running_loop().create_task(self._complete())
 
     @classmethod
-    async def adopt(cls, channels: Channels, started: Started, output_bytes: int) -> LaunchedProcess:
-        """A caller that is cancelled meanwhile leaves nothing running."""
-        adoption = asyncio.create_task(cls._adopt(channels, started, output_bytes))
+    async def adopt(
+        cls,
+        channels: Channels,
+        started: Started,
+        spec: SandboxSpec,
+        held: frozenset[Property],
+        place: Path | None = None,
+    ) -> LaunchedProcess:
+        """A caller that is cancelled meanwhile leaves nothing running. `place` is deleted when all is over."""
+        adoption = asyncio.create_task(cls._adopt(channels, started, spec, held, place))
         try:
             return await asyncio.shield(adoption)
         except asyncio.CancelledError:
@@ -91,14 +117,21 @@ class LaunchedProcess:
             raise
 
     @classmethod
-    async def _adopt(cls, channels: Channels, started: Started, output_bytes: int) -> LaunchedProcess:
+    async def _adopt(
+        cls,
+        channels: Channels,
+        started: Started,
+        spec: SandboxSpec,
+        held: frozenset[Property],
+        place: Path | None,
+    ) -> LaunchedProcess:
         loop = asyncio.get_running_loop()
         os.close(channels.set_up_fd)
         pipe = os.fdopen(channels.stdin_fd, "wb", buffering=0)
         transport, protocol = await loop.connect_write_pipe(
             lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), pipe
         )
-        return cls(channels, started, asyncio.StreamWriter(transport, protocol, None, loop), output_bytes)
+        return cls(channels, started, asyncio.StreamWriter(transport, protocol, None, loop), spec, held, place)
 
     @property
     def pid(self) -> int:
@@ -136,30 +169,58 @@ class LaunchedProcess:
         return 0 if self._ended else tree_memory_bytes(self._launcher.pid)
 
     def _end_for_output(self) -> None:
-        self.output_exceeded = True
+        self._end(f"it printed more than {self._most_output} bytes")
+
+    def _end(self, reason: str) -> None:
+        self.exceeded = self.exceeded or reason
         self.kill()
 
+    async def _watch(self) -> None:
+        """Until it is cancelled. What cannot be watched must not go on: its limits would be gone."""
+        try:
+            reason = await self._watchdog.exceeded()
+        except OSError as error:
+            reason = f"it could not be watched: {error}"
+        self._end(reason)
+
     async def _complete(self) -> int:
-        await readable(self._started.first_pidfd)
+        watching = asyncio.create_task(self._watch())
+        await readable(self._started.program_pidfd)
+        watching.cancel()
         launcher_fd = os.pidfd_open(self._launcher.pid)
         try:
             await readable(launcher_fd)
         finally:
             os.close(launcher_fd)
         self._launcher.wait()
+        await self._first_ended()
         status = self._reported_status()
+        await asyncio.wait([watching])
+        if self._group is not None:
+            self._group.remove()
         self._ended = True
         self._stdout.finish()
         self._stderr.finish()
         self._control.close()
         os.close(self._started.first_pidfd)
+        os.close(self._started.program_pidfd)
         if self._started.listener is not None and not self._listener_taken:
             self._started.listener.close()
         if not self._stdin.is_closing():
             self._stdin.transport.abort()
+        if self._place is not None:
+            await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
         with suppress(OSError):  # unsent input is nobody's concern any more
             await self._stdin.wait_closed()
         return status
+
+    async def _first_ended(self) -> None:
+        """It ends last, and after the launcher only when that one was killed: then whoever inherits the program's remains has
+        to take them first. On a machine where nobody does, all is over all the same.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REMAINS_S):
+                await readable(self._started.first_pidfd)
 
     def _reported_status(self) -> int:
         """The launcher reports unless it was killed itself, and then the sandbox was killed with it."""

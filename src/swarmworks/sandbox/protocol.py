@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from swarmworks.domain.isolation import Property
+
 if TYPE_CHECKING:
     import asyncio
     import socket
@@ -17,19 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Property(StrEnum):
-    """What holds inside. See docs/sandbox.md for what each one stops."""
-
-    FILES = "files"  # only what is mounted can be read, only the writable mounts written
-    PROTECTED = "protected"  # protected paths are read-only by mount (the diff check on the host comes on top)
-    NETWORK = "network"  # nothing but our own listener
-    EXEC = "exec"  # only allowlisted programs
-    SYSCALLS = "syscalls"
-    PROCESSES = "processes"  # nothing survives, nothing outside is visible
-    LIMITS = "limits"
-    QUOTA = "quota"
-    ENVIRONMENT = "environment"  # only the variables that were given
-    UNPRIVILEGED = "unprivileged"  # not uid 0 on the host
+LISTENER_PORT = 8181
 
 
 class Network(StrEnum):
@@ -51,7 +41,9 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    memory_bytes: int = 4 << 30  # of one process's data; the whole tree is watched by the worker
+    memory_bytes: int = 4 << 30  # of one process's data
+    tree_memory_bytes: int = 4 << 30  # of all processes together; past that the process tree is killed
+    disk_bytes: int = 8 << 30  # below all writable mounts together, what was there included; the same
     processes: int = 512
     open_files: int = 1024
     file_bytes: int = 1 << 30
@@ -63,6 +55,9 @@ class SandboxSpec:
     """One program to run. `argv[0]` is looked up inside. `workdir` is a path inside. `listener_port` is where the
     listener is bound inside when `network` is LISTENER. The system's programs and libraries are there read-only, a
     private `/tmp` and `/proc` too; nothing else that is not mounted.
+
+    `programs` is the allowlist: names of the system's programs, and absolute paths inside (a program, or a directory of them);
+    None allows every program that is there. `noexec` takes from writable mounts that anything in them is run.
     """
 
     argv: tuple[str, ...]
@@ -70,8 +65,10 @@ class SandboxSpec:
     mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network: Network = Network.NONE
-    listener_port: int = 8181
+    listener_port: int = LISTENER_PORT
     protected: tuple[str, ...] = ()  # paths inside (or below workdir) that stay read-only within a writable mount
+    programs: tuple[str, ...] | None = None
+    noexec: bool = False
     limits: ProcessLimits = ProcessLimits()
     floor: frozenset[Property] = frozenset()
 
@@ -82,6 +79,16 @@ class SandboxedProcess(Protocol):
     @property
     def pid(self) -> int:
         """Host pid of the outermost process of the sandbox."""
+        ...
+
+    @property
+    def held(self) -> frozenset[Property]:
+        """What holds around this very process: what the back end gives, without what its spec did not ask for."""
+        ...
+
+    @property
+    def exceeded(self) -> str:
+        """The limit for which it was killed; empty when it was not."""
         ...
 
     @property
@@ -134,5 +141,15 @@ class Sandbox(Protocol):
     def own(self, path: Path) -> None:
         """Hand `path`, with all that lies below it, over to the uid programs run as inside, for a writable mount. Links
         are not followed. Blocks for as long as the tree is large. Nothing to do where that uid is the caller's own.
+        """
+        ...
+
+    def listener_port(self) -> int:
+        """A port for the listener of one start: programs inside may connect to it, and nobody else has it."""
+        ...
+
+    def seen(self, path: str, mounts: tuple[Mount, ...]) -> str:
+        """The path by which a program started with `mounts` finds what they show at `path`: another one where there is no root
+        of its own. Words, variables and the workdir of a spec are translated by `start`; what else tells a program of a path, is not.
         """
         ...

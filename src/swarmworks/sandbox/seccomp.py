@@ -35,8 +35,14 @@ _NETLINK_ROUTE: Final = 0  # getifaddrs, which Node's dev servers call; needs no
 _PROTOCOLS: Final = (0, 6, 17)  # chosen by the type, TCP, UDP
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # push input into a terminal
 
+_MFD_NOEXEC_SEAL: Final = 0x8
+
 _MACHINES: Final = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
-_SPECIAL: Final = frozenset({"clone3", "clone", "unshare", "socket", "socketpair", "ioctl"})
+_MSG_FASTOPEN: Final = 0x20000000  # connects without the call that Landlock looks at
+_SENDING: Final = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}  # which argument holds the flags
+_SPECIAL: Final = frozenset(
+    {"clone3", "clone", "unshare", "socket", "socketpair", "ioctl", "memfd_create"}
+) | frozenset(_SENDING)
 
 _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 
@@ -46,8 +52,11 @@ def supported(machine: str) -> bool:
     return machine in _MACHINES
 
 
-def filter_program(machine: str) -> bytes:
-    """The filter as an array of `struct sock_filter`, the form `bwrap --seccomp` reads. Raises KeyError when not `supported`."""
+def filter_program(machine: str, *, memory_files_run: bool = True, only_tcp: bool = False) -> bytes:
+    """The filter as an array of `struct sock_filter`, the form `bwrap --seccomp` reads. Unless `memory_files_run`, memfd_create
+    must seal what it makes against being run. `only_tcp`, for where there is no network namespace, refuses datagrams and unix
+    sockets that are not a pair from the start. Raises KeyError when not `supported`.
+    """
     audit_architecture, numbers = _MACHINES[machine]
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE_OFFSET),
@@ -59,10 +68,21 @@ def filter_program(machine: str) -> bytes:
         *_when(numbers["clone3"], [_refuse(errno.ENOSYS)]),
         *_when(numbers["clone"], _refuse_flags(_NAMESPACE_FLAGS)),
         *_when(numbers["unshare"], _refuse_flags(_NAMESPACE_FLAGS | _CLONE_NEWTIME)),
-        *_when(numbers["socket"], _sockets()),
+        *_when(numbers["socket"], _only_tcp() if only_tcp else _sockets()),
         *_when(numbers["socketpair"], [_argument(0), *_allow_if(_AF_UNIX), _refuse(errno.EAFNOSUPPORT)]),
         *_when(numbers["ioctl"], _terminal_ioctls()),
     ]
+    if not memory_files_run:
+        sealed = [_argument(1), (_IF_ANY_BIT, 1, 0, _MFD_NOEXEC_SEAL), _refuse(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
+        program += _when(numbers["memfd_create"], sealed)
+    for name, index in _SENDING.items() if only_tcp else ():
+        plain = [
+            _argument(index),
+            (_IF_ANY_BIT, 0, 1, _MSG_FASTOPEN),
+            _refuse(errno.EOPNOTSUPP),
+            (_RETURN, 0, 0, _ALLOW),
+        ]
+        program += _when(numbers[name], plain)
     for name, number in sorted(numbers.items(), key=lambda entry: entry[1]):
         if name not in _SPECIAL:
             program += _when(number, [_refuse(errno.EPERM)])
@@ -113,6 +133,22 @@ def _sockets() -> list[_Instruction]:
         (_IF_EQUAL, 1, 0, _AF_INET6),
         _refuse(errno.EAFNOSUPPORT),
         *internet,
+    ]
+
+
+def _only_tcp() -> list[_Instruction]:
+    return [
+        _argument(0),
+        (_IF_EQUAL, 2, 0, _AF_INET),
+        (_IF_EQUAL, 1, 0, _AF_INET6),
+        _refuse(errno.EAFNOSUPPORT),
+        _argument(1),
+        (_AND, 0, 0, _SOCK_TYPE_MASK),
+        (_IF_EQUAL, 1, 0, _SOCK_STREAM),
+        _refuse(errno.EPERM),
+        _argument(2),
+        *(instruction for protocol in _PROTOCOLS[:2] for instruction in _allow_if(protocol)),
+        _refuse(errno.EPROTONOSUPPORT),
     ]
 
 

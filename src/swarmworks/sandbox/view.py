@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from swarmworks.sandbox.protocol import Mount
 
-_ROOT_DIRECTORIES: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ROOT_DIRECTORIES: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC: Final = (
     "alternatives",
     "ca-certificates",
@@ -47,6 +47,8 @@ _ETC: Final = (
     "timezone",
 )
 _ETC_OF_BUILDS: Final = ("resolv.conf", "hosts", "pip.conf", "npmrc")  # how to reach registries
+READABLE: Final = ("/etc", "/proc", "/dev", "/run", "/var", "/home")
+"""Of the root, what may be read whatever programs are allowed."""
 ETC_OURS: Final = ("passwd", "group", "nsswitch.conf", "hosts")
 
 Binding = tuple[str, str, str]  # option, path on the host, path inside
@@ -55,7 +57,7 @@ Binding = tuple[str, str, str]  # option, path on the host, path inside
 def system_root() -> list[str]:
     """The programs and libraries, read-only; links where the host has links (merged /usr)."""
     arguments: list[str] = []
-    for directory in _ROOT_DIRECTORIES:
+    for directory in ROOT_DIRECTORIES:
         path = Path(directory)
         if path.is_symlink():
             arguments += ["--symlink", str(path.readlink()), directory]
@@ -79,6 +81,12 @@ def system_etc(network: Network, ours: str) -> list[str]:
         if path.exists():
             arguments += ["--ro-bind", str(path.resolve()), f"/etc/{name}"]
     return arguments
+
+
+def readable_etc(network: Network) -> list[str]:
+    """What of the host's /etc may be read where it cannot be replaced."""
+    names = [*_ETC, "passwd", "group", "nsswitch.conf", *(_ETC_OF_BUILDS if network is Network.HOST else ())]
+    return [str(path) for name in names for path in sorted(Path("/etc").glob(name))]
 
 
 def etc_files(uid: int, gid: int, home: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from swarmworks.domain.budget import Limit, Period
 from swarmworks.domain.gate import GateDefinition, GateStage
+from swarmworks.domain.isolation import LEVELS, NAMESPACES, Property
 from swarmworks.domain.plan import PLAN
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.tiers import TIERS
@@ -28,6 +29,7 @@ from swarmworks.wire.config_models import (
 )
 from swarmworks.wire.config_notify import NotifySection
 from swarmworks.wire.config_review import ReviewsSection
+from swarmworks.wire.config_roles import RoleSection, boundaries
 from swarmworks.wire.config_telemetry import TelemetrySection
 from swarmworks.wire.database_address import MEND, holds_password, is_address
 from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED
@@ -45,9 +47,6 @@ PLAN_GATE = "plan"
 RESERVED_GATES = (*BUILT_IN_GATES, PLAN_GATE, "required")
 
 ReaderName = Literal["exit", "junit", "coverage", "ruff", "mypy", "lines"]
-SandboxProperty = Literal[
-    "files", "protected", "network", "exec", "syscalls", "processes", "limits", "quota", "environment", "unprivileged"
-]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 WholeSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
 Count = Annotated[int, Field(gt=0, le=10**15)]
@@ -218,13 +217,33 @@ class RuntimeSection(Section):
 
 
 class SandboxSection(Section):
-    """`floor`: what must hold around every agent and gate; a machine that cannot give it is refused."""
+    """`floor`: what must hold around every agent and gate, by the name of a level or as a set; a machine that cannot give it is
+    refused. What concerns programs holds around agents alone: gates run the project's own tools. `noexec`: nothing an agent
+    wrote can be run.
+    """
 
-    floor: frozenset[SandboxProperty] = frozenset(
-        {"files", "protected", "network", "syscalls", "processes", "limits", "environment", "unprivileged"}
-    )
+    floor: frozenset[Property] = NAMESPACES
+    noexec: bool = False
     memory_mb: Annotated[int, Field(ge=64, le=1_048_576)] = 4_096
+    disk_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 8_192
     processes: Annotated[int, Field(ge=8, le=65_536)] = 512
+
+    @field_validator("floor", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value not in LEVELS:
+            raise ValueError(f"{value!r} is no level: {', '.join(LEVELS)}, or a list of {', '.join(Property)}")
+        return LEVELS[value]
+
+    @property
+    def agents_noexec(self) -> bool:
+        return self.noexec or Property.NOEXEC in self.floor
+
+    @property
+    def gates_floor(self) -> frozenset[Property]:
+        return self.floor - {Property.EXEC, Property.NOEXEC}
 
 
 class EnvironmentSection(Section):
@@ -367,6 +386,7 @@ class SwarmConfig(Section):
     agents: AgentsSection = AgentsSection()
     runtimes: dict[str, RuntimeSection] = Field(default_factory=dict[str, RuntimeSection])
     sandbox: SandboxSection = SandboxSection()
+    roles: dict[Name, RoleSection] = Field(default_factory=dict[str, RoleSection])
     environment: EnvironmentSection = EnvironmentSection()
     files: FilesSection = FilesSection()
     review: ReviewsSection = ReviewsSection()
@@ -402,6 +422,10 @@ class SwarmConfig(Section):
             if asked != REHEARSAL and asked not in self.providers:
                 raise ValueError(f"review {gate.name!r} names the provider {asked!r}: add a table [providers.{asked}]")
         return self
+
+    def role(self, name: str) -> RoleSection:
+        """What agents of the role may read, write, run and reach."""
+        return boundaries(name, self.roles)
 
     def task_limit(self) -> Limit:
         return Limit(nano_usd(self.budget.task_usd), self.budget.task_tokens, self.limits.task_calls)

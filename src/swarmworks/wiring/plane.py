@@ -40,7 +40,7 @@ from swarmworks.git.identity import hub_id
 from swarmworks.policy.capability import REHEARSAL
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.floor import require
-from swarmworks.sandbox.protocol import Property, SandboxSpec
+from swarmworks.sandbox.protocol import SandboxSpec
 from swarmworks.service.accounting.report import Report
 from swarmworks.service.accounting.status import Status
 from swarmworks.service.accounting.why import Why
@@ -466,5 +466,6 @@ def _free_port() -> int:
 
 def _check_sandbox(project: Project) -> None:
     """The floor is checked before anything starts, so that its lack is one clear refusal."""
-    floor = frozenset(Property(name) for name in project.config.sandbox.floor)
-    require(SandboxSpec(argv=("true",), workdir="/", floor=floor), best_sandbox(project.state).probe())
+    floor = project.config.sandbox.floor
+    asked = SandboxSpec(argv=("true",), workdir="/", programs=(), noexec=True, floor=floor)
+    require(asked, best_sandbox(project.state).probe())

@@ -18,12 +18,12 @@ from swarmworks.git.hub import BareHub
 from swarmworks.git.removal import remove_tree
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.interpreter import python_mounts
-from swarmworks.sandbox.protocol import ProcessLimits, Property
 from swarmworks.settings import Project, prepare_state, setup_environment
 from swarmworks.wire.config import BUILT_IN_GATES, PLAN_GATE, SwarmConfig
 from swarmworks.worker.environment import EnvironmentSpec, ensure_environment
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
+from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.registries import registry_access
 
 
@@ -45,7 +45,7 @@ async def verify(project: Project, commit: str, say: Callable[[str], None]) -> V
 
 async def _on(tree: Path, place: Path, config: SwarmConfig, state: Path, say: Callable[[str], None]) -> Verified:
     sandbox = best_sandbox(state)
-    floor = frozenset(Property(name) for name in config.sandbox.floor)
+    floor = config.sandbox.gates_floor
     if config.environment.setup:
         say("building the environment ...")
     spec = await asyncio.to_thread(_environment, config)
@@ -63,7 +63,7 @@ async def _on(tree: Path, place: Path, config: SwarmConfig, state: Path, say: Ca
         scratch=place / "runs",
         protected=config.files.protected_globs,
         caches=state / "caches",
-        limits=ProcessLimits(memory_bytes=config.sandbox.memory_mb << 20, processes=config.sandbox.processes),
+        limits=process_limits(config),
         sandbox_floor=floor,
     )
     return Verified(await run_gates(request, sandbox, asyncio.Semaphore(max(2, len(os.sched_getaffinity(0))))))

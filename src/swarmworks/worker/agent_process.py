@@ -9,25 +9,29 @@ from pathlib import Path
 from swarmworks.base.errors import UnavailableError
 from swarmworks.git.protocol import WorkingCopy
 from swarmworks.runtime.protocol import Facts, Launch, Runtime
-from swarmworks.sandbox.protocol import Mount, Network, ProcessLimits, Property, Sandbox, SandboxSpec
+from swarmworks.sandbox.protocol import Mount, Network, Sandbox, SandboxSpec
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.config_roles import RoleSection
 from swarmworks.wire.work import SessionWork
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.environment import BuiltEnvironment
+from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.prompt import Prompt
 
 INSIDE_COPY = "/work/copy"
 INSIDE_HOME = "/work/home"
 PRIVATE_TMP = "/tmp"  # noqa: S108 - the sandbox's own, private one
-LISTENER_PORT = 8181
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a session's things are on the host. `home` is None where the sandbox's private /tmp is all the home it needs."""
+    """Where a session's things are on the host. `home` is None where the sandbox's private /tmp is all the home it needs.
+    `port` is its listener's.
+    """
 
     copy: WorkingCopy
     home: Path | None
+    port: int
 
 
 def runtime_of(context: WorkerContext, work: SessionWork) -> Runtime:
@@ -39,17 +43,23 @@ def runtime_of(context: WorkerContext, work: SessionWork) -> Runtime:
 
 
 def facts_of(
-    work: SessionWork, briefing: Prompt, config: SwarmConfig, environment: BuiltEnvironment, placed: Placed
+    sandbox: Sandbox,
+    work: SessionWork,
+    briefing: Prompt,
+    config: SwarmConfig,
+    environment: BuiltEnvironment,
+    placed: Placed,
 ) -> Facts:
+    places = _writable(placed)
     return Facts(
         system=briefing.system,
         prompt=briefing.task,
         model=work.model.partition(":")[2] or work.model,
         wire=work.wire,
         token=work.token,
-        gateway_url=f"http://127.0.0.1:{LISTENER_PORT}",
-        workdir=INSIDE_COPY,
-        home=PRIVATE_TMP if placed.home is None else INSIDE_HOME,
+        gateway_url=f"http://127.0.0.1:{placed.port}",
+        workdir=sandbox.seen(workdir(config.role(work.task.role)), places),
+        home=sandbox.seen(PRIVATE_TMP if placed.home is None else INSIDE_HOME, places),
         owned=work.task.owns,
         limits=work.limits,
         command_timeout_s=config.limits.command_timeout_s,
@@ -77,31 +87,63 @@ def agent_sandbox(
     environment: BuiltEnvironment,
     launch: Launch,
 ) -> SandboxSpec:
-    objects = context.hub.path / "objects"
+    role = config.role(work.task.role)
     mounts = (
-        Mount(placed.copy.path, INSIDE_COPY, writable=True),
-        *(() if placed.home is None else (Mount(placed.home, INSIDE_HOME, writable=True),)),
-        Mount(objects, str(objects)),  # the working copy's own git borrows its objects from the hub
+        *_repository(context, placed, role),
+        *_writable(placed)[1:],
         *(Mount(shown.source, shown.target) for shown in launch.shown),
         *environment.mounts,
     )
     return SandboxSpec(
         argv=launch.argv,
-        workdir=INSIDE_COPY,
+        workdir=workdir(role),
         mounts=mounts,
         environment={
             **environment.variables,
             "PATH": environment.search_path(),
             "HOME": PRIVATE_TMP if placed.home is None else INSIDE_HOME,
             "LANG": "C.UTF-8",
+            **(_proxy(placed.port) if role.reach else {}),
             **launch.environment,
         },
         network=Network.LISTENER,
-        listener_port=LISTENER_PORT,
+        listener_port=placed.port,
         protected=_protected(placed.copy.path, config, work),
-        limits=ProcessLimits(memory_bytes=config.sandbox.memory_mb << 20, processes=config.sandbox.processes),
-        floor=frozenset(Property(name) for name in config.sandbox.floor),
+        programs=_programs(config, role, environment, launch),
+        limits=process_limits(config),
+        noexec=config.sandbox.agents_noexec,
+        floor=config.sandbox.floor,
     )
+
+
+def workdir(role: RoleSection) -> str:
+    return INSIDE_HOME if role.files == "none" else INSIDE_COPY
+
+
+def _writable(placed: Placed) -> tuple[Mount, ...]:
+    """The working copy, and the home folder where there is one."""
+    home = () if placed.home is None else (Mount(placed.home, INSIDE_HOME, writable=True),)
+    return Mount(placed.copy.path, INSIDE_COPY, writable=True), *home
+
+
+def _repository(context: WorkerContext, placed: Placed, role: RoleSection) -> tuple[Mount, ...]:
+    if role.files == "none":
+        return ()
+    objects = context.hub.path / "objects"  # the working copy's own git borrows its objects from the hub
+    return Mount(placed.copy.path, INSIDE_COPY, writable=role.files == "write"), Mount(objects, str(objects))
+
+
+def _programs(config: SwarmConfig, role: RoleSection, environment: BuiltEnvironment, launch: Launch) -> tuple[str, ...]:
+    """The agent's own program, what its role runs, and for those who run the project's tools its whole environment."""
+    tools = [mount.target for mount in environment.mounts] if role.runs_project_tools else []
+    return (launch.argv[0], *role.programs(config.project.language), *tools)
+
+
+def _proxy(port: int) -> dict[str, str]:
+    """Most programs read one of these; none of them asks the proxy for the listener's own address."""
+    proxy, direct = f"http://127.0.0.1:{port}", "127.0.0.1,localhost"
+    names = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": direct}
+    return {**names, **{name.upper(): value for name, value in names.items()}}
 
 
 def _protected(root: Path, config: SwarmConfig, work: SessionWork) -> tuple[str, ...]:

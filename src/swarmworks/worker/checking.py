@@ -19,14 +19,15 @@ from swarmworks.git.checkout import export_tree
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.required import at_stage, required_gates
 from swarmworks.sandbox.interpreter import python_mounts
-from swarmworks.sandbox.protocol import ProcessLimits, Property
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.config_roles import writable
 from swarmworks.wire.work import BuildWork, DeliveryWork, GatesWork
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.environment import BuiltEnvironment, EnvironmentSpec, ensure_environment
 from swarmworks.worker.gates.keys import cacheable, gate_key, gate_parameters
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
+from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.registries import RegistryAccess
 
 FAILURE_REMEMBERED_S = 60.0
@@ -156,9 +157,11 @@ class Checker:
                 floors=work.floors,
                 tests=work.tests,
                 protected=config.files.protected_globs,
+                role=work.task.role,
+                role_writes=writable(config.role(work.task.role)),
                 caches=context.places.caches,
-                limits=_limits(config),
-                sandbox_floor=_floor(config),
+                limits=process_limits(config),
+                sandbox_floor=config.sandbox.gates_floor,
             )
             return await run_gates(request, context.sandbox, self._slots)
         finally:
@@ -182,7 +185,13 @@ class Checker:
             tree = place / "tree"
             await asyncio.to_thread(export_tree, context.hub, commit, tree)
             return await ensure_environment(
-                spec, tree, self._state, context.sandbox, access=self._access, floor=_floor(config), limits=None
+                spec,
+                tree,
+                self._state,
+                context.sandbox,
+                access=self._access,
+                floor=config.sandbox.gates_floor,
+                limits=None,
             )
         finally:
             await asyncio.to_thread(remove_tree, place)
@@ -197,11 +206,3 @@ class Checker:
             data = self._context.hub.read_file(commit, name, limit_bytes=32 << 20)
             digest.update(name.encode() + b"\0" + (b"missing" if data is None else data) + b"\0")
         return digest.hexdigest()
-
-
-def _floor(config: SwarmConfig) -> frozenset[Property]:
-    return frozenset(Property(name) for name in config.sandbox.floor)
-
-
-def _limits(config: SwarmConfig) -> ProcessLimits:
-    return ProcessLimits(memory_bytes=config.sandbox.memory_mb << 20, processes=config.sandbox.processes)

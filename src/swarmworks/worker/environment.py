@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import SandboxUnavailableError, UnavailableError
-from swarmworks.sandbox.protocol import Mount, Network, ProcessLimits, Property, SandboxSpec
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox.protocol import Mount, Network, ProcessLimits, SandboxSpec
 from swarmworks.worker.running import SYSTEM_PATH, Ran, run_sandboxed
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ LOG_TAIL_CHARACTERS = 4_096
 _LOCK_FILE_LIMIT = 32 << 20
 _LOCK_POLL_S = 0.2
 _BUILD_FILE_BYTES = 4 << 30
+_BUILD_DISK_BYTES = 32 << 30
+_BUILD_MEMORY_BYTES = 16 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,12 @@ async def _build(
         environment.update(access.variables)
         mounts.extend(access.mounts)
     log: list[str] = []
-    bounds = limits or ProcessLimits(file_bytes=_BUILD_FILE_BYTES, open_files=4_096)
+    bounds = limits or ProcessLimits(
+        file_bytes=_BUILD_FILE_BYTES,
+        open_files=4_096,
+        disk_bytes=_BUILD_DISK_BYTES,
+        tree_memory_bytes=_BUILD_MEMORY_BYTES,
+    )
     for command in spec.setup:
         log.append(f"$ {command}\n")
         ran = await run_sandboxed(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from swarmworks.domain.isolation import Property
     from swarmworks.sandbox.protocol import Sandbox, SandboxedProcess, SandboxSpec
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -18,7 +19,7 @@ _CHUNK = 1 << 16
 @dataclass(frozen=True, slots=True)
 class Ran:
     """`stdout` and `stderr` are the first KEEP_BYTES of each; `cut` says that one of them was longer.
-    `overflowed`: it was ended for printing more than the sandbox allows.
+    `exceeded`: the limit of the sandbox it was ended for, empty when it was not.
     """
 
     exit_code: int
@@ -27,7 +28,8 @@ class Ran:
     duration_s: float
     timed_out: bool = False
     cut: bool = False
-    overflowed: bool = False
+    exceeded: str = ""
+    held: frozenset[Property] = frozenset()
 
     def text(self) -> str:
         joined = b"\n".join(part for part in (self.stdout, self.stderr) if part)
@@ -54,7 +56,8 @@ async def run_sandboxed(sandbox: Sandbox, spec: SandboxSpec, *, timeout_s: float
         duration_s=time.monotonic() - started,
         timed_out=timed_out,
         cut=longest > KEEP_BYTES,
-        overflowed=longest >= spec.limits.output_bytes,
+        exceeded=process.exceeded,
+        held=process.held,
     )
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+from swarmworks.domain.isolation import Property
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.protocol import Identity, WorkingCopy
 from swarmworks.git.removal import remove_tree
@@ -48,6 +49,7 @@ class _Run:
     end: End | None = None
     last_sign: float = 0.0
     peak_memory_bytes: int = 0
+    held: frozenset[Property] = frozenset()
 
     def stop(self, outcome: SessionOutcome, reason: str) -> None:
         if self.verdict is None:
@@ -86,9 +88,10 @@ class SessionRun:
         name = f"{self._work.swarm_id}-{self._work.task.id}-{self._work.fence}"
         start = await asyncio.to_thread(start_commit, self._context.hub, self._work, self._context.clock.now())
         copy = await asyncio.to_thread(self._context.copies.create, name, start)
-        home = self._context.places.scratch / f"home-{name}" if self._runtime.own_home else None
+        needed = self._runtime.own_home or config.role(self._work.task.role).files == "none"
+        home = self._context.places.scratch / f"home-{name}" if needed else None
         try:
-            await self._agent(Placed(copy, home), config, reporter)
+            await self._agent(Placed(copy, home, self._context.sandbox.listener_port()), config, reporter)
         finally:
             head = await asyncio.shield(
                 self._keep(copy)
@@ -99,17 +102,25 @@ class SessionRun:
         return await self._judge(head)
 
     async def _agent(self, placed: Placed, config: SwarmConfig, reporter: EventReporter) -> None:
-        launch = self._runtime.launch(facts_of(self._work, self._briefing, config, self._environment, placed))
+        launch = self._runtime.launch(
+            facts_of(self._context.sandbox, self._work, self._briefing, config, self._environment, placed)
+        )
         if placed.home is not None:
             await asyncio.to_thread(furnish, placed.home, launch, self._context.sandbox)
         spec = agent_sandbox(self._context, self._work, placed, config, self._environment, launch)
         process = await self._context.sandbox.start(spec)
+        self._run.held = process.held
         relay: Relay | None = None
         try:
             if process.listener is not None:
-                relay = Relay(process.listener, self._context.gateways, self._sign_of_life)
+                relay = Relay(
+                    process.listener,
+                    self._context.gateways,
+                    self._sign_of_life,
+                    config.role(self._work.task.role).reach,
+                )
                 await relay.start()
-            await self._converse(process, launch, placed.copy, config, reporter)
+            await self._converse(process, launch, placed.copy, reporter)
         finally:
             process.kill()
             await process.wait()
@@ -121,14 +132,13 @@ class SessionRun:
         process: SandboxedProcess,
         launch: Launch,
         copy: WorkingCopy,
-        config: SwarmConfig,
         reporter: EventReporter,
     ) -> None:
         self._sign_of_life()
         watchers = [
             asyncio.create_task(self._input.feed(process, launch)),
             asyncio.create_task(self._read(process, reporter)),
-            asyncio.create_task(self._watch(process, config, launch.silence_s or self._work.limits.idle_s)),
+            asyncio.create_task(self._watch(process, launch.silence_s or self._work.limits.idle_s)),
         ]
         for watcher in watchers:
             watcher.add_done_callback(self._watched)
@@ -176,6 +186,9 @@ class SessionRun:
             if heard.reply:
                 self._input.write(heard.reply)
         status = await process.wait()
+        if process.exceeded:
+            self._run.stop(SessionOutcome.STOPPED, process.exceeded)
+            return
         for event in reading.finish(status):
             reporter.add(event)
             if isinstance(event, End):
@@ -185,12 +198,11 @@ class SessionRun:
         said = f"; {reading.ended()}" if reading.ended() else ""
         self._run.stop(SessionOutcome.FAILED, f"the agent ended without a word, exit status {status}{said}")
 
-    async def _watch(self, process: SandboxedProcess, config: SwarmConfig, silence_s: float) -> None:
-        """Wall time, silence and memory: the caps an agent cannot argue with."""
+    async def _watch(self, process: SandboxedProcess, silence_s: float) -> None:
+        """Wall time and silence, caps an agent cannot argue with; memory and disk are the sandbox's own to watch."""
         limits = self._work.limits
         clock = self._context.clock
         started = clock.monotonic()
-        most_memory = config.sandbox.memory_mb << 20
         while True:
             await asyncio.sleep(MEMORY_CHECK_S)
             now = clock.monotonic()
@@ -200,8 +212,6 @@ class SessionRun:
                 self._run.stop(SessionOutcome.STOPPED, f"time limit of {limits.wall_s:g} s reached")
             elif now - self._run.last_sign > silence_s:
                 self._run.stop(SessionOutcome.STOPPED, f"stalled: no event for {silence_s:g} s")
-            elif memory > most_memory:
-                self._run.stop(SessionOutcome.STOPPED, f"memory limit of {config.sandbox.memory_mb} MB exceeded")
 
     async def _keep(self, copy: WorkingCopy) -> str:
         """Commit what is in the copy onto the session's own ref; the base when nothing was written."""
@@ -235,7 +245,7 @@ class SessionRun:
             handoff=handoff,
             problems=problems,
             changed=changed[:200],
-            properties=tuple(sorted(self._context.sandbox.probe().properties)),
+            properties=tuple(sorted(self._run.held)),
             peak_memory_bytes=self._run.peak_memory_bytes,
             prompt_sha256=self._briefing.template_sha256,
         )

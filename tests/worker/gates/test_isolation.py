@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from swarmworks.domain.gate import GateOutcome
+from swarmworks.domain.isolation import Property
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.interpreter import python_mounts
-from swarmworks.sandbox.protocol import Property
 from swarmworks.worker.environment import EnvironmentSpec, ensure_environment, interpreter
 from swarmworks.worker.registries import RegistryAccess
 from tests.worker.gates.bench import Bench, command

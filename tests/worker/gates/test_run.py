@@ -6,7 +6,8 @@ import pytest
 
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.gate import GateOutcome, GateStage, lets_through
-from swarmworks.sandbox.protocol import ProcessLimits, Property
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox.protocol import ProcessLimits
 from swarmworks.worker.gates.run import run_gates
 from tests.worker.gates.bench import command
 

@@ -96,3 +96,23 @@ def test_two_names_for_one_file_without_case_are_refused(bench):
     result = scope(bench, bench.write("app/Main.py"))
     assert result.outcome is GateOutcome.FAILED
     assert "ignores case" in result.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("path", "writes", "outcome"),
+    [
+        ("app/notes.md", ("*.md",), GateOutcome.PASSED),
+        ("app/a.py", ("*.md",), GateOutcome.FAILED),
+        ("app/a.py", None, GateOutcome.PASSED),
+        ("app/a.py", (), GateOutcome.FAILED),
+        ("other.md", ("*.md",), GateOutcome.FAILED),
+    ],
+)
+def test_a_role_writes_what_its_task_owns_and_its_patterns_allow(bench, path, writes, outcome):
+    request = bench.request(
+        changes=(bench.write(path),), owns=("app/",), protected=PROTECTED, role="documenter", role_writes=writes
+    )
+    result = check_scope(request)
+    assert result.outcome is outcome
+    if writes is not None and path == "app/a.py":
+        assert "'documenter' may not write" in result.findings[0].message

@@ -16,6 +16,7 @@ from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.environment import newest_programs
 from swarmworks.cli.faults import erring_model, fault_options, injected, notice, said_of
 from swarmworks.cli.ringing import ringing
+from swarmworks.cli.sandboxing import demo_floor, weakness
 from swarmworks.cli.starters.writing import CONFIG_NAME
 from swarmworks.cli.swarms import Reached, reach
 from swarmworks.cli.view.amounts import counted
@@ -56,13 +57,13 @@ def command(launcher: Launcher, folder: Path, agents: int, faults: str, seed: in
     demo_project.check_folder(folder, keep=keep)
     if demo_project.is_demo(folder) and (folder / CONFIG_NAME).is_file():
         asyncio.run(_refuse_running(launcher, folder))
-    plan = demo_project.make(folder, erring=faults != "none")
+    plan = demo_project.make(folder, erring=faults != "none", floor=demo_floor(launcher.probe(None)))
     project = launcher.project(folder)
     click.echo(f"{plan.name}: {counted(len(plan.tasks), 'task')} for {counted(agents, 'agent')}, in {folder}")
     click.echo("A rehearsal: a program that follows rules stands in for the model.")
     click.echo("No model is asked, no money is spent. Everything else is real.")
     model = erring_model(REHEARSAL, faults, seed)
-    for line in notice(project.state, model):
+    for line in (*weakness(launcher, project), *notice(project.state, model)):
         click.echo(line)
     click.echo("")
     request = swarm_request(

@@ -17,6 +17,7 @@ from swarmworks.cli.options import budget_options, json_option, project_option
 from swarmworks.cli.plan_view import findings, overview
 from swarmworks.cli.planning import Terms, plan_from
 from swarmworks.cli.ringing import ringing
+from swarmworks.cli.sandboxing import weakness
 from swarmworks.cli.suitability_view import suitability_lines, suits
 from swarmworks.cli.swarms import reach
 from swarmworks.cli.view.progress import display_for
@@ -126,7 +127,7 @@ def command(
     model = erring_model(request.model, faults, seed)
     request = request.model_copy(update={"model": model, "approved": approve, "runtime": terms.runtime})
     if not as_json:
-        for line in notice(project.state, request.model):
+        for line in (*weakness(launcher, project), *notice(project.state, request.model)):
             click.echo(line)
     status = asyncio.run(run_swarm(launcher, project, request, port=port, as_json=as_json))
     end(status, project.root, as_json=as_json)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from swarmworks.domain.gate import GateStage
-from swarmworks.sandbox.protocol import ProcessLimits, Property
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox.protocol import ProcessLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,8 @@ class GatesRequest:
 
     `required` are the gates the task must pass, `not_required` those its plan leaves out, with the reason. `owns`,
     `covers` and `floors` are the task's and the plan's. `tests` are names of tests to be told of when they passed, besides
-    those in files that the task owns. `protected` are patterns, see `wire.protected`.
+    those in files that the task owns. `protected` are patterns, see `wire.protected`. `role_writes` are patterns of
+    what agents of the task's `role` may write at all; None for everything.
 
     `scratch` is a folder of this run's own, for private copies; it is emptied of them. `caches` is the folder the tool
     caches of the project live in, None for none.
@@ -45,6 +47,8 @@ class GatesRequest:
     floors: Mapping[str, float] = field(default_factory=dict[str, float])
     tests: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    role: str = ""
+    role_writes: tuple[str, ...] | None = None
     caches: Path | None = None
     limits: ProcessLimits = field(default_factory=ProcessLimits)
     sandbox_floor: frozenset[Property] = frozenset()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import UnavailableError
@@ -99,7 +100,9 @@ async def _run_command(
     async with slots:
         try:
             place = await asyncio.to_thread(_prepare, definition, request, sandbox)
-            ran = await run_sandboxed(sandbox, _spec(definition, request, place), timeout_s=definition.timeout_s)
+            spec = _spec(definition, request, place)
+            ran = await run_sandboxed(sandbox, spec, timeout_s=definition.timeout_s)
+            ran = _as_of_the_tree(ran, sandbox.seen(TREE, spec.mounts))
         except (UnavailableError, OSError) as error:
             return GateResult(definition.name, GateOutcome.COULD_NOT_RUN, plain(str(error), 1_000))
         judged = await asyncio.to_thread(_judge, definition, ran, place / "reports", request)
@@ -162,12 +165,20 @@ def _spec(definition: GateDefinition, request: GatesRequest, place: Path) -> San
     )
 
 
+def _as_of_the_tree(ran: Ran, seen: str) -> Ran:
+    """Where the tree has another path inside, tools speak of that one."""
+    if seen == TREE:
+        return ran
+    was, now = seen.encode(), TREE.encode()
+    return replace(ran, stdout=ran.stdout.replace(was, now), stderr=ran.stderr.replace(was, now))
+
+
 def _judge(definition: GateDefinition, ran: Ran, reports: Path, request: GatesRequest) -> Judged:
     """A gate that hangs or floods is the change's fault: the limits are far above what an honest run needs."""
     if ran.timed_out:
         return Judged(GateOutcome.FAILED, f"did not end within {definition.timeout_s:g} s", metrics={"timed_out": 1.0})
-    if ran.overflowed:
-        return Judged(GateOutcome.FAILED, "was ended, because it printed more than the limit")
+    if ran.exceeded:
+        return Judged(GateOutcome.FAILED, f"was ended: {ran.exceeded}")
     if hindrance := _hindrance(definition, ran):
         return Judged(GateOutcome.COULD_NOT_RUN, hindrance)
     if ran.exit_code in definition.nothing_exit_codes:

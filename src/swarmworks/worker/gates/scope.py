@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
-from swarmworks.policy.patterns import normal_path
+from swarmworks.policy.patterns import matching_pattern, normal_path
 from swarmworks.wire.protected import protecting_pattern
 from swarmworks.worker.gates.copies import MAX_DEPTH
 
@@ -51,6 +51,10 @@ def _problems(change: FileChange, request: GatesRequest) -> Iterator[Finding]:
         yield Finding(f"protected by {pattern!r}: this task may not write it", path, 0, expected, _verb(change))
     elif owner is None:
         yield Finding("the task does not own this file", path, 0, expected, _verb(change))
+    elif request.role_writes is not None and matching_pattern(path, request.role_writes) is None:
+        allowed = ", ".join(request.role_writes[:_LISTED_OWNED]) or "no files at all"
+        what = f"agents of the role {request.role!r} may not write this file"
+        yield Finding(what, path, 0, f"changes only in {allowed}", _verb(change))
     if change.status == "D":
         return
     if change.mode == _EMBEDDED:

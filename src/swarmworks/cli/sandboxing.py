@@ -1,0 +1,38 @@
+"""What is said of a sandbox that is weaker than usual, before anything runs in it, and which floor a demo can have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from swarmworks.cli.context import Launcher, OpenProject
+from swarmworks.domain.isolation import CONTAINED, Property
+from swarmworks.sandbox.protocol import Probe
+from swarmworks.wire.config import SandboxSection
+
+CONTAINED_NAME = "contained"
+
+
+def demo_floor(probe: Probe) -> str | None:
+    """The level a demo is content with where the usual floor cannot be had; None for the usual one. Less than `contained` is
+    never chosen by itself.
+    """
+    if probe.properties >= SandboxSection().floor or not probe.properties >= CONTAINED:
+        return None
+    return CONTAINED_NAME
+
+
+def weakness(launcher: Launcher, project: OpenProject) -> Iterator[str]:
+    """The machine is only looked at where the project is content with less than usual."""
+    floor = project.config.sandbox.floor
+    return weaker(floor, launcher.probe(project)) if not floor >= SandboxSection().floor else iter(())
+
+
+def weaker(floor: frozenset[Property], probe: Probe) -> Iterator[str]:
+    """A banner where the floor asks for less than usual, and the machine gives no more; nothing otherwise."""
+    lacking = sorted((SandboxSection().floor - floor) - probe.properties)
+    if not lacking:
+        return
+    if Property.FILES in lacking:
+        yield "NO SANDBOX: agents and gates can read and write whatever you can, and reach every host you can."
+    yield f"The sandbox ({probe.backend}) lacks {', '.join(lacking)}, and [sandbox] floor in swarm.toml allows that."
+    yield "What that means: docs/sandbox.md. What it takes to have it: swarm doctor."

@@ -1,0 +1,159 @@
+"""The allowlist of programs, as the last steps of a set-up carry it out: which directories are emptied but for what is allowed,
+what may be read where programs could lie, and what may be run.
+
+The loader runs whatever can be read and mapped as code, so a program that is not allowed must not be readable either: below the
+library folders only libraries are. Looks at the host's directories, which are the sandbox's own (`view.system_root`).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from swarmworks.sandbox.inside import Cover
+
+PROGRAM_FOLDERS: Final = (
+    *("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"),
+    *("/usr/local/games", "/usr/games"),
+)
+_LIBRARY_FOLDERS: Final = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/lib", "/lib64")
+_WHOLE: Final = ("/usr/share", "/usr/include", "/usr/local/share", "/usr/local/include", "/usr/src")
+_LIBRARIES: Final = (
+    *(
+        "*-linux-*",
+        "*.so",
+        "*.so.*",
+        "engines-*",
+        "gconv",
+        "jvm-exports",
+        "locale",
+        "lua*",
+        "os-release",
+        "ossl-modules",
+    ),
+    *("perl*", "pkgconfig", "python*", "rpm", "ruby*", "sasl2", "ssl", "tcl*", "terminfo", "tk*", "security"),
+)
+"""What of a library folder may be read whatever is allowed: patterns of names. Programs among it are shown empty."""
+_LOADERS: Final = (
+    "/lib/ld-*",
+    "/lib64/ld-*",
+    "/usr/lib/ld-*",
+    "/usr/lib64/ld-*",
+    "/lib/*-linux-*/ld-*",
+    "/libx32/ld-*",
+)
+_COMPANIONS: Final = {
+    "git": ("/usr/lib/git-core", "/usr/libexec/git-core"),
+    "npm": ("/usr/lib/node_modules", "/usr/local/lib/node_modules"),
+    **dict.fromkeys(("cc", "gcc", "c++", "g++", "cpp"), ("/usr/lib/gcc", "/usr/lib64/gcc", "/usr/libexec/gcc")),
+}
+"""Programs of other folders that a program starts by itself."""
+_ELF: Final = b"\x7fELF"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Paths inside. `covers` are directories emptied but for what is allowed, `masks` files shown empty."""
+
+    covers: tuple[Cover, ...]
+    masks: tuple[str, ...]
+    read: tuple[str, ...]
+    run: tuple[str, ...]
+
+
+@cache
+def allowed(programs: tuple[str, ...]) -> Allowed:
+    """Of `programs`, names are looked for where the system keeps its programs, and what is not installed there is left out; an
+    absolute path is a program, or a directory of programs, of some mount. Blocks, the first time for as long as the library
+    folders are large.
+    """
+    names = sorted({program for program in programs if not program.startswith("/")})
+    covers: list[Cover] = []
+    run = [program for program in programs if program.startswith("/")]
+    for folder in PROGRAM_FOLDERS:
+        if Path(folder).is_dir() and not Path(folder).is_symlink():
+            cover, elsewhere = _cover(folder, names)
+            covers.append(cover)
+            run += [folder, *elsewhere]
+    run += [companion for name in names for companion in _COMPANIONS.get(name, ())]
+    run += _loaders()
+    libraries, masks = _libraries()
+    return Allowed(tuple(covers), masks, (*_WHOLE, *libraries), tuple(dict.fromkeys(run)))
+
+
+def _cover(folder: str, names: Iterable[str]) -> tuple[Cover, list[str]]:
+    """A program that lies among others is shown by itself under its name; one that lies in a folder of its own needs what lies
+    beside it, and is led to by a link.
+    """
+    files: list[tuple[str, str]] = []
+    links: list[tuple[str, str]] = []
+    elsewhere: list[str] = []
+    for name in names:
+        real = os.path.realpath(f"{folder}/{name}")
+        if not Path(real).is_file():
+            continue
+        if os.path.dirname(real) in PROGRAM_FOLDERS:  # noqa: PTH120 -- text, as everything here
+            files.append((name, real))
+        else:
+            links.append((name, real))
+            elsewhere.append(_package(real))
+    return {"directory": folder, "files": files, "links": links}, elsewhere
+
+
+def _package(real: str) -> str:
+    """The folder a program came with: /usr/lib/jvm of /usr/lib/jvm/java-17/bin/java."""
+    for base in (*_LIBRARY_FOLDERS, "/usr/libexec", "/usr/share", "/usr/local/share", "/usr/local"):
+        if real.startswith(f"{base}/"):
+            first = real[len(base) + 1 :].partition("/")[0]
+            return real if _is_library(first) else f"{base}/{first}"
+    return real
+
+
+def _is_library(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _LIBRARIES)
+
+
+def _loaders() -> list[str]:
+    found = [path for pattern in _LOADERS for path in Path("/").glob(pattern.removeprefix("/"))]
+    return sorted({os.path.realpath(path) for path in found if path.is_file()})
+
+
+@cache
+def _libraries() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What may be read in the library folders, and the programs that lie among it."""
+    shown: list[str] = []
+    masks: list[str] = []
+    for folder in _LIBRARY_FOLDERS:
+        if not Path(folder).is_dir() or Path(folder).is_symlink():
+            continue
+        for entry in sorted(os.scandir(folder), key=lambda each: each.name):
+            if _is_library(entry.name):
+                shown.append(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    masks += _programs_below(entry.path)
+    return tuple(shown), tuple(masks)
+
+
+def _programs_below(root: str) -> Iterator[str]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = f"{folder}/{name}"
+            if ".so" not in name and "." not in name and os.access(path, os.X_OK) and _is_elf(path):
+                yield path
+
+
+def _is_elf(path: str) -> bool:
+    try:
+        if Path(path).is_symlink():
+            return False
+        with open(path, "rb") as file:  # noqa: PTH123 -- as above
+            return file.read(len(_ELF)) == _ELF
+    except OSError:
+        return False

@@ -1,0 +1,90 @@
+"""What no limit of the kernel's can be set for here: the memory of a whole process tree, and the disk its writable mounts take.
+
+It looks several times a second and ends the tree that is over; what was written stays where it is, for the session's commit.
+Between two looks a program can get ahead: by what the disk takes in that time, and by what it can allocate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from swarmworks.sandbox.disk import MOST_FILES, disk_usage
+from swarmworks.sandbox.memory import at_most_bytes, tree_memory_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from swarmworks.sandbox.protocol import ProcessLimits
+
+LOOK_S: Final = 0.25
+_LONGEST_UNSEEN_S: Final = 5.0
+_SHARE: Final = 10
+"""Counting a tree may take a tenth of the time: the larger it is, the rarer it is counted."""
+_NOTICED_BYTES: Final = 32 << 20
+_MIB: Final = 1 << 20
+
+
+@dataclass(slots=True)
+class Watchdog:
+    """`places` are the host's paths of the writable mounts, `pid` the outermost process of the tree."""
+
+    pid: int
+    limits: ProcessLimits
+    places: Sequence[Path]
+    _free_at_start: int = field(init=False)
+    _free_when_counted: int = field(init=False)
+    _count_after: float = 0.0
+    _counted: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._free_at_start = self._free_when_counted = self._free_bytes()
+        self._counted = time.monotonic()
+
+    async def exceeded(self) -> str:
+        """Returns once a limit is exceeded, saying which. Runs until it is cancelled otherwise."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if reason := await asyncio.to_thread(self._look):
+                return reason
+
+    def _look(self) -> str:
+        return self._memory() or self._disk()
+
+    def _memory(self) -> str:
+        most = self.limits.tree_memory_bytes
+        if at_most_bytes(self.pid) <= most or tree_memory_bytes(self.pid) <= most:
+            return ""
+        return f"memory limit of {most // _MIB} MB exceeded"
+
+    def _disk(self) -> str:
+        """Nothing is counted while the file system hardly fills, whoever fills it."""
+        now, free = time.monotonic(), self._free_bytes()
+        noticed = self._free_when_counted - free >= min(_NOTICED_BYTES, self.limits.disk_bytes // 8)
+        if not self.places or now < self._count_after or not (noticed or now - self._counted > _LONGEST_UNSEEN_S):
+            return ""
+        usage = disk_usage(self.places, self.pid)
+        self._counted, self._free_when_counted = time.monotonic(), free
+        self._count_after = self._counted + _SHARE * (self._counted - now)
+        most = self.limits.disk_bytes
+        if usage.disk_bytes > most:
+            return f"disk limit of {most // _MIB} MB exceeded"
+        if usage.files >= MOST_FILES:
+            return f"disk limit of {MOST_FILES} files exceeded"
+        if usage.unseen and self._free_at_start - free > most:
+            return f"disk limit of {most // _MIB} MB exceeded, in what cannot be counted ({usage.unseen})"
+        return ""
+
+    def _free_bytes(self) -> int:
+        total = 0
+        for place in self.places:
+            try:
+                found = os.statvfs(place)
+            except OSError:
+                continue
+            total += found.f_bfree * found.f_frsize
+        return total

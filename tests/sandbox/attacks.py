@@ -1,0 +1,150 @@
+"""The attacks every level is held against: what each tries inside, and how it is seen outside, or told by its output, that it got
+through. Most of them run one after another in one sandbox; those that end it have one of their own.
+"""
+
+from __future__ import annotations
+
+import platform
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox.syscalls import AARCH64, X86_64
+from tests.sandbox.playground import PYTHON
+
+NUMBERS = AARCH64 if platform.machine() == "aarch64" else X86_64
+SECRET = "s3cr3t-of-the-host"
+FORBIDDEN = "/usr/bin/touch"
+LOADER = str(next(iter(sorted(Path("/lib64").glob("ld-linux-*"))), next(iter(sorted(Path("/lib").glob("ld-*"))), "")))
+ALLOWED = (PYTHON, "sh", "env", "make", "git", "cp", "ln", "mv", "chmod", "cat")
+PROTECTED = ("AGENTS.md", ".mcp.json", ".git/config", ".git/hooks", ".github")
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`body` is Python. It got through when a file `proof-KEY` lies in the copy afterwards, when it says so with `got()`, or
+    when what it sent has arrived.
+    `depends`: whether it gets through where nothing stops it depends on the machine.
+    """
+
+    title: str
+    stopped_by: Property
+    body: str
+    depends: bool = False
+
+    @property
+    def key(self) -> str:
+        return "".join(letter if letter.isalnum() else "_" for letter in self.title)
+
+
+def _call(name: str, arguments: str) -> str:
+    return f"got(libc.syscall({NUMBERS[name]}, {arguments}) >= 0)"
+
+
+def _in_child(attempt: str) -> str:
+    """What it does to itself stays with a process of its own."""
+    return f"pid = os.fork()\nif pid == 0: os._exit({attempt})\ngot(os.waitpid(pid, 0)[1] != 0)"
+
+
+def _run(words: str, **more: str) -> str:
+    options = "".join(f", {name}={value}" for name, value in more.items())
+    return f"subprocess.run({words}{options}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
+
+
+P = Property
+ATTACKS = (
+    Attack("reads a secret of the host", P.FILES, "got(SECRET in open(OUTSIDE + '/id_rsa').read())"),
+    Attack("reads it through a link", P.FILES, "os.symlink(OUTSIDE, 'way'); got(SECRET in open('way/id_rsa').read())"),
+    Attack("reads it through /proc/1/root", P.FILES, "got(SECRET in open('/proc/1/root' + OUTSIDE + '/id_rsa').read())", True),
+    Attack("writes outside its copy", P.FILES, "open(OUTSIDE + '/written', 'w').close(); got()"),
+    Attack("writes through a link", P.FILES, "os.symlink(OUTSIDE, 'out'); open('out/linked', 'w').close(); got()"),
+    Attack("writes through a hard link", P.FILES, "os.link(OUTSIDE + '/id_rsa', 'hard'); open('hard', 'a').close(); got()"),
+    Attack("reads a variable of the worker", P.ENVIRONMENT, "got(SECRET in str(os.environ))"),
+    Attack("reads another process's environment", P.PROCESSES, "got(SECRET in open(f'/proc/{VICTIM}/environ').read())"),
+    Attack("sees another process's command", P.PROCESSES, "got('sleep' in open(f'/proc/{VICTIM}/cmdline').read())"),
+    Attack("signals another process", P.PROCESSES, "os.kill(VICTIM, 0); got()"),
+    Attack("writes the agents' instructions", P.PROTECTED, "open('AGENTS.md', 'w').close(); got()"),
+    Attack("replaces the MCP configuration", P.PROTECTED, "open('n', 'w').close(); os.replace('n', '.mcp.json'); got()"),
+    Attack("writes .git/config", P.PROTECTED, "open('.git/config', 'a').close(); got()"),
+    Attack("adds a git hook", P.PROTECTED, "open('.git/hooks/pre-commit', 'w').close(); got()"),
+    Attack("moves .git away", P.PROTECTED, "os.rename('.git', 'gone'); os.rename('gone', '.git'); got()"),
+    Attack("writes the continuous integration", P.PROTECTED, "open('.github/ci.yml', 'w').close(); got()"),
+    Attack("runs a forbidden program", P.EXEC, _run("[FORBIDDEN, PROOF]")),
+    Attack("runs it through sh", P.EXEC, _run("['sh', '-c', FORBIDDEN + ' ' + PROOF]")),
+    Attack("runs it through make", P.EXEC, "open('m', 'w').write('x:\\n\\t' + FORBIDDEN + ' ' + PROOF + '\\n'); " + _run("['make', '-f', 'm', 'x']"), True),
+    Attack("runs it through env", P.EXEC, _run("['env', FORBIDDEN, PROOF]")),
+    Attack("runs it through a git alias", P.EXEC, _run("['git', '-c', 'alias.x=!' + FORBIDDEN + ' ' + PROOF, 'x']")),
+    Attack("runs a copy of it", P.EXEC, "shutil.copy(FORBIDDEN, 'copied'); os.chmod('copied', 0o755); " + _run("['./copied', PROOF]")),
+    Attack("runs it through a link", P.EXEC, "os.symlink(FORBIDDEN, 'led'); " + _run("['./led', PROOF]")),
+    Attack("runs it with the loader", P.EXEC, _run("[LOADER, FORBIDDEN, PROOF]")),
+    Attack("runs it from memory", P.EXEC, "fd = os.memfd_create('x', 0); os.write(fd, open('given', 'rb').read()); " + _run("[f'/proc/self/fd/{fd}', PROOF]", pass_fds="(fd,)")),
+    Attack("runs a program it wrote to /tmp", P.EXEC, "place = os.environ.get('TMPDIR', '/tmp') + f'/own-{os.getpid()}'; shutil.copy('given', place); os.chmod(place, 0o755); " + _run("[place, PROOF]") + "; os.unlink(place)"),
+    Attack("runs a program it wrote", P.NOEXEC, "shutil.copy('given', 'own'); os.chmod('own', 0o755); " + _run("['./own', PROOF]")),
+    Attack("runs a static program it wrote", P.NOEXEC, "shutil.copy('static', 'own2'); os.chmod('own2', 0o755); " + _run("['./own2']"), True),
+    Attack("runs with the loader what it wrote", P.NOEXEC, "shutil.copy('given', 'own3'); " + _run("[LOADER, './own3', PROOF]")),
+    Attack("loads a library it wrote", P.NOEXEC, "shutil.copy('library', 'own.so'); ctypes.CDLL('./own.so'); got()"),
+    Attack("connects to a port of the host", P.NETWORK, "socket.create_connection(('127.0.0.1', TCP), 2); got()"),
+    Attack("sends a datagram to the host", P.NETWORK, "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', UDP))"),
+    Attack("connects to an abstract socket", P.NETWORK, "socket.socket(socket.AF_UNIX).connect('\\0' + ABSTRACT); got()"),
+    Attack("connects to a socket with a path", P.NETWORK, "socket.socket(socket.AF_UNIX).connect(OUTSIDE + '/docker.sock'); got()"),
+    Attack("opens a socket to a hypervisor", P.SYSCALLS, "socket.socket(40, 1, 0); got()", True),
+    Attack("opens a raw socket", P.SYSCALLS, "socket.socket(2, 3, 1); got()", True),
+    Attack("traces a process", P.SYSCALLS, _in_child(f"libc.syscall({NUMBERS['ptrace']}, 0, 0, 0, 0) == 0")),
+    Attack("mounts", P.SYSCALLS, _in_child("libc.mount(b'none', b'.github', b'tmpfs', 0, 0) == 0 and libc.umount(b'.github') == 0"), True),
+    Attack("makes a user namespace", P.SYSCALLS, _in_child("libc.unshare(0x10000000) == 0"), True),
+    Attack("writes kernel settings", P.FILES, "open('/proc/sys/kernel/core_pattern', 'a').close(); got()", True),
+    Attack("loads a BPF program", P.SYSCALLS, _call("bpf", "0, bytes([2,0,0,0,4,0,0,0,4,0,0,0,1,0,0,0]) + bytes(104), 120"), True),
+    Attack("sets up io_uring", P.SYSCALLS, _call("io_uring_setup", "1, ctypes.create_string_buffer(256)"), True),
+    Attack("joins a keyring", P.SYSCALLS, _call("keyctl", "1, 0"), True),
+)  # fmt: skip
+
+DATAGRAM = "sends a datagram to the host"
+LIMITED = ("forks without end", "fills the memory", "fills the memory with many processes", "prints without end")
+FILLING = ("fills the disk in its copy", "fills the disk with a file that has no name", "fills the disk in /tmp")
+LEFT_BEHIND = "leaves a daemon behind"
+DEPENDING = frozenset({attack.title for attack in ATTACKS if attack.depends} | {"forks without end"})
+TITLES = {
+    **{attack.title: attack.stopped_by for attack in ATTACKS},
+    **dict.fromkeys(LIMITED, Property.LIMITS),
+    **dict.fromkeys(FILLING, Property.QUOTA),
+    LEFT_BEHIND: Property.PROCESSES,
+}
+"""Every attack there is, and what should stop it."""
+
+PRELUDE = """
+import ctypes, os, shutil, socket, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def got(yes=True):
+    if yes: print("got", KEY, flush=True)
+"""
+
+
+def batch(attacks: tuple[Attack, ...], facts: dict[str, object]) -> str:
+    """One program that makes all of `attacks`, each whatever became of the one before."""
+    lines = [PRELUDE, *(f"{name} = {value!r}" for name, value in facts.items())]
+    for attack in attacks:
+        body = "".join(f"    {line}\n" for line in attack.body.splitlines())
+        lines.append(f"KEY, PROOF = {attack.key!r}, 'proof-{attack.key}'\ntry:\n{body}except BaseException: pass")
+    return "\n".join(lines)
+
+
+def static_program(path: str) -> bytes:
+    """An ELF program of a few bytes that makes the file `path` and ends; for x86_64 only."""
+    name = path.encode() + b"\0"
+    code = (
+        b"\xb8\x02\x00\x00\x00"  # mov eax, open
+        b"\x48\x8d\x3d"
+        + struct.pack("<i", 24)
+        + b"\xbe\x41\x00\x00\x00"  # lea rdi, [name]; mov esi, O_CREAT | O_WRONLY
+        b"\xba\xa4\x01\x00\x00\x0f\x05"  # mov edx, 0644; syscall
+        b"\xb8\x3c\x00\x00\x00\x31\xff\x0f\x05"  # mov eax, exit; xor edi, edi; syscall
+        b"\x90\x90\x90"
+    )
+    header = (
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0x400078, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    )
+    size = 120 + len(code) + len(name)
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, size, size, 0x1000) + code + name
