@@ -22,7 +22,7 @@ from swarmworks.domain.isolation import Property
 from swarmworks.notify.protocol import Channel
 from swarmworks.runtime.protocol import Found
 from swarmworks.sandbox.protocol import Probe
-from swarmworks.wire.api import EventRow, SwarmReport, SwarmStatus, SwarmSummary
+from swarmworks.wire.api import EventRow, QueueStatus, SwarmReport, SwarmStatus, SwarmSummary
 from swarmworks.wire.config_file import load_config
 from swarmworks.wire.why import WhyReport
 from tests.cli import sample
@@ -49,6 +49,7 @@ class FakePlane:
     after_stop: list[SwarmStatus] = field(default_factory=list)
     report: SwarmReport = field(default_factory=sample.report)
     why: WhyReport = field(default_factory=sample.why)
+    queue: QueueStatus = field(default_factory=sample.queue)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     errors: dict[str, SwarmworksError] = field(default_factory=dict)
     on_wait: list[Any] = field(default_factory=list)
@@ -91,6 +92,8 @@ class FakePlane:
             return httpx.Response(200, content=self.files[params["path"]])
         if last == "why":
             return httpx.Response(200, json=self.why.model_dump(mode="json"))
+        if last == "queue":
+            return httpx.Response(200, json=self.queue.model_dump(mode="json"))
         if last == "report":
             return httpx.Response(200, json=self.report.model_dump(mode="json"))
         if last == "pause":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from swarmworks.base.ids import SessionId, SwarmId, TaskId
+from swarmworks.base.ids import ChangeId, SessionId, SwarmId, TaskId
 from swarmworks.wire.api import (
     AgentReport,
     AgentStatus,
@@ -13,6 +13,8 @@ from swarmworks.wire.api import (
     CodeReport,
     EventRow,
     MoneyStatus,
+    QueueRow,
+    QueueStatus,
     SwarmReport,
     SwarmStatus,
     SwarmSummary,
@@ -218,3 +220,13 @@ def why(**changed: Any) -> WhyReport:
         "events": 5_210,
     }
     return WhyReport(**(facts | changed))
+
+
+def queue(*rows: QueueRow, frozen: str | None = None) -> QueueStatus:
+    return QueueStatus(swarm_id=SWARM, head="a" * 40, frozen=frozen, failure_percent=5.0, run_s=62.0, rows=rows)
+
+
+def queued(place: int, task: str, state: str, why: str, expected_s: float | None = None) -> QueueRow:
+    return QueueRow(
+        place=place, task_id=TaskId(task), change_id=ChangeId(f"chg_{place}"), submitted_at=BORN, state=state, why=why, expected_s=expected_s
+    )

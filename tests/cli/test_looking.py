@@ -55,6 +55,26 @@ def test_printed_commands_work_from_elsewhere(tmp_path, swarm: Swarm):
     assert "swarm report -C 'my project'" in ran.out
 
 
+def test_queue_shows_what_waits_and_why(tmp_path, swarm: Swarm):
+    rows = (
+        sample.queued(1, "schema-user", "judged", "its gates run on the merged tree", 40.0),
+        sample.queued(2, "endpoint-user", "waiting", "conflicts with schema-user, which may land first", 100.0),
+    )
+    plane = FakePlane([sample.status()], queue=sample.queue(*rows))
+    lines = swarm(FakeLauncher(tmp_path, plane, running=True), "queue").out.splitlines()
+    assert lines[0] == "2 on the way to the branch, which is at aaaaaaaaaa; 5.0 % fail, a run of the gates takes 1 min 2 s"
+    assert lines[1].split() == "1 schema-user judged its gates run on the merged tree about 40 s".split()
+    assert "conflicts with schema-user" in lines[2]
+    plane.queue = sample.queue(*rows, frozen="tests fails since 12345, pushed by Ada")
+    frozen = swarm(FakeLauncher(tmp_path, plane, running=True), "queue").out
+    assert "nothing lands: tests fails since 12345, pushed by Ada" in frozen
+    assert "about" not in frozen
+    plane.queue = sample.queue()
+    assert "nothing waits to land" in swarm(FakeLauncher(tmp_path, plane, running=True), "queue").out
+    as_json = swarm(FakeLauncher(tmp_path, plane, running=True), "queue", "--json").out
+    assert json.loads(as_json) == plane.queue.model_dump(mode="json")
+
+
 def test_status_as_json_is_the_status(tmp_path, swarm: Swarm):
     ran = swarm(FakeLauncher(tmp_path, FakePlane([sample.status()])), "status", "--json")
     assert json.loads(ran.out) == sample.status().model_dump(mode="json")

@@ -67,7 +67,7 @@ def test_an_old_git_is_refused_with_the_mend(tmp_path, version, what):
     program.chmod(0o755)
     with pytest.raises(GitError, match=what) as caught:
         BareHub.open_or_create(tmp_path / "hub", Git(program=str(program)))
-    assert "2.38" in caught.value.mend
+    assert "2.39" in caught.value.mend
 
 
 def test_a_missing_git_is_said(tmp_path):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from swarmworks.base.errors import GitError
+from swarmworks.base.ids import RandomIds
 from swarmworks.domain.lease import WorkKind
 from swarmworks.service.merging import Merging
 from tests.scenario.harness import PlayedWorker, create, git, plan, repository, start_plane, task
@@ -47,7 +48,7 @@ async def to_the_intent(plane, tmp_path):
 
 
 def another(plane):
-    return Merging(plane.store, plane.hub, plane.merging._ids, plane.merging._clock)
+    return Merging(plane.store, plane.hub, RandomIds(), plane.merging._clock)
 
 
 async def landed_events(plane, swarm):

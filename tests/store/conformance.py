@@ -38,7 +38,8 @@ from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmEvent, SwarmState
 from swarmworks.domain.task import Guidance, TaskEvent, TaskState
 from swarmworks.policy.admit import Choice
-from swarmworks.store.protocol import GateRun, NewDelivery, NewReview, NewWork, ReplicaRow
+from swarmworks.policy.queueing import Run, Verdict
+from swarmworks.store.protocol import GateRun, NewDelivery, NewReview, NewWork, QueueBranch, ReplicaRow
 from tests.store.sample import (
     ROOMY,
     SWARM,
@@ -534,6 +535,37 @@ class TestChanges:
         landed = await store.transact(lambda tx: tx.move_change(change.id, ChangeEvent.LAND, landed="n"))
         assert (landed.state, landed.candidate, landed.landed) == (ChangeState.LANDED, "n", "n")
         assert await store.read(lambda r: r.open_intents()) == []
+
+    async def test_runs_of_the_merge_queue_are_read_in_the_order_they_ended_until_they_are_closed(self, store):
+        await store.transact(begin())
+        for name in ("w1", "w2", "w3"):
+            await store.transact(lambda tx, n=name: tx.enqueue_work(gates_work(n)))
+            await store.transact(
+                lambda tx, n=name: tx.insert_run(SWARM, Run(n, "base", ("a", "b"), ("c1", "c2"), 1, n == "w3"))
+            )
+        await store.transact(lambda tx: tx.end_run(WorkId("w2"), Verdict.FAILED, sure=True))
+        await store.transact(lambda tx: tx.end_run(WorkId("w1"), Verdict.PASSED, sure=False))
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.end_run(WorkId("w1"), Verdict.FAILED, sure=True))
+        runs = await store.read(lambda r: r.open_runs(SWARM))
+        assert [(run.id, run.verdict, run.sure, run.lane) for run in runs] == [
+            ("w2", Verdict.FAILED, True, False),
+            ("w1", Verdict.PASSED, False, False),
+            ("w3", None, False, True),
+        ]
+        assert (runs[0].changes, runs[0].commits, runs[0].below) == (("a", "b"), ("c1", "c2"), 1)
+        await store.transact(lambda tx: tx.close_runs(["w1", "w3"]))
+        assert [run.id for run in await store.read(lambda r: r.open_runs(SWARM))] == ["w2"]
+        assert await store.read(lambda r: r.open_run(WorkId("w1"))) is None
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.end_run(WorkId("w3"), Verdict.PASSED, sure=False))
+
+    async def test_what_the_merge_queue_knows_of_the_branch_is_replaced_as_a_whole(self, store):
+        await store.transact(begin())
+        assert await store.read(lambda r: r.queue_branch(SWARM)) is None
+        for known in (QueueBranch("h1", "p", "red"), QueueBranch("h2")):
+            await store.transact(lambda tx, k=known: tx.set_queue_branch(SWARM, k))
+            assert await store.read(lambda r: r.queue_branch(SWARM)) == known
 
     async def test_gate_results_are_kept_and_only_verdicts_are_cached(self, store):
         change = await self.built(store)

@@ -14,6 +14,7 @@ from swarmworks.wire.api import (
     CreateSwarm,
     EventPage,
     ProviderStatus,
+    QueueStatus,
     ResumeSwarm,
     StopSwarm,
     SwarmReport,
@@ -80,6 +81,12 @@ async def events(
         wait_s,
     )
     return EventPage(events=tuple(rows), state=state)
+
+
+@router.get("/swarms/{swarm_id}/queue")
+async def queue(swarm_id: SwarmId, plane: Services) -> QueueStatus:
+    """The merge queue: what is where, why, and when it is expected to land."""
+    return await plane.merging.status(swarm_id)
 
 
 @router.get("/swarms/{swarm_id}/report")

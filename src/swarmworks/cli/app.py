@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "Lint a plan; say how many agents it keeps busy, and for how long.",
     "run": "Run a plan with a swarm of agents.",
     "status": "Where a swarm stands.",
+    "queue": "What waits to land, why, and when it is expected to.",
     "logs": "What happened, event by event.",
     "report": "The final report.",
     "audit": "Verify and export the log of events.",

@@ -40,6 +40,7 @@ from swarmworks.wire.api import (
     ResumeSwarm,
     SessionEvents,
     StopSwarm,
+    QueueStatus,
     SwarmReport,
     SwarmStatus,
     SwarmSummary,
@@ -114,6 +115,9 @@ class ControlPlaneClient:
     async def status(self, swarm_id: SwarmId, *, after: int = -1, wait_s: float = 0.0) -> SwarmStatus:
         params = {"after": after, "wait_s": wait_s}
         return SwarmStatus.model_validate_json(await self._send("GET", f"/api/v1/swarms/{swarm_id}", params=params))
+
+    async def queue(self, swarm_id: SwarmId) -> QueueStatus:
+        return QueueStatus.model_validate_json(await self._send("GET", f"/api/v1/swarms/{swarm_id}/queue"))
 
     async def session(self, swarm_id: SwarmId, of: str) -> SessionRow:
         """The session that `of` names: a session, a task or an agent."""

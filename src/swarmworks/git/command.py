@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-OLDEST = (2, 38)  # the first with `merge-tree --write-tree` and `cat-file -z`
+OLDEST = (2, 39)  # the first with `merge-tree --stdin`
 CHUNK_BYTES = 1 << 16
 EXIT_POLL_S = 0.0001
 ERROR_LIMIT_BYTES = 1 << 16
@@ -109,8 +110,28 @@ class Git:
             fail(git_dir, arguments, finished)
         return finished
 
+    def start(self, git_dir: Path, arguments: Sequence[str], *, unbuffered: bool = False) -> subprocess.Popen[bytes]:
+        """A git process to talk to over its pipes (see `persistent`), which ends when its standard input is closed.
+        `unbuffered` is for commands that do not flush what they answer; see `unbuffers`.
+        """
+        first = ["stdbuf", "-o0"] if unbuffered else []
+        return subprocess.Popen(
+            [*first, self.program, f"--git-dir={git_dir}", *_FIXED_OPTIONS, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": self.search_path, **_FIXED_ENVIRONMENT},
+            cwd="/",
+            start_new_session=True,
+            bufsize=0,
+        )
+
+    def unbuffers(self) -> bool:
+        """Whether this machine can start programs with an unbuffered standard output."""
+        return shutil.which("stdbuf", path=self.search_path) is not None
+
     def version(self) -> tuple[int, int]:
-        """Major and minor version; `GitError` when git is missing or older than 2.38."""
+        """Major and minor version; `GitError` when git is missing or older than 2.39."""
         text = self._execute([self.program, "--version"], None, {}, CHUNK_BYTES).out.decode("ascii", "replace")
         found = re.search(r"(\d+)\.(\d+)", text)
         major, minor = (int(found[1]), int(found[2])) if found else (0, 0)
@@ -118,7 +139,7 @@ class Git:
             raise GitError(
                 f"git {major}.{minor} is too old",
                 where=self.program,
-                mend="install git 2.38 or newer (Debian 12, Ubuntu 24.04 and Homebrew have it)",
+                mend="install git 2.39 or newer (Debian 12, Ubuntu 24.04 and Homebrew have it)",
             )
         return major, minor
 
@@ -141,7 +162,7 @@ class Git:
                 )
             except FileNotFoundError as error:
                 raise GitError(
-                    "git is not installed", where=self.search_path, mend="install git 2.38 or newer"
+                    "git is not installed", where=self.search_path, mend="install git 2.39 or newer"
                 ) from error
         with process:
             try:

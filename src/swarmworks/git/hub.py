@@ -1,29 +1,33 @@
 """`BareHub`: the bare repository of a project, on the git command line. Called by the control plane and by workers, from
-several threads and processes at once: it keeps nothing in memory, git's own locks and the hub's (see `refs`) do the rest.
+several threads and processes at once: it remembers nothing but git processes that can be asked again (see `persistent`), git's
+own locks and the hub's (see `refs`) do the rest.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
-from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import GitError, LimitReachedError, RejectedError
 from swarmworks.git.command import Git, fail, path_text, records, revision
+from swarmworks.git.footprints import footprint, touched
 from swarmworks.git.importing import import_history
 from swarmworks.git.layout import HUB_CONFIG, HUB_HEAD, lay_out, sync_directory
-from swarmworks.git.protocol import Conflicted, FileChange, Identity, Merged
-from swarmworks.git.refs import drop_ref, swap_ref
+from swarmworks.git.objects import OBJECT_NAME, commit_text, drop_torn, made_by_merges, sync, write_loose
+from swarmworks.git.persistent import Persistent
+from swarmworks.git.protocol import Candidate, Conflicted, FileChange, Footprint, Identity, Merged, Piece
+from swarmworks.git.refs import drop_ref, swap_ref, swap_refs
+from swarmworks.git.stacking import stack
 from swarmworks.git.survival import lost_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+COMMIT_LIMIT_BYTES = 16 << 20
 DETAIL_LIMIT_BYTES = 4096
 LOG_FIELDS = ("commit", "tree", "author", "email", "subject", "body")
 LOG_FORMAT = "%H%x00%T%x00%an%x00%ae%x00%s%x00%b"
@@ -36,6 +40,7 @@ class BareHub:
     def __init__(self, path: Path, git: Git) -> None:
         self._path = path
         self._git = git
+        self._persistent = Persistent(git, path)
 
     @classmethod
     def open_or_create(cls, path: Path, git: Git | None = None) -> BareHub:
@@ -56,6 +61,10 @@ class BareHub:
     def git(self) -> Git:
         return self._git
 
+    @property
+    def persistent(self) -> Persistent:
+        return self._persistent
+
     def import_commit(self, repository: Path, commit: str) -> None:
         import_history(self._git.patient(SLOW_TIMEOUT_S), self._path, repository, commit)
 
@@ -69,7 +78,7 @@ class BareHub:
             text = (self._path / name).read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
             return None
-        return text if _OBJECT_NAME.fullmatch(text) else None
+        return text if OBJECT_NAME.fullmatch(text) else None
 
     def resolve(self, name: str) -> str | None:
         if (quick := self._loose(name)) is not None:
@@ -82,8 +91,13 @@ class BareHub:
         return finished.out.decode().strip() if finished.code == 0 else None
 
     def tree_of(self, commit: str) -> str:
+        if OBJECT_NAME.fullmatch(commit) and (known := self._persistent.info(f"{commit}^{{tree}}")) is not None:
+            return known[0]
         arguments = ["rev-parse", "--verify", "--end-of-options", f"{revision(commit)}^{{tree}}"]
         return self._git.run(self._path, arguments).out.decode().strip()
+
+    def trees_of(self, commits: Sequence[str]) -> list[str]:
+        return self._persistent.trees_of(commits) or [self.tree_of(commit) for commit in commits]
 
     def read_file(self, commit: str, path: str, *, limit_bytes: int = 1 << 20) -> bytes | None:
         """The file's bytes, of a symbolic link its target; None for a directory and for what is not there. A file over
@@ -134,7 +148,36 @@ class BareHub:
         text = finished.out.decode("utf-8", "replace")
         return f"{text}\n[cut: the diff has more than {limit_bytes} bytes]\n" if finished.cut else text
 
-    def merge(self, ours: str, theirs: str) -> Merged | Conflicted:
+    def merge(self, ours: str, theirs: str, *, durable: bool = True) -> Merged | Conflicted:
+        """What is not `durable` is to be synced before anything else depends on it."""
+        answer = None
+        if OBJECT_NAME.fullmatch(ours) and OBJECT_NAME.fullmatch(theirs):
+            answer = self._persistent.merge(ours, theirs)
+        if answer is None or answer[1]:
+            return self._merge_alone(ours, theirs)
+        if durable:
+            sides = (self.tree_of(ours), self.tree_of(theirs))
+            sync(self._path, made_by_merges(self._persistent, [(answer[0], sides)]))
+        return Merged(answer[0])
+
+    def conflicts(self, ours: str, theirs: str) -> tuple[str, ...]:
+        """The paths in which two commits conflict, none when they merge."""
+        answer = self._persistent.merge(self._full(ours), self._full(theirs))
+        if answer is not None:
+            return tuple(path_text(raw) for raw in answer[1])
+        merged = self._merge_alone(ours, theirs)
+        return merged.paths if isinstance(merged, Conflicted) else ()
+
+    def stack(self, target: str, pieces: Sequence[Piece]) -> list[Candidate | Conflicted]:
+        return stack(self, target, pieces)
+
+    def footprint(self, head: str, change: str) -> Footprint | None:
+        return footprint(self, head, change)
+
+    def touched(self, old: str, new: str) -> frozenset[bytes]:
+        return touched(self, old, new)
+
+    def _merge_alone(self, ours: str, theirs: str) -> Merged | Conflicted:
         arguments = ["merge-tree", "--write-tree", "-z", "--name-only", "--messages", revision(ours), revision(theirs)]
         finished = self._git.run(self._path, arguments, ok=(0, 1))
         tree, _, rest = finished.out.partition(b"\0")
@@ -146,31 +189,59 @@ class BareHub:
         paths = sorted({path_text(raw) for raw in names.split(b"\0") if raw})
         return Conflicted(tuple(paths), _conflict_messages(messages))
 
+    def _full(self, name: str) -> str:
+        found = name if OBJECT_NAME.fullmatch(name) else self.resolve(name)
+        if found is None:
+            raise RejectedError(f"there is no commit {name[:100]!r}", where=str(self._path))
+        return found
+
     def commit_tree(
         self, tree: str, parents: Sequence[str], message: str, author: Identity, committer: Identity, at: datetime
     ) -> str:
-        if at.tzinfo is None:
-            raise RejectedError("a commit's time needs a time zone", mend="pass an aware datetime")
         if "\0" in message:
             raise RejectedError("a commit message cannot hold a NUL character", mend="remove it")
-        links = [option for parent in parents for option in ("-p", revision(parent))]
-        arguments = ["commit-tree", "--no-gpg-sign", *links, revision(tree)]
-        environment = _signed("AUTHOR", author, at) | _signed("COMMITTER", committer, at)
-        text = message.encode("utf-8", "backslashreplace")
-        return self._git.run(self._path, arguments, given=text or b"\n", environment=environment).out.decode().strip()
+        self._expect(tree, "tree")
+        for parent in parents:
+            self._expect(parent, "commit")
+        content = message.encode("utf-8", "backslashreplace") or b"\n"
+        text = commit_text(tree, parents, content, author, committer, at)
+        write_loose(self._path, text)
+        sync(self._path, [text.name])
+        return text.name
+
+    def _expect(self, name: str, kind: str) -> None:
+        known = self._persistent.info(name) if OBJECT_NAME.fullmatch(name) else None
+        if known is None or known[1] != kind:
+            arguments = ["cat-file", kind, revision(name)]
+            self._git.run(self._path, arguments, limit_bytes=1, cut=True)  # says what is wrong
+            if not OBJECT_NAME.fullmatch(name):
+                raise RejectedError(f"{name[:100]!r} is not the full id of a {kind}", mend="resolve it first")
 
     def update_ref(self, ref: str, new: str, old: str | None) -> bool:
-        return swap_ref(self._git, self._path, ref, new, old)
+        return swap_ref(self._git, self._persistent, self._path, ref, new, old)
+
+    def update_refs(self, moves: Mapping[str, str]) -> None:
+        swap_refs(self._git, self._persistent, self._path, moves)
 
     def delete_ref(self, ref: str) -> None:
         drop_ref(self._git, self._path, ref)
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        if ancestor == descendant or ancestor in self._parents(descendant):
+            return True
         arguments = ["merge-base", "--is-ancestor", revision(ancestor), revision(descendant)]
         return self._git.run(self._path, arguments, ok=(0, 1)).code == 0
 
+    def _parents(self, commit: str) -> list[str]:
+        """None too when it has to be asked for in full."""
+        found = self._persistent.contents(commit, COMMIT_LIMIT_BYTES) if OBJECT_NAME.fullmatch(commit) else None
+        if found is None or found[0] != "commit":
+            return []
+        lines = found[1].partition(b"\n\n")[0].split(b"\n")
+        return [line.removeprefix(b"parent ").decode() for line in lines if line.startswith(b"parent ")]
+
     def kept_lines(self, base: str, head: str, tree: str) -> tuple[str, ...]:
-        return lost_paths(self._git, self._path, revision(base), revision(head), revision(tree))
+        return lost_paths(self._git, self._persistent, self._path, revision(base), revision(head), revision(tree))
 
     def log(self, base: str | None, tip: str, *, limit: int = 100_000) -> list[Mapping[str, str]]:
         span = [f"^{revision(base)}"] if base else []
@@ -189,6 +260,10 @@ class BareHub:
             dict(zip(LOG_FIELDS, fields[start : start + width], strict=True)) for start in range(0, len(fields), width)
         ]
 
+    def mend(self) -> int:
+        """Asked when a control plane starts: what a power cut tore is removed, so that it can be written again."""
+        return drop_torn(self._path)
+
     def maintain(self) -> None:
         """Pack loose objects. Deletes only what the new pack holds as well, so working copies and writers go on."""
         self._git.patient(SLOW_TIMEOUT_S).run(self._path, ["repack", "-d", "-q"])
@@ -198,7 +273,6 @@ class BareHub:
         return finished.out.removesuffix(b"\0").split(b"\0") if finished.out else []
 
 
-_OBJECT_NAME = re.compile(r"[0-9a-f]{40}")
 _PLAIN_DIFF = ("--no-ext-diff", "--no-textconv", "--full-index", "--no-commit-id")
 
 
@@ -249,16 +323,3 @@ def _conflict_messages(messages: bytes) -> str:
         texts.extend(fields[position : position + 1])
         position += 1
     return b"".join(texts)[:DETAIL_LIMIT_BYTES].decode("utf-8", "ignore").strip()
-
-
-def _signed(role: str, identity: Identity, at: datetime) -> dict[str, str]:
-    """Git's environment for a name and a time. Its own rule for names: no angle brackets, no control characters."""
-    name, email = (
-        "".join(character for character in text if character.isprintable() and character not in "<>").strip(" .,:;\"'")
-        for text in (identity.name, identity.email)
-    )
-    return {
-        f"GIT_{role}_NAME": name or "unknown",
-        f"GIT_{role}_EMAIL": email,
-        f"GIT_{role}_DATE": f"@{int(at.astimezone(UTC).timestamp())} +0000",
-    }

@@ -6,11 +6,12 @@ inside a tree with that tree's own configuration. Blocking functions: callers pu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -47,6 +48,30 @@ class Conflicted:
     detail: str
 
 
+Footprint = Mapping[bytes, tuple[tuple[int, int], ...]]
+"""By file, the gaps between its lines that a change touches, as closed intervals (see `footprints`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A change to be built: its commit, and the message, author and time of the commit it is to land as."""
+
+    head: str
+    message: str
+    author: Identity
+    committer: Identity
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`commit` has `tree` and one parent, `target`."""
+
+    commit: str
+    tree: str
+    target: str
+
+
 class Hub(Protocol):
     """The bare repository of a project. Refs: `refs/swarm/work/<swarm>/<task>/<fence>`,
     `refs/swarm/candidate/<change>`, and `refs/heads/swarm/<swarm>` (the integration branch).
@@ -73,8 +98,26 @@ class Hub(Protocol):
 
     def diff(self, base: str, head: str, *, limit_bytes: int = 1 << 20) -> str: ...
 
-    def merge(self, ours: str, theirs: str) -> Merged | Conflicted:
+    def merge(self, ours: str, theirs: str, *, durable: bool = True) -> Merged | Conflicted:
         """Three-way merge of two commits from their merge base, by merge-ort, without a working copy."""
+        ...
+
+    def conflicts(self, ours: str, theirs: str) -> tuple[str, ...]:
+        """The paths in which two commits conflict, none when they merge."""
+        ...
+
+    def stack(self, target: str, pieces: Sequence[Piece]) -> list[Candidate | Conflicted]:
+        """Merge one on top of the other, `target` (a full id) lowest, each a commit as it is to land; an answer for each. One
+        that conflicts is left out of those above it. Durable when it returns.
+        """
+        ...
+
+    def footprint(self, head: str, change: str) -> Footprint | None:
+        """Where `change` touches `head`, both full ids; None when it conflicts with it, or nothing can be said."""
+        ...
+
+    def touched(self, old: str, new: str) -> frozenset[bytes]:
+        """The files, as footprints name them, in which two commits differ."""
         ...
 
     def commit_tree(  # a commit is exactly these values: the same values give the same id
@@ -87,6 +130,10 @@ class Hub(Protocol):
         """
         ...
 
+    def update_refs(self, moves: Mapping[str, str]) -> None:
+        """Point references at commits, whatever they were, in one go."""
+        ...
+
     def delete_ref(self, ref: str) -> None: ...
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool: ...
@@ -95,6 +142,10 @@ class Hub(Protocol):
         """Paths whose lines added between `base` and `head` do not all survive in `tree`: what a silent revert looks
         like. Empty when every change is still there.
         """
+        ...
+
+    def mend(self) -> int:
+        """Remove what a power cut left torn; how many objects that were."""
         ...
 
     def log(self, base: str | None, tip: str, *, limit: int = 100_000) -> list[Mapping[str, str]]:

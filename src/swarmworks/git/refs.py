@@ -17,12 +17,14 @@ from swarmworks.base.errors import RejectedError
 from swarmworks.git.command import fail
 from swarmworks.git.layout import sync_directory
 from swarmworks.git.locking import held
+from swarmworks.git.objects import OBJECT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from swarmworks.git.command import Finished, Git
+    from swarmworks.git.persistent import Persistent
 
 ABSENT = "0" * 40
 LOCK_NAME = "swarmworks-refs.lock"
@@ -38,17 +40,32 @@ def read_ref(git: Git, hub: Path, ref: str) -> str | None:
     return None
 
 
-def swap_ref(git: Git, hub: Path, ref: str, new: str, old: str | None) -> bool:
+def swap_ref(git: Git, persistent: Persistent, hub: Path, ref: str, new: str, old: str | None) -> bool:
     """See `Hub.update_ref`. A ref that cannot be moved for another reason than its value is a `GitError`."""
     arguments = ["update-ref", "--no-deref", _checked(ref), new, old or ABSENT]
     with held(hub / LOCK_NAME):
-        finished = _past_stale_lock(git, hub, ref, arguments)
-        if finished.code != 0:
-            if read_ref(git, hub, ref) != old:
-                return False
-            fail(hub, arguments, finished)
+        if not (OBJECT_NAME.fullmatch(new) and persistent.swap([(ref, new, old or ABSENT)])):
+            finished = _past_stale_lock(git, hub, ref, arguments)
+            if finished.code != 0:
+                if read_ref(git, hub, ref) != old:
+                    return False
+                fail(hub, arguments, finished)
         sync_directory((hub / ref).parent)
     return True
+
+
+def swap_refs(git: Git, persistent: Persistent, hub: Path, moves: Mapping[str, str]) -> None:
+    """Point references at commits whatever they were, all in one go, as durably."""
+    if not moves:
+        return
+    with held(hub / LOCK_NAME):
+        done = persistent.set([(_checked(ref), new) for ref, new in moves.items()])
+    if not done:
+        for ref, new in moves.items():
+            set_ref(git, hub, ref, new)
+        return
+    for directory in {(hub / ref).parent for ref in moves}:
+        sync_directory(directory)
 
 
 def set_ref(git: Git, hub: Path, ref: str, new: str) -> None:

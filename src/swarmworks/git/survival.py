@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from swarmworks.git.command import Git
+    from swarmworks.git.persistent import Persistent
 
 LINE_FILE_LIMIT_BYTES = 16 << 20
 TOTAL_LIMIT_BYTES = 512 << 20
 BINARY_PROBE_BYTES = 8000  # git's own rule: a NUL among the first 8,000 bytes
+MOST_ONE_BY_ONE = 40  # files: from there on a process that answers them all at once is quicker
 REGULAR_MODES = frozenset({"100644", "100755"})
 GONE_MODE = "000000"
 
@@ -40,12 +42,12 @@ class _Entry:
     new_blob: str
 
 
-def lost_paths(git: Git, hub: Path, base: str, head: str, tree: str) -> tuple[str, ...]:
+def lost_paths(git: Git, persistent: Persistent, hub: Path, base: str, head: str, tree: str) -> tuple[str, ...]:
     """Paths (as `head` names them) whose change between `base` and `head` is not in `tree`, sorted."""
-    changed = [entry for entry in _differences(git, hub, base, head) if entry.status != "D"]
-    later = {entry.source: entry for entry in _differences(git, hub, head, tree) if entry.status != "A"}
+    changed = [entry for entry in _differences(git, persistent, hub, base, head) if entry.status != "D"]
+    later = {entry.source: entry for entry in _differences(git, persistent, hub, head, tree) if entry.status != "A"}
     touched = [(entry, later[entry.target]) for entry in changed if entry.target in later]
-    blobs = _contents(git, hub, {blob for pair in touched for blob in _blobs(*pair)})
+    blobs = _contents(git, persistent, hub, {blob for pair in touched for blob in _blobs(*pair)})
     return tuple(sorted(path_text(change.target) for change, after in touched if not _survives(change, after, blobs)))
 
 
@@ -84,9 +86,13 @@ def _lines(content: bytes) -> Counter[bytes]:
     return Counter(line.removesuffix(b"\r") for line in lines)
 
 
-def _differences(git: Git, hub: Path, old: str, new: str) -> list[_Entry]:
-    arguments = ["diff-tree", "-r", "-z", "-M", "--raw", "--full-index", "--no-abbrev", "--no-commit-id", old, new]
-    rest = iter(records(git.run(hub, arguments).out))
+def _differences(git: Git, persistent: Persistent, hub: Path, old: str, new: str) -> list[_Entry]:
+    trees = [persistent.info(f"{name}^{{tree}}") for name in (old, new)]
+    out = persistent.differences(*(tree[0] for tree in trees if tree is not None)) if None not in trees else None
+    if out is None:
+        arguments = ["diff-tree", "-r", "-z", "-M", "--raw", "--full-index", "--no-abbrev", "--no-commit-id", old, new]
+        out = git.run(hub, arguments).out
+    rest = iter(records(out))
     found: list[_Entry] = []
     for header in rest:
         old_mode, new_mode, old_blob, new_blob, status = header.decode().removeprefix(":").split(" ")
@@ -96,12 +102,12 @@ def _differences(git: Git, hub: Path, old: str, new: str) -> list[_Entry]:
     return found
 
 
-def _contents(git: Git, hub: Path, blobs: set[str]) -> dict[str, bytes | None]:
+def _contents(git: Git, persistent: Persistent, hub: Path, blobs: set[str]) -> dict[str, bytes | None]:
     """Each blob's bytes, None for one that is binary or too long to be compared by lines."""
     names = sorted(blobs)
     if not names:
         return {}
-    sizes = _sizes(git, hub, names)
+    sizes = _sizes(git, persistent, hub, names)
     found: dict[str, bytes | None] = dict.fromkeys(names)
     readable = [name for name in names if sizes[name] <= LINE_FILE_LIMIT_BYTES]
     total = sum(sizes[name] for name in readable)
@@ -109,18 +115,40 @@ def _contents(git: Git, hub: Path, blobs: set[str]) -> dict[str, bytes | None]:
         raise LimitReachedError(
             f"the change touches {total} bytes of files, over the limit of {TOTAL_LIMIT_BYTES}", mend="land it in parts"
         )
-    request = "".join(f"{name}\n" for name in readable).encode()
-    out = git.run(hub, ["cat-file", "--batch"], given=request, limit_bytes=total + 100 * len(names)).out
+    if len(readable) <= MOST_ONE_BY_ONE:
+        found |= {name: _content(git, persistent, hub, name) for name in readable}
+    else:
+        found |= _all_contents(git, hub, readable, sizes)
+    return {
+        name: None if content is None or b"\0" in content[:BINARY_PROBE_BYTES] else content
+        for name, content in found.items()
+    }
+
+
+def _content(git: Git, persistent: Persistent, hub: Path, name: str) -> bytes:
+    found = persistent.contents(name, LINE_FILE_LIMIT_BYTES)
+    return git.run(hub, ["cat-file", "blob", name]).out if found is None else found[1]
+
+
+def _all_contents(git: Git, hub: Path, names: list[str], sizes: dict[str, int]) -> dict[str, bytes]:
+    request = "".join(f"{name}\n" for name in names).encode()
+    limit = sum(sizes[name] for name in names) + 100 * len(names)
+    out = git.run(hub, ["cat-file", "--batch"], given=request, limit_bytes=limit).out
+    found: dict[str, bytes] = {}
     position = 0
-    for name in readable:
+    for name in names:
         start = out.index(b"\n", position) + 1
-        content = out[start : start + sizes[name]]
-        found[name] = None if b"\0" in content[:BINARY_PROBE_BYTES] else content
+        found[name] = out[start : start + sizes[name]]
         position = start + sizes[name] + 1
     return found
 
 
-def _sizes(git: Git, hub: Path, names: list[str]) -> dict[str, int]:
+def _sizes(git: Git, persistent: Persistent, hub: Path, names: list[str]) -> dict[str, int]:
+    if len(names) <= MOST_ONE_BY_ONE:
+        known = [persistent.info(name) for name in names]
+        found = {one[0]: one[2] for one in known if one is not None}
+        if len(found) == len(names):
+            return found
     request = "".join(f"{name}\n" for name in names).encode()
     out = git.run(hub, ["cat-file", "--batch-check=%(objectname) %(objectsize)"], given=request).out.decode()
     return {name: int(size) for name, size in (line.split(" ") for line in out.splitlines())}

@@ -8,14 +8,12 @@ from swarmworks.base.ids import TaskId
 from swarmworks.domain.change import Change
 
 
-def next_to_build(
-    approved: Sequence[Change], ranks: Mapping[TaskId, int], *, overtaken_limit: int = 20
-) -> Change | None:
-    """`approved` in order of submission. A change that was overtaken by `overtaken_limit` others goes first, so that
-    none waits for ever.
+def in_order(waiting: Sequence[Change], ranks: Mapping[TaskId, int], *, overtaken_limit: int = 20) -> list[Change]:
+    """`waiting` in order of submission. Where more than `overtaken_limit` wait the first goes before all others, so that none
+    waits for ever.
     """
-    if not approved:
-        return None
-    if len(approved) > overtaken_limit:
-        return approved[0]
-    return max(approved, key=lambda change: ranks.get(change.task_id, 0))
+    ordered = sorted(waiting, key=lambda change: -ranks.get(change.task_id, 0))
+    if len(waiting) > overtaken_limit:
+        ordered.remove(waiting[0])
+        ordered.insert(0, waiting[0])
+    return ordered

@@ -120,6 +120,11 @@ def _swarm_landed(event: Happened) -> _Words:
     return _Words(Severity.INFO, f"Swarm {event.swarm_id} has landed", text, f"swarm report {event.swarm_id}")
 
 
+def _queue_frozen(event: Happened) -> _Words:
+    text = f"{_because(event, 'The integration branch is not what the merge queue left.')}\nNothing lands until then; sessions go on."
+    return _Words(Severity.URGENT, f"Swarm {event.swarm_id} lands nothing", text, f"swarm status {event.swarm_id}")
+
+
 def _question(event: Happened) -> _Words:
     question = _name(event, "question")
     text = f"{_field(event, 'text') or 'It says what in the inbox.'}\nThe task waits for your answer."
@@ -257,6 +262,7 @@ _TELLERS: Mapping[str, Callable[[Happened], _Words | None]] = {
     "swarm.blocked": _swarm_blocked,
     "swarm.stopped": _swarm_stopped,
     "swarm.landed": _swarm_landed,
+    "queue.frozen": _queue_frozen,
     "question.asked": _question,
     "review.asked": _review,
     "review.advised": _review_advised,

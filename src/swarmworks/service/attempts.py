@@ -86,11 +86,15 @@ def blameless(reader: Reader, change: Change, failed: Sequence[GateResult]) -> b
     """Whether everything that failed fails on the branch without the change as well. Believed a few times for each task, so
     that a branch that stays red does not keep its sessions going for ever.
     """
-    if not failed or not all(_on_the_branch(result) for result in failed):
+    if not fails_on_the_branch(failed):
         return False
     before = [one for one in reader.changes(change.swarm_id, task_id=change.task_id) if one.id != change.id]
     runs = (run for one in before for run in reader.gate_runs(one.id)[-1:])
     return sum(1 for run in runs if any(_on_the_branch(result) for result in run.results)) < MOST_BLAMELESS
+
+
+def fails_on_the_branch(failed: Sequence[GateResult]) -> bool:
+    return bool(failed) and all(_on_the_branch(result) for result in failed)
 
 
 def _on_the_branch(result: GateResult) -> bool:

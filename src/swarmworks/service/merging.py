@@ -1,77 +1,81 @@
-"""The merge queue: one change after the other onto the integration branch, and only the exact tree that the gates passed.
+"""The merge queue: changes onto the integration branch, and only what the gates passed on the exact tree that becomes its head.
 
-While a change is being built, the next one may be built on its candidate. It is judged only once the first one has landed;
-if that did not, the second goes back into the queue, whatever its gates said: they judged a tree that never was.
+What is judged and what lands is decided by `policy.queueing`, asked anew after every event; this makes the candidates, hands
+them out as builds, writes down what becomes of them, and moves the branch. A run of the queue is a build that workers lease.
 
-Order of a landing: objects are durable in the hub, the intent is committed, the reference moves by compare-and-swap, then
-the intent is closed and the states move in one commit. Whoever finds an open intent rolls it forward: it makes that swap
-itself, and then lets the repository say what became of it. So it makes no difference who decides, or how many do: once a
-landing is voided, the branch has left the place the swap expects, and no late swap of a paused process can land it.
+Order of a landing: objects are durable in the hub, the intents of all its changes are committed, the reference moves by
+compare-and-swap, then the intents are closed and the states move in one commit. Whoever finds an open intent rolls it forward:
+it makes that swap itself, and then lets the repository say what became of it. So it makes no difference who decides, or how
+many do: once a landing is voided, the branch has left the place the swap expects, and no late swap of a paused process can
+land it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from swarmworks.base.clock import Clock
-from swarmworks.base.errors import ConflictError, RejectedError, SwarmworksError
-from swarmworks.base.ids import ChangeId, IdSource, WorkId
+from swarmworks.base.errors import ConflictError, SwarmworksError
+from swarmworks.base.ids import ChangeId, IdSource, SwarmId, WorkId
 from swarmworks.domain.change import Change, ChangeEvent, ChangeState, IntentState
 from swarmworks.domain.event import NewEvent
-from swarmworks.domain.gate import GateStage
-from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
-from swarmworks.domain.rejection import Rejection, RejectionKind
-from swarmworks.domain.swarm import MERGING, Swarm
+from swarmworks.domain.lease import WorkerLease
+from swarmworks.domain.swarm import MERGING, Swarm, SwarmState
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
-from swarmworks.policy.admit import BUILD_MEMORY_BYTES
-from swarmworks.policy.landing import next_to_build
-from swarmworks.policy.rejections import from_conflict, from_gates, judge
-from swarmworks.policy.required import at_stage, required_gates
+from swarmworks.policy.queueing import Plan, Run, failure_rate, plan, remaining
 from swarmworks.service import parking
-from swarmworks.service.attempts import blameless, gives_up, reject
-from swarmworks.service.landing_record import commit_message, results_event
-from swarmworks.service.parking import Seen
-from swarmworks.store.protocol import GateRun, Intent, NewWork, Reader, Store, Tx
-from swarmworks.wire.options import from_json
+from swarmworks.service.queue_branch import inspect, landed, may_land, take_note
+from swarmworks.service.queue_building import Building
+from swarmworks.service.queue_facts import WAITING, Known, Look, look
+from swarmworks.service.queue_verdicts import (
+    Evidence,
+    Examined,
+    examine,
+    give_back,
+    reject_guilty,
+    settle_result,
+)
+from swarmworks.service.queue_view import queue_status
+from swarmworks.store.protocol import Intent, Reader, Store, Tx
+from swarmworks.wire.api import QueueStatus
 from swarmworks.wire.work import WORK, BuildResult, BuildWork
 
 log = logging.getLogger(__name__)
 
-BUILD_NEED = Capacity(agents=0, cpu_slots=1, memory_bytes=BUILD_MEMORY_BYTES)
-BUILD_PRIORITY = 1 << 30
-"""Builds before everything else that computes: a landed change unblocks, a gate run only promises to."""
-
-MOST_BUILDS = 2
-"""One that will land next, and one on top of it: the gates of both run side by side."""
-
-TURN_POLL_S = 0.05
-
 GRACE_S = 1.0
 """A landing takes a fraction of it."""
 
-BRANCH_MOVED = "the branch moved meanwhile"
-"""The one objection that building again can answer."""
+MOST_STEPS = 200
+"""Of one swarm's queue at a time; the others have their turn."""
 
-MOST_REBUILDS = 3
-"""How often a build whose gates could not run is built again before a person is asked."""
+REMEMBERED = 500
+
+LANDING = MERGING | {SwarmState.STOPPING}
+"""What was under way when a stop was asked for still lands."""
+
+BRANCH_MOVED = "the branch moved meanwhile"
 
 
 class Merging:
     def __init__(self, store: Store, hub: Hub, ids: IdSource, clock: Clock) -> None:
         self._store = store
         self._hub = hub
-        self._ids = ids
         self._clock = clock
         self._landing: set[ChangeId] = set()
         self._open_since: dict[int, float] = {}
+        self._building = Building(store, hub, ids, clock)
+        self._decided: deque[bool] = deque(maxlen=REMEMBERED)
 
     async def recover(self) -> None:
         """Roll forward the landings that were left between intent and states: by a crash (asked at start-up), or by a
         repository or a store that failed for a moment. What fails in one is raised after the others have had their turn.
         """
+        if torn := await asyncio.to_thread(self._hub.mend):
+            log.warning("%d objects that a power cut tore were removed: they are built again", torn)
         await self._roll_forward(0.0)
 
     async def _roll_forward(self, grace_s: float) -> None:
@@ -82,9 +86,13 @@ class Merging:
         intents = await self._store.read(lambda reader: reader.open_intents())
         self._open_since = {intent.id: self._open_since.get(intent.id, now) for intent in intents}
         failures: list[SwarmworksError | OSError] = []
+        done: set[tuple[str, str]] = set()
         for intent in intents:
-            if intent.change_id in self._landing or now - self._open_since[intent.id] < grace_s:
+            if (intent.ref, intent.new) in done or intent.change_id in self._landing:
                 continue
+            if now - self._open_since[intent.id] < grace_s:
+                continue
+            done.add((intent.ref, intent.new))
             try:
                 await self._decide(intent, "its landing was cut short")
             except (SwarmworksError, OSError) as error:
@@ -94,8 +102,8 @@ class Merging:
             raise failures[0]
 
     async def advance(self) -> bool:
-        """The chore: start the next build of every running swarm that has none under way. True when one started. What
-        fails in one swarm is raised after the others have had their turn.
+        """The chore: whatever is next for the queue of every running swarm. True when that was something. What fails in one
+        swarm is raised after the others have had their turn.
         """
         started, failures = False, list[Exception]()
         try:
@@ -112,132 +120,147 @@ class Merging:
             raise failures[0]
         return started
 
-    async def _advance_one(self, swarm: Swarm) -> bool:
-        head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
-        if head is None:
-            return False
-        return await self._store.transact(lambda tx: self._build_next(tx, swarm, head))
-
-    def _build_next(self, tx: Tx, swarm: Swarm, head: str) -> bool:
-        under_way = [c for c in tx.changes(swarm.id, states=(ChangeState.BUILDING,)) if not self._returned(tx, c)]
-        if len(under_way) >= MOST_BUILDS:
-            return False
-        first = self._to_follow(tx, under_way[0]) if under_way else None
-        if under_way and first is None:
-            return False
-        approved = tx.changes(swarm.id, states=(ChangeState.APPROVED,))
-        ranks = {change.task_id: tx.task(swarm.id, change.task_id).rank for change in approved}
-        change = next_to_build(approved, ranks)
-        if change is None:
-            return False
-        try:
-            payload = self._payload(tx, swarm, change, head if first is None else first.target, first)
-        except RejectedError as error:
-            log.warning("change %s cannot be built: %s", change.id, error)
-            self._reject_for(tx, change, f"it cannot be built: {error.what}")
-            return True
-        tx.move_change(change.id, ChangeEvent.BUILD)
-        tx.enqueue_work(
-            NewWork(
-                payload.work_id,
-                WorkKind.BUILD,
-                swarm.id,
-                change.task_id,
-                change.id,
-                BUILD_NEED,
-                payload.model_dump_json(),
-                BUILD_PRIORITY,
-            )
-        )
-        data = {"change": change.id, "target": payload.target, "after": payload.after}
-        tx.append(swarm.id, NewEvent("change.building", "platform", data, change.task_id, change.session_id))
+    async def _advance_one(self, swarm: Swarm, *, begin: bool = True) -> bool:
+        """Step by step until there is nothing to do; without `begin` no run is started."""
+        for step in range(MOST_STEPS):
+            head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref)
+            if head is None or not await self._on_branch(swarm, head):
+                return step > 0
+            if begin and step == 0:
+                await self._building.survey(swarm, head)
+            seen = await self._store.read(lambda reader, at=head: self._look(reader, swarm, at))
+            if seen.lost or seen.ended:
+                await self._store.transact(lambda tx, at=head: self._tidy(tx, swarm, at))
+                continue
+            if seen.landing or not await self._do(swarm, head, plan(seen.now), begin=begin):
+                return step > 0
         return True
 
-    def _to_follow(self, reader: Reader, change: Change) -> BuildWork | None:
-        """The build under way that the next one may be built upon: one a worker has begun, which follows none itself."""
-        for work in reader.works(swarm_id=change.swarm_id, states=(WorkState.LEASED,)):
-            if work.subject == change.id and work.kind is WorkKind.BUILD:
-                asked = _build_work(work)
-                return asked if asked.after is None else None
-        return None
+    async def _on_branch(self, swarm: Swarm, head: str) -> bool:
+        """Take note of where the branch is. False while nothing may land."""
+        known, intents = await self._store.read(lambda reader: (reader.queue_branch(swarm.id), reader.open_intents()))
+        if known is not None and (free := may_land(known, head)) is not None:
+            return free
+        if any(intent.ref == swarm.integration_ref for intent in intents):
+            return False  # a landing of ours is under way
+        moved = None if known is None else await asyncio.to_thread(inspect, self._hub, known, head)
+        await self._store.transact(lambda tx: take_note(tx, swarm, head, moved))
+        return moved is None or moved.forward
 
-    def _payload(self, reader: Reader, swarm: Swarm, change: Change, target: str, first: BuildWork | None) -> BuildWork:
-        task = reader.task(swarm.id, change.task_id)
-        author = next(agent for agent in reader.agents(swarm.project) if agent.id == change.agent_id)
-        return BuildWork(
-            work_id=WorkId(self._ids.new("wrk")),
-            fence=0,
-            need=BUILD_NEED,
-            swarm_id=swarm.id,
-            task=task.planned,
-            change_id=change.id,
-            base=change.base,
-            head=change.head,
-            target=target,
-            after=None if first is None else first.change_id,
-            author=author,
-            message=commit_message(reader, swarm, change),
-            at=self._clock.now().replace(microsecond=0),
-            floors=dict(swarm.plan.floors),
-            tests=parking.tests_to_keep(reader, parking.parked_change(reader, swarm.id, task.planned)),
-        )
+    async def status(self, swarm_id: SwarmId) -> QueueStatus:
+        swarm = await self._store.read(lambda reader: reader.swarm(swarm_id))
+        head = await asyncio.to_thread(self._hub.resolve, swarm.integration_ref) or swarm.base
+        now = self._clock.now()
+        return await self._store.read(lambda reader: queue_status(reader, swarm, head, self._known(swarm_id), now))
 
-    def _returned(self, tx: Tx, change: Change) -> bool:
-        """A build that nobody works on and that has no open intent was lost in a crash: back into the queue."""
-        alive = tx.works(swarm_id=change.swarm_id, states=(WorkState.QUEUED, WorkState.LEASED))
-        if any(work.subject == change.id for work in alive):
+    def _known(self, swarm_id: SwarmId) -> Known:
+        return Known(self._building.conflicts(swarm_id), failure_rate(list(self._decided)))
+
+    async def _do(self, swarm: Swarm, head: str, step: Plan, *, begin: bool) -> bool:
+        """Each is decided again in the transaction that does it, so that two who do it at once do it once."""
+        if step.land is not None:
+            await self._land(step.land.changes, lambda tx: self._intents(tx, swarm, head, step))
+        elif step.reject:
+            await self._reject(swarm, head, step)
+        elif step.drop:
+            await self._store.transact(lambda tx: self._drop(tx, swarm, head, step))
+        elif step.start is not None and begin:
+            await self._building.begin(swarm, head, step.start, lambda tx: self._still(tx, swarm, head, step))
+        else:
             return False
-        if any(intent.change_id == change.id for intent in tx.open_intents()):
-            return False
-        self._return(tx, change, "its build was lost")
         return True
+
+    def _look(self, reader: Reader, swarm: Swarm, head: str) -> Look:
+        return look(reader, swarm, head, self._known(swarm.id))
+
+    def _still(self, reader: Reader, swarm: Swarm, head: str, step: Plan) -> bool:
+        seen = self._look(reader, swarm, head)
+        return not seen.landing and plan(seen.now) == step
+
+    def _tidy(self, tx: Tx, swarm: Swarm, head: str) -> None:
+        """A change that nobody judges and that has no open intent was lost in a crash: back into the queue."""
+        seen = self._look(tx, swarm, head)
+        tx.close_runs(seen.ended)
+        for change in seen.lost:
+            give_back(tx, change, "its build was lost")
+
+    def _drop(self, tx: Tx, swarm: Swarm, head: str, step: Plan) -> None:
+        if self._still(tx, swarm, head, step):
+            for run in step.drop:
+                tx.cancel_work(WorkId(run))
+            tx.close_runs(step.drop)
 
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: BuildResult) -> None:
-        """Judge a finished build and land it. FenceLostError when the lease is gone; nothing is written then."""
-        swarm, asked = await self._store.read(lambda reader: _asked(reader, work_id))
-        if asked.after is not None:
-            asked = await self._in_turn(asked, asked.after)
-        objection = await asyncio.to_thread(self._objection, swarm.integration_ref, asked, result)
-        seen = await self._look(asked, result)
+        """Judge a finished build, and land what may land. FenceLostError when the lease is gone; nothing is written then."""
+        swarm, asked, members = await self._store.read(lambda reader: _asked(reader, work_id))
+        found = await asyncio.to_thread(examine, self._hub, swarm.integration_ref, asked, result, members)
 
-        def write(tx: Tx) -> Intent | None:
+        def write(tx: Tx) -> list[Intent]:
             tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=swarm.id)
-            return self._judge(tx, swarm, asked, result, objection, seen)
+            settle_result(tx, swarm, asked, result, found, self._clock.now())
+            return self._land_at_once(tx, swarm, found)
 
         # A caller that goes away must not leave a reference moving that nobody waits for.
-        await asyncio.shield(asyncio.ensure_future(self._land(asked.change_id, write)))
+        await asyncio.shield(asyncio.ensure_future(self._finished(swarm, asked, write)))
 
-    async def _look(self, asked: BuildWork, result: BuildResult) -> Seen:
-        if result.status != "built" or result.candidate is None:
-            return Seen()
+    async def _finished(self, swarm: Swarm, asked: BuildWork, write: Callable[[Tx], list[Intent]]) -> None:
+        await self._land(asked.members, write)
+        if swarm.state in LANDING:
+            try:
+                await self._advance_one(swarm, begin=False)
+            except (SwarmworksError, OSError) as error:
+                log.warning("the merge queue of %s goes on later: %s", swarm.id, error)
+
+    def _land_at_once(self, tx: Tx, swarm: Swarm, found: Examined) -> list[Intent]:
+        known = tx.queue_branch(swarm.id)
+        if known is None or found.head is None or not may_land(known, found.head) or tx.swarm(swarm.id).state not in LANDING:
+            return []
+        seen = self._look(tx, swarm, found.head)
+        step = plan(seen.now)
+        return [] if seen.landing or step.land is None else _open_intents(tx, swarm, found.head, step.land)
+
+    def _intents(self, tx: Tx, swarm: Swarm, head: str, step: Plan) -> list[Intent]:
+        assert step.land is not None
+        return _open_intents(tx, swarm, head, step.land) if self._still(tx, swarm, head, step) else []
+
+    async def _reject(self, swarm: Swarm, head: str, step: Plan) -> None:
+        change_id, run = step.reject[0]
 
         def read(reader: Reader) -> tuple[Change, Change | None]:
-            return reader.change(asked.change_id), parking.parked_change(reader, asked.swarm_id, asked.task)
+            change = reader.change(ChangeId(change_id))
+            task = reader.task(swarm.id, change.task_id).planned
+            return change, parking.parked_change(reader, swarm.id, task)
 
         change, parked = await self._store.read(read)
-        return await asyncio.to_thread(parking.look, self._hub, asked.task, change, parked, result.candidate)
+        task = (await self._store.read(lambda reader: reader.task(swarm.id, change.task_id))).planned
+        pushed = await self._store.read(lambda reader: reader.queue_branch(swarm.id))
+        push = None
+        if pushed is not None and pushed.pushed is not None:
+            push = await asyncio.to_thread(inspect, self._hub, pushed, pushed.pushed)
+        tip = run.commits[-1]
+        tree = await asyncio.to_thread(self._hub.tree_of, tip)
+        seen = await asyncio.to_thread(parking.look, self._hub, task, change, parked, tip)
 
-    async def _in_turn(self, asked: BuildWork, first: ChangeId) -> BuildWork:
-        """Wait until the build this one follows is over. Its target is then what that one landed as; when it landed
-        nothing, the target stays the old one, which the candidate does not continue: back into the queue.
-        """
-        while True:
-            change = await self._store.read(lambda reader: reader.change(first))
-            if change.state is ChangeState.LANDED and change.landed is not None:
-                return asked.model_copy(update={"target": change.landed})
-            if change.state is not ChangeState.BUILDING:
-                return asked
-            await asyncio.sleep(TURN_POLL_S)
+        def write(tx: Tx) -> bool:
+            if not self._still(tx, swarm, head, step):
+                return False
+            return reject_guilty(tx, swarm, tx.change(change.id), run, Evidence(seen, tree, push))
 
-    async def _land(self, change_id: ChangeId, write: Callable[[Tx], Intent | None]) -> None:
-        """The change is marked as landing before its intent can be seen, so that the chore never decides it meanwhile."""
-        self._landing.add(change_id)
+        if await self._store.transact(write):
+            self._decided.append(True)
+
+    async def _land(self, changes: Sequence[str], write: Callable[[Tx], list[Intent]]) -> None:
+        """The changes are marked as landing before their intents can be seen, so that the chore never decides them meanwhile."""
+        marked = {ChangeId(change) for change in changes}
+        self._landing |= marked
         try:
-            intent = await self._store.transact(write)
-            if intent is not None:
-                await self._move(intent)
+            intents = await self._store.transact(write)
+            self._landing |= (more := {intent.change_id for intent in intents})
+            marked |= more
+            if intents:
+                await self._move(intents[0])
         finally:
-            self._landing.discard(change_id)
+            self._landing -= marked
 
     async def _move(self, intent: Intent) -> None:
         """The build is on record already: what goes wrong from here on is for the chore to decide again."""
@@ -245,7 +268,9 @@ class Merging:
             await self._decide(intent, BRANCH_MOVED)
         except (SwarmworksError, OSError) as error:
             log.warning("the landing of %s is left to the merge queue: %s", intent.change_id, error)
-            self._open_since[intent.id] = self._clock.monotonic() - GRACE_S
+            for one in await self._store.read(lambda reader: reader.open_intents()):
+                if (one.ref, one.new) == (intent.ref, intent.new):
+                    self._open_since[one.id] = self._clock.monotonic() - GRACE_S
 
     async def _decide(self, intent: Intent, why: str) -> None:
         """Move the reference, unless it has moved; then the repository says what became of the landing: it has the commit
@@ -259,112 +284,68 @@ class Merging:
         except ConflictError as error:
             log.info("the landing of %s was decided meanwhile: %s", intent.change_id, error)
 
-    def _objection(self, ref: str, asked: BuildWork, result: BuildResult) -> str | None:
-        """What speaks against landing this candidate, checked on the repository itself and not on the worker's word."""
-        if self._hub.resolve(ref) != asked.target or result.target != asked.target:
-            return BRANCH_MOVED
-        if result.status != "built" or result.candidate is None:
-            return None
-        if self._hub.tree_of(result.candidate) != result.tree:
-            return "the candidate is not the tree that the gates judged"
-        if not self._hub.is_ancestor(asked.target, result.candidate):
-            return "the candidate does not continue the branch"
-        lost = self._hub.kept_lines(asked.base, asked.head, result.tree)
-        if lost:
-            return f"lines of the change are missing from the merged tree in {', '.join(lost[:5])}"
-        return None
-
-    def _judge(
-        self, tx: Tx, swarm: Swarm, asked: BuildWork, result: BuildResult, objection: str | None, seen: Seen
-    ) -> Intent | None:
-        change = tx.change(asked.change_id)
-        if asked.after is not None and objection == BRANCH_MOVED:
-            self._return(tx, change, "what it was built on did not land")
-            return None
-        if result.status == "conflict":
-            reject(tx, change, from_conflict(result.conflict_paths, result.conflict_detail, base=asked.target))
-            return None
-        tx.record_gates(
-            GateRun(change.id, GateStage.CANDIDATE, result.tree, result.results, self._clock.now()), result.cache_keys
-        )
-        tx.append(swarm.id, results_event(change, result))
-        options = from_json(swarm.options)
-        configured = options.config.required_gates(asked.task.kind)
-        required = required_gates(asked.task, configured, none_chosen=options.config.gates.explicitly_none)
-        required = at_stage(required, options.config.gate_definitions(), GateStage.CANDIDATE)
-        failed, unknown = judge(result.results, required)
-        lost = seen.weakened
-        if not failed and not unknown:
-            lost = lost or parking.not_run(tx, parking.parked_change(tx, swarm.id, asked.task), result.results)
-        if lost:
-            reject(tx, change, parking.rejection_of_weakened(lost, tree=result.tree, base=asked.target))
-        elif failed and parking.parks(tx, change, seen, failed):
-            parking.park(tx, change, failed, tree=result.tree, base=asked.target)
-        elif failed:
-            why = from_gates(failed, tree=result.tree, base=asked.target)
-            reject(tx, change, why, final=gives_up(tx, change), free=blameless(tx, change, failed))
-        elif unknown:
-            self._could_not_run(tx, change, unknown, result)
-        elif objection == BRANCH_MOVED:
-            self._return(tx, change, BRANCH_MOVED)
-        elif objection is not None:
-            self._reject_for(tx, change, objection)
-        elif result.candidate is not None:
-            return tx.open_intent(change.id, swarm.integration_ref, asked.target, result.candidate)
-        return None
-
     async def _close(self, intent: Intent, *, moved: bool, why: str) -> None:
-        """Roll a landing forward when its reference has moved, otherwise void it and queue the change again."""
+        """Roll a landing forward, with all that lands with it, when its reference has moved; otherwise void it and queue the
+        changes again.
+        """
 
-        def write(tx: Tx) -> None:
-            change = tx.change(intent.change_id)
-            tx.close_intent(intent.id, IntentState.DONE if moved else IntentState.VOID)
-            if not moved:
-                self._return(tx, change, why)
-                return
-            tx.move_change(change.id, ChangeEvent.LAND, candidate=intent.new, landed=intent.new)
-            tx.move_task(change.swarm_id, change.task_id, TaskEvent.LAND, commit=intent.new)
-            data = {"change": change.id, "commit": intent.new, "previous": intent.old, "agent": change.agent_id}
-            tx.append(change.swarm_id, NewEvent("change.landed", "platform", data, change.task_id, change.session_id))
-            parking.supersede(tx, change, intent.new)
+        def write(tx: Tx) -> int:
+            same = [one for one in tx.open_intents() if (one.ref, one.new) == (intent.ref, intent.new)]
+            if not same:
+                raise ConflictError("the landing is closed already", where=intent.change_id)
+            commits = _commits(tx, intent)
+            previous = intent.old
+            for one in same:
+                change = tx.change(one.change_id)
+                tx.close_intent(one.id, IntentState.DONE if moved else IntentState.VOID)
+                if not moved:
+                    give_back(tx, change, why)
+                    continue
+                commit = commits.get(change.id, intent.new)
+                _landed(tx, change, commit, previous)
+                previous = commit
+            if moved:
+                landed(tx, tx.swarm(intent.swarm_id), intent.new)
+            return len(same) if moved else 0
 
-        await self._store.transact(write)
+        self._decided.extend([False] * await self._store.transact(write))
 
-    def _return(self, tx: Tx, change: Change, why: str) -> None:
-        tx.move_change(change.id, ChangeEvent.RETURN)
-        data = {"change": change.id, "reason": why}
-        tx.append(change.swarm_id, NewEvent("change.returned", "platform", data, change.task_id, change.session_id))
 
-    def _could_not_run(self, tx: Tx, change: Change, unknown: list[str], result: BuildResult) -> None:
-        """No fault of the change's: built again, and after that a person is asked. Costs no attempt."""
-        runs = [run for run in tx.gate_runs(change.id) if run.stage == GateStage.CANDIDATE]
-        if len(runs) < MOST_REBUILDS:
-            self._return(tx, change, f"gates could not run: {', '.join(unknown)}")
-            return
-        why = {found.gate: found.summary for found in result.results}
-        note = "; ".join(f"gate {name} could not run: {why.get(name, 'it is not configured')}" for name in unknown)
-        tx.move_change(change.id, ChangeEvent.REJECT)
-        tx.move_task(change.swarm_id, change.task_id, TaskEvent.EXHAUST, note=note)
-        data = {"reason": note, "change": change.id}
-        tx.append(change.swarm_id, NewEvent("task.blocked", "platform", data, change.task_id, change.session_id))
+def _landed(tx: Tx, change: Change, commit: str, previous: str) -> None:
+    tx.move_change(change.id, ChangeEvent.LAND, candidate=commit, landed=commit)
+    tx.move_task(change.swarm_id, change.task_id, TaskEvent.LAND, commit=commit)
+    data = {"change": change.id, "commit": commit, "previous": previous, "agent": change.agent_id}
+    tx.append(change.swarm_id, NewEvent("change.landed", "platform", data, change.task_id, change.session_id))
+    parking.supersede(tx, change, commit)
 
-    def _reject_for(self, tx: Tx, change: Change, reason: str) -> None:
-        """Building it again would end the same way, so it costs an attempt."""
-        reject(tx, change, Rejection(RejectionKind.STALE, reason, base=change.base))
+
+def _open_intents(tx: Tx, swarm: Swarm, head: str, run: Run) -> list[Intent]:
+    """One for each change that lands with the run, in their order, all to the same commit."""
+    intents: list[Intent] = []
+    for name in remaining(run, head):
+        change = tx.change(ChangeId(name))
+        if change.state is ChangeState.APPROVED:
+            tx.move_change(change.id, ChangeEvent.BUILD)
+        intents.append(tx.open_intent(change.id, swarm.integration_ref, head, run.commits[-1]))
+    return intents
+
+
+def _commits(reader: Reader, intent: Intent) -> dict[str, str]:
+    """Of a landing: what each of its changes became."""
+    run = next((run for run in reader.open_runs(intent.swarm_id) if run.commits[-1] == intent.new), None)
+    return {} if run is None else dict(zip(run.changes, run.commits, strict=True))
 
 
 def _buildable(reader: Reader) -> list[Swarm]:
     """Running swarms with something in the queue: cheap, it is asked after every commit."""
-    pending = (ChangeState.APPROVED, ChangeState.BUILDING)
-    return [s for s in reader.swarms(states=MERGING) if reader.changes(s.id, states=pending)]
+    return [s for s in reader.swarms(states=MERGING) if reader.changes(s.id, states=WAITING)]
 
 
-def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork]:
+def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork, list[tuple[Change, Change | None]]]:
     work = reader.work(work_id)
-    return reader.swarm(work.swarm_id), _build_work(work)
-
-
-def _build_work(work: Work) -> BuildWork:
     asked = WORK.validate_json(work.payload)
     assert isinstance(asked, BuildWork)
-    return asked
+    changes = [reader.change(name) for name in asked.members]
+    tasks = [reader.task(work.swarm_id, change.task_id).planned for change in changes]
+    carried = [parking.parked_change(reader, work.swarm_id, task) for task in tasks]
+    return reader.swarm(work.swarm_id), asked, list(zip(changes, carried, strict=True))

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from swarmworks.policy.admit import Choice, ClaimFacts
     from swarmworks.policy.bound import Price
     from swarmworks.policy.pricing import ApprovedPrice, PriceEntry, PriceList, PriceVerdict
+    from swarmworks.policy.queueing import Run, Verdict
     from swarmworks.policy.subscription import Drawn, PastCall
 
 T = TypeVar("T")
@@ -184,6 +185,17 @@ class Intent:
     old: str
     new: str
     state: IntentState
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBranch:
+    """What the merge queue knows of the branch it lands on. `head`: where it left it, or found it. `pushed`: the commit that
+    somebody else moved it to, until a candidate on top of it passed. `frozen`: why nothing lands.
+    """
+
+    head: str
+    pushed: str | None = None
+    frozen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +336,13 @@ class Reader(Protocol):
     def replicas(self) -> list[ReplicaRow]: ...  # the oldest first
     def chores(self) -> dict[str, ReplicaId]: ...  # who does which; the replica may be gone
     def open_intents(self) -> list[Intent]: ...
+    def open_runs(
+        self, swarm_id: SwarmId
+    ) -> list[Run]: ...  # of the merge queue: ended ones as they ended, then others
+    def open_run(self, work_id: WorkId) -> Run | None: ...
+    def run_started_at(self, work_id: WorkId) -> datetime | None: ...
+    def run_seconds(self, swarm_id: SwarmId, most: int) -> list[float]: ...  # of those that ended last
+    def queue_branch(self, swarm_id: SwarmId) -> QueueBranch | None: ...  # None before anything landed
     def gate_runs(self, change_id: ChangeId) -> list[GateRun]: ...
     def cached_gate(self, key: str) -> GateResult | None: ...
     def events(
@@ -521,6 +540,11 @@ class Tx(Reader, Protocol):
 
     def open_intent(self, change_id: ChangeId, ref: str, old: str, new: str) -> Intent: ...
     def close_intent(self, intent_id: int, state: IntentState) -> None: ...
+
+    def insert_run(self, swarm_id: SwarmId, run: Run) -> None: ...  # its id is that of its work
+    def end_run(self, work_id: WorkId, verdict: Verdict, *, sure: bool) -> None: ...  # ConflictError unless under way
+    def close_runs(self, work_ids: Collection[str]) -> None: ...  # they say nothing about the queue any more
+    def set_queue_branch(self, swarm_id: SwarmId, branch: QueueBranch) -> None: ...
 
     # Reviews, questions, messages, deliveries
     def insert_review(self, new: NewReview) -> Review: ...

@@ -368,6 +368,35 @@ intent = Table(
     Index("ix_intent_open", "change_id", unique=True, **_where("state = 'open'")),
 )
 
+queue_run = Table(
+    "queue_run",
+    metadata,
+    _number(),
+    Column("id", Text, ForeignKey("work.id"), nullable=False, unique=True),
+    Column("swarm_id", Text, ForeignKey("swarm.id"), nullable=False),
+    _words("base"),
+    _words("changes"),
+    _words("commits"),
+    Column("below", Integer, nullable=False),
+    Column("lane", Boolean, nullable=False),
+    _words("verdict", optional=True),
+    Column("sure", Boolean, nullable=False),
+    _words("started_at"),
+    _words("ended_at", optional=True),
+    Column("closed", Boolean, nullable=False),
+    CheckConstraint("verdict IS NULL OR verdict IN ('passed', 'failed')", name="verdict"),
+    Index("ix_queue_run_open", "swarm_id", "number", **_where("NOT closed")),
+)
+
+queue_branch = Table(
+    "queue_branch",
+    metadata,
+    Column("swarm_id", Text, ForeignKey("swarm.id"), primary_key=True),
+    _words("head"),
+    _words("pushed", optional=True),
+    _words("frozen", optional=True),
+)
+
 review = Table(
     "review",
     metadata,

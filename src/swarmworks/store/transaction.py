@@ -8,6 +8,7 @@ from swarmworks.store.events import EventReads, EventWrites
 from swarmworks.store.ledger_reads import LedgerReads
 from swarmworks.store.people import PeopleReads, PeopleWrites
 from swarmworks.store.prices import PriceReads, PriceWrites
+from swarmworks.store.queue import QueueReads, QueueWrites
 from swarmworks.store.replicas import ReplicaReads, ReplicaWrites
 from swarmworks.store.secrets import SecretReads, SecretWrites
 from swarmworks.store.stops import StopReads, StopWrites
@@ -20,6 +21,7 @@ class SqlReader(
     SessionReads,
     WorkReads,
     ChangeReads,
+    QueueReads,
     PeopleReads,
     EventReads,
     LedgerReads,
@@ -35,6 +37,7 @@ class SqlTx(
     SwarmWrites,
     SessionWrites,
     ChangeWrites,
+    QueueWrites,
     PeopleWrites,
     EventWrites,
     ReplicaWrites,

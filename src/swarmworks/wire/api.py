@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from swarmworks.base.ids import SessionId, SwarmId, TaskId, WorkerId, WorkId
+from swarmworks.base.ids import ChangeId, SessionId, SwarmId, TaskId, WorkerId, WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.plan import Plan
 from swarmworks.domain.swarm import StopReason
@@ -237,6 +237,29 @@ class SwarmStatus(Model):
     delivered: tuple[str, ...] = ()
     providers: tuple[ProviderStatus, ...] = ()
     fallbacks: dict[str, str] = {}
+
+
+class QueueRow(Model):
+    """A change in the merge queue. `state`: judged, passed, suspect or waiting. `expected_s` until it lands if nothing fails."""
+
+    place: int
+    task_id: TaskId
+    change_id: ChangeId
+    submitted_at: datetime
+    state: str
+    why: str
+    expected_s: float | None
+
+
+class QueueStatus(Model):
+    """`frozen`: why nothing lands. `failure_percent` of the changes decided lately. `run_s`: how long a run of the gates takes."""
+
+    swarm_id: SwarmId
+    head: str
+    frozen: str | None
+    failure_percent: float
+    run_s: float | None
+    rows: tuple[QueueRow, ...]
 
 
 class SwarmSummary(Model):

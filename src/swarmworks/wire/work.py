@@ -77,9 +77,10 @@ class GatesWork(Leased):
 
 
 class BuildWork(Leased):
-    """Merge `head` onto `target`, commit the merged tree as `author` with `message`, and run the candidate's gates. With
-    `after`, the target is the candidate that change is being built into, itself built on `target`. `tests` are to be named
-    when they passed.
+    """Run the candidate's gates on `candidate`, a commit that the merge queue made: `members`, of which `change_id` is the last,
+    merged onto `since` one on top of the other. `target` is its parent, `head` and `base` the last change's own, `author`,
+    `message` and `at` those of the commit. `after` is the change it stands on that has not landed yet. `task` stands for all
+    of them: what they may write and what they must pass, together. `tests` are to be named when they passed.
     """
 
     kind: Literal["build"] = "build"
@@ -87,6 +88,9 @@ class BuildWork(Leased):
     base: str
     head: str
     target: str
+    candidate: str = ""
+    since: str = ""
+    members: tuple[ChangeId, ...] = ()
     after: ChangeId | None = None
     author: Agent
     message: str

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Sequence
 
 from swarmworks.base.errors import SwarmworksError
-from swarmworks.base.ids import ChangeId, WorkId
+from swarmworks.base.ids import WorkId
 from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
 from swarmworks.domain.session import SessionOutcome
-from swarmworks.git.protocol import Conflicted, Hub, Identity
+from swarmworks.git.protocol import Conflicted
 from swarmworks.git.removal import remove_tree
 from swarmworks.wire.api import RegisteredWorker
 from swarmworks.wire.work import (
@@ -35,9 +35,6 @@ from swarmworks.worker.second_look import Judged, Results, look_again
 from swarmworks.worker.session import SessionRun
 
 log = logging.getLogger(__name__)
-
-CANDIDATE_WAIT_S = 10.0
-CANDIDATE_POLL_S = 0.02
 
 
 class Executor:
@@ -130,36 +127,20 @@ class Executor:
 
     async def _build(self, work: BuildWork) -> BuildResult:
         try:
-            return await self._merged_and_judged(work)
+            return await self._candidate_judged(work)
         except (SwarmworksError, OSError) as error:
             results = await self._could_not_run(work, GateStage.CANDIDATE, error)
             return BuildResult(status="built", target=work.target, results=results)
 
-    async def _merged_and_judged(self, work: BuildWork) -> BuildResult:
-        hub = self._context.hub
-        target = await self._target(work)
-        merged = await asyncio.to_thread(hub.merge, target, work.head)
-        if isinstance(merged, Conflicted):
-            return BuildResult(
-                status="conflict",
-                target=target,
-                conflict_paths=merged.paths[:100],
-                conflict_detail=merged.detail,
-            )
-        author = Identity(work.author.name, work.author.email)
-        candidate = await asyncio.to_thread(
-            hub.commit_tree, merged.tree, [target], work.message, author, COMMITTER, work.at
-        )
-        ref = candidate_ref(work.change_id)
-        previous = await asyncio.to_thread(hub.resolve, ref)
-        await asyncio.to_thread(hub.update_ref, ref, candidate, previous)
-        results, keys = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree, target)
-        results, keys = await self._second_look(work, candidate, merged.tree, target, (results, keys))
+    async def _candidate_judged(self, work: BuildWork) -> BuildResult:
+        tree = await asyncio.to_thread(self._context.hub.tree_of, work.candidate)
+        found = await self._judged(work, GateStage.CANDIDATE, work.candidate, tree, work.since)
+        results, keys = await self._second_look(work, work.candidate, tree, work.since, found)
         return BuildResult(
             status="built",
-            target=target,
-            candidate=candidate,
-            tree=merged.tree,
+            target=work.target,
+            candidate=work.candidate,
+            tree=tree,
             results=results,
             cache_keys=keys,
         )
@@ -188,22 +169,6 @@ class Executor:
         results, _ = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree, work.target)
         return DeliveryResult(status="built", candidate=candidate, tree=merged.tree, results=results)
 
-    async def _target(self, work: BuildWork) -> str:
-        """The commit to build on: of a build that follows another, the other's candidate, made within moments of its start."""
-        if work.after is None:
-            return work.target
-        hub, clock = self._context.hub, self._context.clock
-        deadline = clock.monotonic() + CANDIDATE_WAIT_S
-        while True:
-            candidate = await asyncio.to_thread(hub.resolve, candidate_ref(work.after))
-            if candidate is not None and await asyncio.to_thread(_continues, hub, candidate, work.target):
-                return candidate
-            if clock.monotonic() > deadline:
-                return (
-                    work.target
-                )  # it was not built after all: what is built here is judged on the branch as it is then
-            await asyncio.sleep(CANDIDATE_POLL_S)
-
     async def _judged(
         self, work: GatesWork | BuildWork | DeliveryWork, stage: GateStage, commit: str, tree: str, base: str
     ) -> tuple[tuple[GateResult, ...], dict[str, str]]:
@@ -221,16 +186,6 @@ class Executor:
         summary = f"could not run: {_plain(error)}"[:500]
         names = await self._checker.required(work, stage)
         return tuple(GateResult(name, GateOutcome.COULD_NOT_RUN, summary) for name in sorted(names))
-
-
-def candidate_ref(change_id: ChangeId) -> str:
-    return f"refs/swarm/candidate/{change_id}"
-
-
-def _continues(hub: Hub, candidate: str, target: str) -> bool:
-    """An earlier build of the same change, on an older branch, left a candidate that is not meant."""
-    history = hub.log(None, candidate, limit=2)
-    return len(history) > 1 and history[1]["commit"] == target
 
 
 def _unfinished(work: SessionWork, outcome: SessionOutcome, reason: str) -> SessionResult:

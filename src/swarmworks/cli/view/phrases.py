@@ -252,6 +252,11 @@ _TELLERS: Mapping[str, Teller] = {
     "change.landed": _landed,
     "change.returned": _task("merged again", Mood.NEUTRAL, Weight.NEWS),
     "change.rejected": _rejected,
+    "queue.pushed": _of(
+        "{author} pushed to the branch: {subject}; what waits is merged anew", Mood.NEUTRAL, Weight.MILESTONE
+    ),
+    "queue.thawed": _of("the branch is back where it was: changes land again", Mood.GOOD, Weight.MILESTONE),
+    "queue.frozen": _of("nothing lands: {reason}", Mood.BAD, Weight.MILESTONE),
     "task.rework": _task("to be done again", Mood.CARE, Weight.MILESTONE),
     "task.returned": _task("waits for another session", Mood.NEUTRAL, Weight.NEWS),
     "task.nothing_to_do": _task("nothing to do: the gates pass as it is", Mood.GOOD, Weight.MILESTONE),

@@ -1,0 +1,284 @@
+"""The merge queue at work, named after what other queues got wrong: groups, faults, conflicts, crashes in between."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from swarmworks.domain.lease import Capacity, WorkKind
+from swarmworks.wire.work import SessionWork
+from tests.scenario.harness import (
+    PlayedWorker,
+    configuration,
+    create,
+    failed,
+    git,
+    passed,
+    plan,
+    repository,
+    start_plane,
+    task,
+)
+
+MANY = 24
+PLACES = Capacity(agents=MANY, cpu_slots=4, memory_bytes=64 << 30)
+
+
+@pytest.fixture
+async def plane(tmp_path):
+    made = await start_plane(tmp_path)
+    yield made
+    await made.store.close()
+
+
+@pytest.fixture
+def base(tmp_path):
+    return repository(tmp_path / "repo", {"README.md": "hello\n", "lines.txt": "".join(f"{n}\n" for n in range(40))})
+
+
+async def handed_in(plane, base, tmp_path, count=MANY, write=None, **more):
+    """A swarm of `count` tasks whose changes all wait in the queue, nothing built yet."""
+    names = [f"t{number:02d}" for number in range(count)]
+    tasks = plan(*(task(name) for name in names))
+    swarm = await create(plane, tmp_path / "repo", base, tasks, agents=count, **more)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    lease = plane.leasing.lease
+    while taken := await lease(worker.lease, PLACES, (WorkKind.SESSION, WorkKind.GATES)):
+        for work in taken:
+            if isinstance(work, SessionWork):
+                files = (write or (lambda name: {f"{name}.txt": f"{name}\n"}))(work.task.id)
+                await worker.session(work, files)
+            else:
+                await worker.gates(work)
+    return swarm, worker
+
+
+async def build_all(plane, swarm, worker, is_bad=lambda files: False):
+    """Every build, truthfully; how many they were. The head of the branch is never a tree that fails."""
+    builds = 0
+    while True:
+        await plane.settle()
+        taken = await worker.take(WorkKind.BUILD)
+        if not taken:
+            return builds
+        for build in taken:
+            bad = is_bad(set(plane.hub.list_files(build.candidate)))
+            results = (*passed("scope"), *failed("tests")) if bad else passed("scope", "tests")
+            await worker.finish_build(build, worker.build(build, results))
+            builds += 1
+            assert not is_bad(set(plane.hub.list_files(await plane.head(swarm))))
+
+
+async def test_many_changes_land_by_fewer_builds_one_commit_each(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path)
+    builds = await build_all(plane, swarm, worker)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    commits = plane.hub.log(base, await plane.head(swarm))
+    assert sorted(row["subject"] for row in commits) == [f"Do t{number:02d}" for number in range(MANY)]
+    assert builds < MANY / 2
+    tasks = await plane.read(lambda reader: reader.tasks(swarm))
+    by_task = {row["subject"].removeprefix("Do "): row["commit"] for row in commits}
+    for one in await plane.read(lambda reader: reader.changes(swarm)):
+        assert one.landed == by_task[one.task_id]
+        assert set(plane.hub.list_files(one.landed)) >= {f"{one.task_id}.txt"}
+    assert len(tasks) == MANY
+
+
+async def test_one_bad_change_among_many_is_found_and_costs_the_others_no_attempt(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path)
+    builds = await build_all(plane, swarm, worker, lambda files: "t07.txt" in files)
+    states = await plane.states(swarm)
+    assert states.pop("t07") == "ready"
+    assert set(states.values()) == {"landed"}
+    tasks = await plane.read(lambda reader: reader.tasks(swarm))
+    assert {one.id: one.attempts for one in tasks if one.attempts} == {"t07": 1}
+    assert '"expected":"2"' in next(one for one in tasks if one.id == "t07").rejection
+    assert builds < MANY
+
+
+async def test_two_that_break_each_other_do_not_both_land(plane, base, tmp_path):
+    """Each passes by itself: a queue that judges changes one by one on the branch of then lands both."""
+    swarm, worker = await handed_in(plane, base, tmp_path, count=4)
+    await build_all(plane, swarm, worker, lambda files: {"t00.txt", "t03.txt"} <= files)
+    states = await plane.states(swarm)
+    assert sorted(states.values()) == ["landed", "landed", "landed", "ready"]
+    assert "ready" in {states["t00"], states["t03"]}
+
+
+async def test_changes_that_conflict_are_never_built_together_and_the_second_hears_why(plane, base, tmp_path):
+    config = configuration(files={"exclusive": False})
+
+    def write(name):
+        return {"README.md": f"by {name}\n"} if name in {"t01", "t02"} else {f"{name}.txt": "x\n"}
+
+    swarm, worker = await handed_in(plane, base, tmp_path, 6, write, config=config)
+    await build_all(plane, swarm, worker)
+    states = await plane.states(swarm)
+    assert sorted(states.values()) == ["landed"] * 5 + ["ready"]
+    again = next(name for name, state in states.items() if state == "ready")
+    told = (await plane.read(lambda reader: reader.task(swarm, again))).rejection
+    assert '"kind":"conflict"' in told
+    assert "README.md" in told
+
+
+async def test_edits_of_different_lines_of_one_file_land_together(plane, base, tmp_path):
+    """A lock on the file would land them one after the other."""
+    config = configuration(files={"exclusive": False})
+
+    def write(name):
+        number = int(name[1:]) * 8
+        return {"lines.txt": "".join(f"{name}\n" if n == number else f"{n}\n" for n in range(40))}
+
+    swarm, worker = await handed_in(plane, base, tmp_path, 4, write, config=config)
+    await build_all(plane, swarm, worker)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    kept = plane.hub.read_file(await plane.head(swarm), "lines.txt").decode().split()
+    assert {"t00", "t01", "t02", "t03"} <= set(kept)
+    assert len(kept) == 40
+
+
+class PowerCutError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moved", [True, False])
+async def test_a_landing_of_many_cut_short_lands_all_of_them_once(plane, base, tmp_path, moved):
+    swarm, worker = await handed_in(plane, base, tmp_path)
+    await plane.settle()
+    (build,) = await worker.take(WorkKind.BUILD)
+    hub, count = plane.hub, len(build.members)
+    assert count > 1
+
+    def cut(name, new, old):
+        if moved:
+            assert hub.update_ref(name, new, old)
+        raise PowerCutError
+
+    plane.merging._hub = type(
+        "Cut", (), {"__getattr__": lambda _s, name: cut if name == "update_ref" else getattr(hub, name)}
+    )()
+    with pytest.raises(PowerCutError):
+        await worker.finish_build(build, worker.build(build))
+    plane.merging._hub = hub
+    assert len(await plane.read(lambda reader: reader.open_intents())) == count
+    await plane.merging.recover()
+    assert await plane.head(swarm) == build.candidate
+    assert list((await plane.states(swarm)).values()).count("landed") == count
+    await build_all(plane, swarm, worker)
+    assert len(plane.hub.log(base, await plane.head(swarm))) == MANY
+
+
+async def test_a_worker_lost_with_a_group_loses_none_of_it_and_lands_none_twice(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path)
+    await plane.settle()
+    assert await worker.take(WorkKind.BUILD)
+    await plane.settle()
+    await worker.take(WorkKind.BUILD)
+    await plane.watching.expire_all()
+    other = await PlayedWorker.register(plane, tmp_path / "two", "w2")
+    await build_all(plane, swarm, other)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    assert len(plane.hub.log(base, await plane.head(swarm))) == MANY
+
+
+async def told(plane, swarm, kind):
+    events = await plane.read(lambda reader: reader.events(swarm))
+    return [json.loads(event.data) for event in events if event.kind == kind]
+
+
+async def pushed(plane, swarm, tmp_path, name, *, on=None):
+    """A person commits `name` on what the branch is (or on `on`) and moves the branch there."""
+    repo, head = tmp_path / "repo", await plane.head(swarm)
+    git(repo, "fetch", "-q", str(plane.hub.path), head)
+    git(repo, "checkout", "-q", "--detach", on or head)
+    (repo / name).write_text("by hand\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", f"Add {name}")
+    commit = git(repo, "rev-parse", "HEAD")
+    plane.hub.import_commit(repo, commit)
+    ref = (await plane.read(lambda reader: reader.swarm(swarm))).integration_ref
+    assert plane.hub.update_ref(ref, commit, head)
+    return commit
+
+
+async def test_a_push_is_told_and_everything_lands_on_top_of_it(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=4)
+    await plane.settle()
+    (under_way,) = await worker.take(WorkKind.BUILD)
+    commit = await pushed(plane, swarm, tmp_path, "hand.txt")
+    await worker.finish_build(under_way, worker.build(under_way))
+    assert await plane.head(swarm) == commit
+    await build_all(plane, swarm, worker)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    (event,) = await told(plane, swarm, "queue.pushed")
+    assert (event["to"], event["author"], event["subject"]) == (commit, "Person", "Add hand.txt")
+    assert len(plane.hub.log(commit, await plane.head(swarm))) == 4
+
+
+async def test_nothing_lands_on_a_branch_from_which_landed_work_was_taken_until_it_is_mended(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=4)
+    await plane.settle()
+    (build,) = await worker.take(WorkKind.BUILD)
+    await worker.finish_build(build, worker.build(build))
+    landed = await plane.head(swarm)
+    assert landed != base
+    rewound = await pushed(plane, swarm, tmp_path, "hand.txt", on=base)
+    await build_all(plane, swarm, worker)
+    assert await plane.head(swarm) == rewound
+    (event,) = await told(plane, swarm, "queue.frozen")
+    assert "Person" in event["reason"]
+    assert landed[:10] in event["reason"]
+    ref = (await plane.read(lambda reader: reader.swarm(swarm))).integration_ref
+    assert plane.hub.update_ref(ref, landed, rewound)  # put back
+    await build_all(plane, swarm, worker)
+    assert plane.hub.is_ancestor(landed, await plane.head(swarm))
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+
+
+async def test_a_push_that_breaks_the_branch_is_charged_to_no_change(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=3)
+    await plane.settle()
+    commit = await pushed(plane, swarm, tmp_path, "breaks.txt")
+    for _ in range(6):
+        await plane.settle()
+        for build in await worker.take(WorkKind.BUILD):
+            files = plane.hub.list_files(build.candidate)
+            red = tuple(replace(one, metrics={"on_the_branch": 1.0}) for one in failed("tests"))
+            results = (*passed("scope"), *red) if "breaks.txt" in files else passed("scope", "tests")
+            await worker.finish_build(build, worker.build(build, results))
+    assert await plane.head(swarm) == commit
+    assert set((await plane.states(swarm)).values()) == {"queued"}
+    assert not [one for one in await plane.read(lambda reader: reader.tasks(swarm)) if one.attempts]
+    (event,) = await told(plane, swarm, "queue.frozen")
+    assert "tests fails on the branch since" in event["reason"]
+    assert "pushed by Person (Add breaks.txt)" in event["reason"]
+    await pushed(plane, swarm, tmp_path, "mends.txt")
+    await build_all(plane, swarm, worker)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+
+
+async def test_the_queue_says_what_is_where_and_why(plane, base, tmp_path):
+    config = configuration(files={"exclusive": False})
+
+    def write(name):
+        return {"README.md": f"by {name}\n"} if name in {"t01", "t02"} else {f"{name}.txt": "x\n"}
+
+    swarm, worker = await handed_in(plane, base, tmp_path, 4, write, config=config)
+    before = await plane.merging.status(swarm)
+    assert [(row.place, row.state, row.expected_s) for row in before.rows] == [(n, "waiting", None) for n in range(1, 5)]
+    taken = []
+    for _ in range(4):
+        await plane.settle()
+        taken += await worker.take(WorkKind.BUILD)
+    rows = {row.task_id: row for row in (await plane.merging.status(swarm)).rows}
+    assert [row.state for row in rows.values()].count("judged") == 3
+    (waits,) = [row for row in rows.values() if row.state == "waiting"]
+    assert waits.task_id in {"t01", "t02"}
+    assert "conflicts with" in waits.why
+    for build in taken:
+        await worker.finish_build(build, worker.build(build))
+    assert not (await plane.merging.status(swarm)).rows or (await plane.merging.status(swarm)).run_s is not None
+    await build_all(plane, swarm, worker)
+    assert (await plane.merging.status(swarm)).rows == ()
