@@ -417,6 +417,7 @@ def clean_environment(config: SwarmConfig) -> dict[str, str]:
         WORKER_TOKEN_VARIABLE,
         SECRETS_VARIABLE,
     }
+    named |= {database.url_env for database in config.databases.values()}
     return {
         name: value
         for name, value in os.environ.items()
@@ -425,8 +426,17 @@ def clean_environment(config: SwarmConfig) -> dict[str, str]:
 
 
 def worker_environment(config: SwarmConfig, token: str) -> dict[str, str]:
-    """What a worker process started by the local engine gets: the caller's environment without provider keys."""
-    return {**clean_environment(config), WORKER_TOKEN_VARIABLE: token}
+    """What a worker process started by the local engine gets: the caller's environment without provider keys, with the
+    addresses of the databases that roles may read.
+    """
+    wanted = {database.url_env for database in config.databases.values()}
+    databases = {name: os.environ[name] for name in wanted if name in os.environ}
+    return {**clean_environment(config), **databases, WORKER_TOKEN_VARIABLE: token}
+
+
+def database_address(variable: str) -> str:
+    """Of a database that roles may read, as the worker's environment has it; "" when it has none."""
+    return os.environ.get(variable, "")
 
 
 def worker_token() -> str:

@@ -3,85 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
-import httpx
 import pytest
 
-from swarmworks.api.mcp import McpServer
-from swarmworks.base.clock import SystemClock
-from swarmworks.base.ids import QuestionId, RandomIds
+from swarmworks.base.ids import QuestionId
 from swarmworks.domain.question import QuestionState
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.domain.task import Guidance
-from swarmworks.service.conversing import Conversing
-from swarmworks.service.waking import Waking
-from swarmworks.wire.work import SessionResult
-from tests.scenario.harness import PlayedWorker, configuration, create, plan, repository, start_plane, task
-
-JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-
-
-class Site:
-    """One swarm with one running session, and an MCP client that holds its token."""
-
-    def __init__(self, plane, swarm_id, worker, work, client, waking, handed_in):
-        self.handed_in = handed_in
-        self.plane = plane
-        self.waking = waking
-        self.swarm_id = swarm_id
-        self.worker = worker
-        self.work = work
-        self.client = client
-
-    async def send(self, body, **headers):
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        auth = {"authorization": f"Bearer {self.work.token}"}
-        return await self.client.post("/mcp", content=raw, headers={**JSON, **auth, **headers})
-
-    async def rpc(self, method, **params):
-        body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}
-        answer = (await self.send(body)).json()
-        assert answer["id"] == 7
-        return answer
-
-    async def tool(self, name, **arguments):
-        result = (await self.rpc("tools/call", name=name, arguments=arguments))["result"]
-        (part,) = result["content"]
-        return part["text"], result["isError"]
-
-    async def end(self, outcome, handoff=None, files=None):
-        head = await asyncio.to_thread(self.worker.commit, self.work, files or {"t0.txt": "begun"})
-        result = SessionResult(outcome=outcome, base=self.work.base, head=head, handoff=handoff and json.dumps(handoff))
-        await self.plane.finishing.finish(self.worker.lease, self.work.work_id, self.work.fence, result)
-
-    async def events(self, kind):
-        return [row for row in (await self.plane.status.events(self.swarm_id, 0, 1000))[0] if row.kind == kind]
-
-    async def questions(self):
-        return await self.plane.read(lambda reader: reader.questions(self.swarm_id))
-
-    async def task(self):
-        return (await self.plane.read(lambda reader: reader.tasks(self.swarm_id)))[0]
+from tests.api.agents import JSON, sites
 
 
 @pytest.fixture
 async def site(tmp_path, request):
-    wait_s = getattr(request, "param", 0.0)
-    plane = await start_plane(tmp_path / "plane")
-    base = repository(tmp_path / "repository", {"README.md": "hello\n"})
-    config = configuration(agents={"answer_wait_s": wait_s})
-    swarm_id = await create(plane, tmp_path / "repository", base, plan(task("t0")), config=config)
-    worker = await PlayedWorker.register(plane, tmp_path)
-    (work,) = await worker.take()
-    waking = Waking(plane.store, SystemClock())
-    watching = asyncio.create_task(waking.run())
-    handed_in = []
-    server = McpServer(Conversing(plane.store, RandomIds(), SystemClock()), waking, handed_in.append)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://mcp") as client:
-        yield Site(plane, swarm_id, worker, work, client, waking, handed_in)
-    watching.cancel()
-    await plane.store.close()
+    async with sites(tmp_path, agents={"answer_wait_s": getattr(request, "param", 0.0)}) as (found,):
+        yield found
 
 
 @pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
@@ -93,7 +28,14 @@ async def test_a_client_of_either_version_gets_its_tools(site, version):
     assert (answer.status_code, answer.content) == (202, b"")
     assert (await site.rpc("ping"))["result"] == {}
     tools = (await site.rpc("tools/list"))["result"]["tools"]
-    assert {tool["name"] for tool in tools} == {"hand_in", "ask_person", "progress"}
+    assert {tool["name"] for tool in tools} == {
+        "hand_in",
+        "ask_person",
+        "progress",
+        "task",
+        "rejections",
+        "request_scope",
+    }
     assert all(tool["inputSchema"]["type"] == "object" for tool in tools)
 
 

@@ -11,7 +11,7 @@ import pytest
 from swarmworks.base.errors import ConflictError, GitError, NotFoundError, RejectedError
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
-from swarmworks.git.snapshot import Snapshot
+from swarmworks.git.snapshot import HANDOFF_FILE, Snapshot
 from tests.git.conftest import AGENT, AT, git
 from tests.git.test_hub import ODD_NAMES
 
@@ -110,6 +110,12 @@ class TestSnapshot:
             (copy.path / name / "x").write_text("left by a tool")
         (copy.path / "node_modules").symlink_to("/somewhere")
         assert copies.snapshot(copy, REF, "m", AGENT, AT) == base
+
+    def test_what_an_agents_program_hands_in_as_a_file_is_no_part_of_its_work(self, copies, copy, base, taken):
+        (copy.path / HANDOFF_FILE).write_text("{}")
+        assert copies.snapshot(copy, REF, "m", AGENT, AT) == base
+        (copy.path / "src" / HANDOFF_FILE).write_text("anywhere else it is a file like any other")
+        assert set(taken()) == {*BASE_FILES, f"src/{HANDOFF_FILE}"}
 
     def test_everything_is_committed_onto_the_base(self, copies, copy, hub, base):
         (copy.path / "a.txt").write_text("new\n")

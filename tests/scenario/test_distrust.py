@@ -242,12 +242,29 @@ async def test_a_session_goes_on_from_the_work_and_the_words_of_the_one_that_han
     handoff = json.dumps({"outcome": "handed_off", "done": "half of it", "notes": ["mind the gap"]})
     await hand_in(worker, first, outcome=SessionOutcome.HANDED_OFF, head=head, handoff=handoff)
     (second,) = await worker.take(WorkKind.SESSION)
-    assert second.last_head == head
-    assert [note.text for note in second.notes] == ["half of it", "mind the gap"]
+    assert (second.start, second.start_base) == (head, first.base)
+    assert json.loads(second.summary) == {**json.loads(handoff), "changed": [], "risks": [], "question": ""}
     await hand_in(worker, second, outcome=SessionOutcome.FAILED, head=second.base, reason="no idea")
     (third,) = await worker.take(WorkKind.SESSION)
     assert third.last_head == head
-    assert third.notes == ()
+    assert (third.summary, third.start, third.notes) == (None, None, ())
+
+
+async def test_what_a_session_hands_in_that_never_took_over_does_not_count(plane, base, tmp_path):
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")))
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (first,) = await worker.take(WorkKind.SESSION)
+    handoff = json.dumps({"outcome": "handed_off", "done": "half of it"})
+    head = worker.commit(first, {"a.txt": "half\n"})
+    await hand_in(worker, first, outcome=SessionOutcome.HANDED_OFF, head=head, handoff=handoff)
+    (second,) = await worker.take(WorkKind.SESSION)
+    await worker.session(second, {"a.txt": "whole\n"})
+    ended = await plane.read(lambda reader: reader.session(second.session_id))
+    assert (str(ended.outcome), ended.reason) == (
+        "failed",
+        "it handed in without having taken over from the session before it",
+    )
+    assert await plane.states(swarm) == {"a": "ready"}
 
 
 @pytest.mark.parametrize("reason", ["model_unavailable: HTTP 503", "the session could not be run: no sandbox"])

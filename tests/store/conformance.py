@@ -664,6 +664,41 @@ class TestPeople:
         with pytest.raises(ConflictError):
             await store.transact(lambda tx: tx.insert_message(MessageId("msg_3"), session.id, "person:ann", "late"))
 
+    async def test_mail_waits_for_its_agent_and_is_read_once(self, store):
+        session = await self.running(store)
+        agents = await store.read(lambda r: r.agents("shop"))
+        other = next(one.id for one in agents if one.id != session.agent_id)
+        for number, text in enumerate(("first", "second", "third"), 1):
+            sent = await store.transact(
+                lambda tx, n=number, t=text: tx.insert_mail(MessageId(f"mai_{n}"), session.id, other, t)
+            )
+            assert (sent.sender, sent.task_id, sent.read_at) == (session.agent_id, session.task_id, None)
+        assert await store.read(lambda r: (r.unread_mail(SWARM, other), r.mail_sent(session.id))) == (3, 3)
+        assert await store.read(lambda r: r.unread_mail(SWARM, session.agent_id)) == 0
+        read = await store.transact(lambda tx: tx.read_mail(SWARM, other, 2))
+        assert [one.text for one in read] == ["first", "second"]
+        assert all(one.read_at is not None for one in read)
+        assert [one.text for one in await store.transact(lambda tx: tx.read_mail(SWARM, other, 9))] == ["third"]
+        assert await store.transact(lambda tx: tx.read_mail(SWARM, other, 9)) == []
+        await store.transact(lambda tx: tx.end_session(session.id, SessionOutcome.KILLED, None))
+        with pytest.raises(ConflictError):
+            await store.transact(lambda tx: tx.insert_mail(MessageId("mai_9"), session.id, other, "late"))
+
+    async def test_a_task_that_is_given_more_files_holds_them(self, store):
+        lease = await store.transact(begin(planned("a"), planned("b")))
+        await store.transact(lambda tx: claim(tx, lease, 2))
+        wider = await store.transact(
+            lambda tx: tx.widen_task(SWARM, TaskId("a"), ("extra.py", "extra.py", "deep/"), exclusive=True)
+        )
+        assert wider.planned.owns[-2:] == ("extra.py", "deep/")
+        held = await store.read(lambda r: r.file_claims(SWARM))
+        assert (held["extra.py"], held["deep/"]) == ("a", "a")
+        with pytest.raises(ConflictError, match="held by the task a"):
+            await store.transact(lambda tx: tx.widen_task(SWARM, TaskId("b"), ("deep/er.py",), exclusive=True))
+        shared = await store.transact(lambda tx: tx.widen_task(SWARM, TaskId("b"), ("extra.py",), exclusive=False))
+        assert "extra.py" in shared.planned.owns
+        assert await store.read(lambda r: r.file_claims(SWARM)) == held
+
     async def test_a_delivery_is_ready_only_with_what_it_delivers(self, store):
         await store.transact(begin())
         new = NewDelivery(DeliveryId("del_1"), SWARM, "main", "t" * 40, "h" * 40, "person:ann")

@@ -39,6 +39,8 @@ def fill(tx):
     tx.start_session(second.id, "5" * 64)
     tx.insert_question(QuestionId("que_1"), second.id, "which port — 8080 or 80?")
     tx.answer_question(QuestionId("que_1"), "8080", "person:ana")
+    tx.insert_question(QuestionId("que_2"), second.id, "May it also write x?", ("x", "src/"))
+    tx.insert_mail(MessageId("mai_1"), second.id, first.agent_id, "mind the gap")
     tx.insert_message(MessageId("msg_1"), second.id, "person:ana", "use httpx")
     tx.finish_work(lease, work.id, work.fence, '{"outcome": "submitted"}')
     tx.end_session(first.id, SessionOutcome.SUBMITTED, None)
@@ -99,6 +101,7 @@ def read_back(reader):
             "changes": reader.changes(swarm_id),
             "reviews": reader.reviews(swarm_id),
             "questions": reader.questions(swarm_id),
+            "mail": {agent.id: reader.unread_mail(swarm_id, agent.id) for agent in reader.agents("shop")},
             "messages": [each for session in sessions for each in reader.messages(session.id)],
             "deliveries": reader.deliveries(swarm_id),
             "events": reader.events(swarm_id),

@@ -24,7 +24,7 @@ from tests.store.sample import SWARM, claim, worker
 pytestmark = needs_postgres
 UNDER_WAY = ("b", "d")
 SAME = ("blob", "gates", "cached", "agents", "intents", "swm_1 changes", "swm_1 reviews", "swm_1 deliveries",
-        "swm_1 questions", "swm_1 messages", "swm_2 tasks", "swm_2 events", "swm_2 accounts")  # fmt: skip
+        "swm_1 questions", "swm_1 messages", "swm_1 mail", "swm_2 tasks", "swm_2 events", "swm_2 accounts")  # fmt: skip
 
 
 @pytest.fixture

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from swarmworks.agent.interrupts import Interrupts
 
 _PROXY = ("http_proxy", "https_proxy", "no_proxy")
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", *_PROXY, *(name.upper() for name in _PROXY))
+KEPT_VARIABLES = frozenset(
+    ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", *_PROXY, *(name.upper() for name in _PROXY))
+)
+DATABASES = "SWARM_DATABASE_"
+"""How the variables begin that hold the addresses of the databases a session may read."""
+
 HEAD_BYTES = 8 << 10
 TAIL_BYTES = 16 << 10
 MAX_OUTPUT_BYTES = 16 << 20
@@ -70,7 +75,7 @@ def _start(command: str, root: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         ["sh", "-c", command.encode("utf-8", "replace")],
         cwd=root,
-        env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+        env={name: value for name, value in os.environ.items() if name in KEPT_VARIABLES or name.startswith(DATABASES)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

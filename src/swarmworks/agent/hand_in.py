@@ -6,6 +6,8 @@ from swarmworks.agent import document
 from swarmworks.base.errors import ToolError
 
 OUTCOMES = ("submitted", "nothing_to_do", "needs_answer")
+HANDED_OFF = "handed_off"
+"""Only of a session that was asked to hand over to a fresh one."""
 MAX_DONE_CHARS = 2_000
 MAX_CHANGED = 200
 MAX_PATH_CHARS = 500
@@ -17,12 +19,13 @@ MAX_QUESTION_CHARS = 2_000
 Handoff = dict[str, object]
 
 
-def checked(arguments: dict[str, object]) -> Handoff:
+def checked(arguments: dict[str, object], *, may_hand_over: bool = False) -> Handoff:
     """The handoff in its wire form. ToolError says everything that is wrong, so that the model can mend it at once."""
     problems: list[str] = []
     outcome = arguments.get("outcome")
-    if outcome not in OUTCOMES:
-        problems.append(f"outcome must be one of {', '.join(OUTCOMES)}")
+    outcomes = (*OUTCOMES, HANDED_OFF) if may_hand_over else OUTCOMES
+    if outcome not in outcomes:
+        problems.append(f"outcome must be one of {', '.join(outcomes)}")
     done = _text(arguments.get("done"), "done", MAX_DONE_CHARS, problems)
     if not done.strip():
         problems.append("done must say what was done")
@@ -42,7 +45,7 @@ def progress(written: list[str], last_words: str) -> Handoff:
     """The handoff of a session whose context is exhausted: facts only, written by the program, not by the model."""
     words = document.clip(last_words, MAX_ITEM_CHARS - 60)
     return {
-        "outcome": "handed_off",
+        "outcome": HANDED_OFF,
         "done": "The session's context was exhausted before it handed in. What it wrote is in the working copy.",
         "changed": [{"path": path[:MAX_PATH_CHARS], "what": "written, unfinished"} for path in written[:MAX_CHANGED]],
         "notes": [f"Last words: {words}"] if words else [],

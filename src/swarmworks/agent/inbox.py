@@ -1,4 +1,5 @@
-"""Standard input of a session: the request in its first line, and later a person's words, a JSON object a line.
+"""Standard input of a session: the request in its first line, and later a person's words and the platform's, a JSON object a
+line.
 
 Words are taken in between two turns, never waited for.
 """
@@ -20,6 +21,8 @@ class Inbox:
         self._descriptor = descriptor
         self._rest = b""
         self._open = True
+        self._said: list[str] = []
+        self._hand_over = ""
 
     def first_line(self, limit: int) -> bytes:
         """Waits for it; cut at `limit` bytes. What is not ended by a line break ends with the input."""
@@ -29,13 +32,27 @@ class Inbox:
         return line[:limit]
 
     def words(self) -> list[str]:
-        """What came since the last call. Anything but `{"say": "..."}` is passed over."""
+        """What people said since the last call. Lines that are neither theirs nor the platform's are passed over."""
+        self._take_in()
+        said, self._said = self._said, []
+        return said
+
+    def hand_over(self) -> str:
+        """The platform's words, once, when the session is to hand over to a fresh one; else nothing."""
+        self._take_in()
+        asked, self._hand_over = self._hand_over, ""
+        return asked
+
+    def _take_in(self) -> None:
         while self._open and select.select([self._descriptor], [], [], 0)[0]:
             self._fill()
         *lines, self._rest = self._rest.split(b"\n")
         if len(self._rest) > MAX_LINE_BYTES:
             self._rest = b""
-        return [words for line in lines if len(line) <= MAX_LINE_BYTES and (words := _said(line))]
+        for line in lines:
+            if len(line) <= MAX_LINE_BYTES:
+                self._said += [words] if (words := _text(line, "say")) else []
+                self._hand_over = _text(line, "hand_over") or self._hand_over
 
     def _fill(self) -> None:
         chunk = os.read(self._descriptor, CHUNK_BYTES)
@@ -43,9 +60,9 @@ class Inbox:
         self._open = bool(chunk)
 
 
-def _said(line: bytes) -> str:
+def _text(line: bytes, name: str) -> str:
     try:
-        said = document.text(document.mapping(document.parse(line)).get("say"))
+        text = document.text(document.mapping(document.parse(line)).get(name))
     except ValueError:
         return ""
-    return document.clip(said.strip(), MAX_WORDS_CHARS)
+    return document.clip(text.strip(), MAX_WORDS_CHARS)

@@ -52,10 +52,14 @@ class AgentLoop:
         self._conversation = Conversation(request.system, [Spoken(request.prompt)])
         self._repetition = Repetition()
         self._last_words = ""
+        self._may_hand_over = False
 
     def run(self) -> Ending:
         for _turn in range(self._request.max_turns):
             self._conversation.turns += [Spoken(PERSON.format(words=words)) for words in self._inbox.words()]
+            if asked := self._inbox.hand_over():
+                self._may_hand_over = True
+                self._conversation.turns.append(Spoken(asked))
             body = self._fitting_body()
             if body is None:
                 limit = self._request.context_limit_bytes
@@ -121,7 +125,7 @@ class AgentLoop:
         try:
             arguments = self._toolbox.arguments(call, cut=cut)
             if call.tool == HAND_IN:
-                handoff = hand_in.checked(arguments)
+                handoff = self._handoff(arguments)
                 said = self._inbox.words()
                 if said:
                     words = "\n".join(PERSON.format(words=each) for each in said)
@@ -132,6 +136,11 @@ class AgentLoop:
             return ToolResult(call.id, self._toolbox.use(call.tool, arguments), ok=True)
         except ToolError as error:
             return ToolResult(call.id, f"error: {error}", ok=False)
+
+    def _handoff(self, arguments: dict[str, object]) -> dict[str, object]:
+        if self._toolbox.must_take_over:
+            raise ToolError("not handed in: first call take_over, and say what you took over")
+        return hand_in.checked(arguments, may_hand_over=self._may_hand_over)
 
     def _report(self, call: ToolCall, text: str, *, ok: bool, started: float) -> None:
         self._events.tool_result(call.id, ok=ok, summary=text, duration_s=time.monotonic() - started)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import http.client
 import json
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from swarmworks.agent import document
 from swarmworks.base.errors import ToolError
 
-TOOLS = frozenset({"ask_person", "progress"})
+MAIL = frozenset({"send_message", "read_messages"})
+TAKE_OVER = "take_over"
+TOOLS = frozenset({"ask_person", "progress", "request_scope", TAKE_OVER, *MAIL})
 TIMEOUT_S = 130.0
 """Longer than any question waits for its answer."""
 MAX_ANSWER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformAnswer:
+    """`granted`: paths that the task owns from now on."""
+
+    text: str
+    granted: tuple[str, ...] = ()
 
 
 class Platform:
@@ -22,7 +33,7 @@ class Platform:
         self._url = urlsplit(url)
         self._token = token
 
-    def call(self, tool: str, arguments: dict[str, object]) -> str:
+    def call(self, tool: str, arguments: dict[str, object]) -> PlatformAnswer:
         """ToolError in the platform's words, or in ours when it does not answer."""
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
@@ -39,4 +50,5 @@ class Platform:
         text = "\n".join(parts)
         if not result or result.get("isError") is True:
             raise ToolError(text or document.text(document.mapping(answer.get("error")).get("message")) or "refused")
-        return text
+        granted = document.items(document.mapping(result.get("structuredContent")).get("granted"))
+        return PlatformAnswer(text, tuple(path for path in granted if isinstance(path, str)))

@@ -26,7 +26,8 @@ class SessionRequest:
     """`owned` are the paths the task may write, a trailing slash is a whole folder. `writable_hint` false says that the
     working copy is mounted read-only: the writing tools are then not offered at all. `context_limit_bytes` bounds one
     request's body. `stream` asks the model for its answer piece by piece. `platform_url` is where
-    the platform's own tools answer; empty: there are none.
+    the platform's own tools answer; empty: there are none. `mail`: those for other agents are among them; `takes_over`: so is the one that a
+    session begins with which goes on from another.
     """
 
     system: str
@@ -44,6 +45,8 @@ class SessionRequest:
     command_timeout_s: float
     stream: bool
     platform_url: str
+    mail: bool
+    takes_over: bool
 
 
 def parse_request(raw: bytes) -> SessionRequest:
@@ -69,6 +72,8 @@ def parse_request(raw: bytes) -> SessionRequest:
         command_timeout_s=numbers["command_timeout_s"],
         stream=fields.get("stream", True) is True,
         platform_url=document.text(fields.get("platform_url")),
+        mail=fields.get("mail") is True,
+        takes_over=fields.get("takes_over") is True,
     )
 
 

@@ -57,7 +57,9 @@ def _run(request: SessionRequest, token: str, interrupts: Interrupts, events: Ev
 def _loop(request: SessionRequest, token: str, interrupts: Interrupts, events: EventWriter, inbox: Inbox) -> AgentLoop:
     dialect = OpenAIDialect() if request.wire == "openai" else AnthropicDialect()
     platform = Platform(request.platform_url, token) if request.platform_url else None
-    schemas = load_schemas(writable=request.writable_hint, platform=platform is not None)
+    schemas = load_schemas(
+        writable=request.writable_hint, platform=platform is not None, mail=request.mail, takes_over=request.takes_over
+    )
     settings = ModelSettings(request.model, request.max_output_tokens, request.stream, schemas)
     client = ModelClient(dialect, settings, request.base_url, token, interrupts.remaining_s)
     workspace = Workspace(request.workdir, request.owned)

@@ -10,6 +10,7 @@ from swarmworks.agent import document, files
 from swarmworks.agent.command import run_command
 from swarmworks.agent.dialect import ToolSchema
 from swarmworks.agent.interrupts import TookTooLongError
+from swarmworks.agent.platform_tools import MAIL, TAKE_OVER
 from swarmworks.agent.platform_tools import TOOLS as PLATFORM_TOOLS
 from swarmworks.base.errors import ToolError
 
@@ -28,8 +29,12 @@ SEARCH_TIMEOUT_S = 20.0
 _TYPES: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "array": (list,)}
 
 
-def load_schemas(*, writable: bool, platform: bool) -> tuple[ToolSchema, ...]:
-    """Without a platform to ask, its tools are not offered."""
+def load_schemas(
+    *, writable: bool, platform: bool, mail: bool = False, takes_over: bool = False
+) -> tuple[ToolSchema, ...]:
+    """Without a platform to ask, its tools are not offered; nor those of mail to an agent that has none, nor `take_over` to a
+    session that goes on from no other.
+    """
     raw = Path(__file__).with_name("tools.json").read_bytes()
     schemas = [
         ToolSchema(
@@ -38,11 +43,14 @@ def load_schemas(*, writable: bool, platform: bool) -> tuple[ToolSchema, ...]:
         for entry in map(document.mapping, document.items(document.parse(raw)))
     ]
     offered = [schema for schema in schemas if writable or schema.name not in WRITING]
-    return tuple(schema for schema in offered if platform or schema.name not in PLATFORM_TOOLS)
+    without = {*(() if mail else MAIL), *(() if takes_over else (TAKE_OVER,))} if platform else PLATFORM_TOOLS
+    return tuple(schema for schema in offered if schema.name not in without)
 
 
 class Toolbox:
-    """`written` are the files this session wrote through its tools, in the order they were first written."""
+    """`written` are the files this session wrote through its tools, in the order they were first written. `must_take_over`: it
+    goes on from another session, and has not yet said what it took over.
+    """
 
     def __init__(
         self,
@@ -66,8 +74,9 @@ class Toolbox:
         }
         if platform is not None:
             for name in PLATFORM_TOOLS:
-                self._actions[name] = partial(platform.call, name)
+                self._actions[name] = partial(self._ask_platform, platform, name)
         self.written: list[str] = []
+        self.must_take_over = TAKE_OVER in self._schemas
 
     def arguments(self, call: ToolCall, *, cut: bool) -> dict[str, object]:
         """The call's arguments, checked against the tool's schema. ToolError in words the model can act on."""
@@ -92,6 +101,13 @@ class Toolbox:
             return self._actions[tool](arguments)
         except OSError as error:
             raise ToolError(f"{tool} failed: {error}") from error
+
+    def _ask_platform(self, platform: Platform, name: str, arguments: dict[str, object]) -> str:
+        answer = platform.call(name, arguments)
+        if name == TAKE_OVER:
+            self.must_take_over = False
+        self._workspace.own(answer.granted)
+        return answer.text
 
     def _list_files(self, arguments: dict[str, object]) -> str:
         limit = arguments.get("limit", files.DEFAULT_LISTED)

@@ -22,6 +22,10 @@ class Workspace:
         self.root = Path(root).resolve(strict=True)
         self._owned = owned
 
+    def own(self, paths: tuple[str, ...]) -> None:
+        """The task owns these, too."""
+        self._owned += paths
+
     def locate(self, path: str) -> str:
         """The repository path (no links, no `..`, "" for the root itself) that `path` means. ToolError when it leads
         out of the working copy or into `.git`.

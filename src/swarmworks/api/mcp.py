@@ -1,4 +1,4 @@
-"""What agents may ask of the platform, as an MCP server (Streamable HTTP, JSON-RPC 2.0): hand in, ask a person, tell progress.
+"""What agents may ask of the platform, as an MCP server (Streamable HTTP, JSON-RPC 2.0). The tools are in `agent_tools`.
 
 Reached only through the sandbox's listener, beside the gateway, and with the session's token: the token says which session
 speaks, so no tool takes one. It keeps no state of its own; each POST is answered with one JSON object. A tool that cannot do
@@ -7,26 +7,19 @@ what it was asked answers in words the model can act on, never with what is insi
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
-from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from swarmworks import __version__
+from swarmworks.api.agent_tools import AgentTools, ToolRefusal
 from swarmworks.base.errors import LimitReachedError, RejectedError, SwarmworksError, UnauthenticatedError
-from swarmworks.base.ids import SessionId
-from swarmworks.domain.question import Question, QuestionState
 from swarmworks.domain.session import Session
 from swarmworks.service.conversing import Conversing
-from swarmworks.service.waking import Waking
-from swarmworks.wire.handoff import HandoffDocument
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +27,7 @@ PATH = "/mcp"
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 """The newest first: what a client of an unknown version is offered."""
 MOST_BODY_BYTES = 1 << 20
-MOST_PROBLEMS = 10
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
-HANDED_IN = "Handed in. The session ends now."
-NOT_YET = (
-    "No answer yet. Your question stays open, and an answer is passed on to you while you work. Go on if you can; if you "
-    "cannot, hand_in with outcome needs_answer and the question."
-)
-TOOLS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("mcp_tools.json").read_text(encoding="utf-8"))
 
 Object = dict[str, Any]
 
@@ -53,17 +39,12 @@ class _RpcError(Exception):
         self.message = message
 
 
-class _ToolRefusal(Exception):  # noqa: N818 - an answer to the model, not a fault
-    """In words for the model."""
-
-
 class McpServer:
-    """An ASGI application for PATH. `handed_in` is called before an agent is told that its handoff was accepted."""
+    """An ASGI application for PATH."""
 
-    def __init__(self, conversing: Conversing, waking: Waking, handed_in: Callable[[SessionId], None]) -> None:
+    def __init__(self, conversing: Conversing, tools: AgentTools) -> None:
         self._conversing = conversing
-        self._waking = waking
-        self._handed_in = handed_in
+        self._tools = tools
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -111,53 +92,22 @@ class McpServer:
             case "ping":
                 return {}
             case "tools/list":
-                return {"tools": TOOLS}
+                return {"tools": await self._tools.offered(session)}
             case "tools/call":
                 return await self._tool(session, params)
             case _:
                 raise _RpcError(NO_METHOD, f"there is no method {method[:80]!r} here")
 
     async def _tool(self, session: Session, params: Object) -> Object:
-        name, arguments = params.get("name"), _object(params.get("arguments"))
+        name = params.get("name")
+        if not isinstance(name, str) or not self._tools.knows(name):
+            raise _RpcError(INVALID_PARAMS, f"there is no tool {str(name)[:80]!r}")
         try:
-            match name:
-                case "hand_in":
-                    text = _accepted(arguments)
-                    self._handed_in(session.id)
-                case "ask_person":
-                    text = await self._ask(session, arguments)
-                case "progress":
-                    text = await self._progress(session, arguments)
-                case _:
-                    raise _RpcError(INVALID_PARAMS, f"there is no tool {str(name)[:80]!r}")
-        except _ToolRefusal as refusal:
+            answer = await self._tools.use(session, name, _object(params.get("arguments")))
+        except ToolRefusal as refusal:
             return _said(str(refusal), wrong=True)
-        except LimitReachedError as error:
-            return _said(error.what, wrong=True)
-        return _said(text, wrong=False)
-
-    async def _ask(self, session: Session, arguments: Object) -> str:
-        asked = await self._conversing.ask(session, _line(arguments, "question"))
-        question = await self._answered(asked, await self._conversing.answer_wait_s(session))
-        if question.state is QuestionState.ANSWERED:
-            return f"A person answers: {question.answer}"
-        return NOT_YET
-
-    async def _answered(self, question: Question, wait_s: float) -> Question:
-        deadline = self._waking.clock() + wait_s
-        while True:
-            ticket = self._waking.ticket()
-            present = await self._conversing.question(question.id)
-            remaining_s = deadline - self._waking.clock()
-            if present.state is not QuestionState.OPEN or remaining_s <= 0 or self._waking.closing:
-                ticket.cancel()
-                return present
-            await asyncio.wait((ticket,), timeout=remaining_s)
-            ticket.cancel()
-
-    async def _progress(self, session: Session, arguments: Object) -> str:
-        noted = await self._conversing.progress(session, _line(arguments, "text"))
-        return "noted" if noted else "not noted: too soon after the last one, or too many; go on with your work"
+        said = _said(answer.text, wrong=False)
+        return {**said, "structuredContent": dict(answer.structured)} if answer.structured else said
 
 
 def _initialized(params: Object) -> Object:
@@ -167,30 +117,6 @@ def _initialized(params: Object) -> Object:
         "capabilities": {"tools": {"listChanged": False}},
         "serverInfo": {"name": "swarm", "title": "Swarmworks", "version": __version__},
     }
-
-
-def _accepted(arguments: Object) -> str:
-    """What an agent hands in is read where its session is watched; here it is told at once whether it can be."""
-    try:
-        document = HandoffDocument.model_validate_json(json.dumps(arguments), strict=True)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, row['loc'])) or 'arguments'}: {row['msg'].removeprefix('Value error, ')}"
-            for row in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise _ToolRefusal(f"not handed in: {'; '.join(problems[:MOST_PROBLEMS])}") from error
-    if document.outcome == "handed_off":
-        raise _ToolRefusal("not handed in: outcome must be submitted, nothing_to_do or needs_answer")
-    if not document.done.strip():
-        raise _ToolRefusal("not handed in: done must say what was done")
-    return HANDED_IN
-
-
-def _line(arguments: Object, name: str) -> str:
-    value = arguments.get(name)
-    if not isinstance(value, str) or not value.strip():
-        raise _ToolRefusal(f"{name} must be a text")
-    return value.encode("utf-8", "replace").decode()
 
 
 def _said(text: str, *, wrong: bool) -> Object:

@@ -60,7 +60,12 @@ async def register(body: RegisterWorker, plane: Services) -> RegisteredWorker:
 async def renew(worker_id: WorkerId, body: RenewWorker, plane: Services) -> RenewedWorker:
     renewed = await plane.watching.renew(_lease(worker_id, body.fence), frozenset(body.holding))
     return RenewedWorker(
-        lost=renewed.lost, stop=renewed.stop, limited=renewed.limited, say=renewed.say, planes=_planes(plane)
+        lost=renewed.lost,
+        stop=renewed.stop,
+        limited=renewed.limited,
+        say=renewed.say,
+        hand_over=renewed.hand_over,
+        planes=_planes(plane),
     )
 
 

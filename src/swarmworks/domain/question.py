@@ -9,6 +9,9 @@ from enum import StrEnum
 from swarmworks.base.ids import MessageId, QuestionId, SessionId, SwarmId, TaskId
 from swarmworks.domain.table import TransitionTable
 
+PLATFORM = "platform"
+"""The sender of the message that asks a session to hand over to a fresh one."""
+
 
 class QuestionState(StrEnum):
     OPEN = "open"
@@ -33,7 +36,9 @@ QUESTION_TABLE: TransitionTable[QuestionState, QuestionEvent] = TransitionTable(
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a session wants to know of a person. `answered_by` is `person:<name>`."""
+    """What a session wants to know of a person. `answered_by` is `person:<name>`. With `paths` it asks whether its task may
+    write them, too: the answer is yes or no.
+    """
 
     id: QuestionId
     swarm_id: SwarmId
@@ -45,11 +50,14 @@ class Question:
     answer: str | None = None
     answered_by: str | None = None
     answered_at: datetime | None = None
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A person's words to a running session, handed to it between two turns. `sender` is `person:<name>`."""
+    """Words to a running session, handed to it between two turns. `sender` is `person:<name>`, or PLATFORM, whose words say
+    why the session is to hand over.
+    """
 
     id: MessageId
     swarm_id: SwarmId

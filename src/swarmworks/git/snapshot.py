@@ -33,7 +33,11 @@ TOOL_CACHES = ("__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/",
 tracked already stays tracked.
 """
 
-_LISTING = ("ls-files", "-z", "-t", "-o", "--exclude-standard", *(f"--exclude={name}" for name in TOOL_CACHES))
+HANDOFF_FILE = ".swarm-handoff.json"
+"""At the root of a working copy: what an agent's program says to the worker, and no work of its."""
+
+_LEFT_OUT = (*TOOL_CACHES, f"/{HANDOFF_FILE}", f"/{HANDOFF_FILE}.part")
+_LISTING = ("ls-files", "-z", "-t", "-o", "--exclude-standard", *(f"--exclude={name}" for name in _LEFT_OUT))
 
 
 @dataclass(slots=True)

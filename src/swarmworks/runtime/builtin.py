@@ -51,6 +51,8 @@ class BuiltIn:
             "wire": facts.wire,
             "base_url": f"{facts.gateway_url}/v1",
             "platform_url": f"{facts.gateway_url}/mcp",
+            "mail": facts.mail,
+            "takes_over": facts.takes_over,
             "workdir": facts.workdir,
             "owned": list(facts.owned),
             "max_turns": min(MOST_TURNS, facts.limits.calls),
@@ -72,6 +74,9 @@ class BuiltIn:
 
     def says(self, text: str) -> bytes | None:
         return json.dumps({"say": text}).encode() + b"\n"
+
+    def asks_to_hand_over(self, text: str) -> bytes | None:
+        return json.dumps({"hand_over": text}).encode() + b"\n"
 
 
 class NormalForm:

@@ -202,5 +202,6 @@ CLAUDE = Sheet(
     first_input=_first_input,
     reading=StreamJson,
     says=lambda text: spoken(f"A person says: {text}"),
+    asks=spoken,
     install="npm install -g @anthropic-ai/claude-code, then node install.cjs in its folder should the program be a stand-in",
 )

@@ -49,3 +49,6 @@ class Fake:
 
     def says(self, text: str) -> bytes | None:
         return text.replace("\n", " ").encode() + b"\n"
+
+    def asks_to_hand_over(self, text: str) -> bytes | None:
+        return self.says(text)

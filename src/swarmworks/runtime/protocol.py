@@ -27,7 +27,8 @@ class Facts:
     """One session, as its program needs to know it. `model` is the name at the gateway, `wire` the format the provider
     speaks, `token` the only key the session has. `gateway_url` is the sandbox's listener, without a path. `workdir` and
     `home` are paths inside; `search_path` is where the project's tools are found. `run` is the task's own command, empty for
-    one that an agent is to think about.
+    one that an agent is to think about. `mail`: whether it may write to other agents, or they to it; `takes_over`: whether it
+    goes on from another session.
     """
 
     system: str
@@ -43,6 +44,8 @@ class Facts:
     command_timeout_s: float
     search_path: str
     run: str = ""
+    mail: bool = False
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +135,10 @@ class Runtime(Protocol):
 
     def says(self, text: str) -> bytes | None:
         """A person's words as the program reads them from its standard input while it runs; None when it cannot."""
+        ...
+
+    def asks_to_hand_over(self, text: str) -> bytes | None:
+        """The platform's words as the program reads them while it runs: it is to end with a summary for a fresh session.
+        None when it cannot be told.
+        """
         ...

@@ -49,7 +49,8 @@ def prompted(facts: Facts) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """`housing` says what kind of program it is. A value of `files` is a text, or what is written as JSON. `says` is None for a
-    program that cannot be spoken to while it runs. `install` says how the program is had.
+    program that cannot be spoken to while it runs; `asks` writes the platform's own words. `install` says how the program is
+    had.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Sheet:
     install: str
     first_input: Callable[[Facts], bytes] = prompted
     says: Callable[[str], bytes] | None = None
+    asks: Callable[[str], bytes] | None = None
     files: Mapping[str, object] = field(default_factory=dict[str, object])
     version: tuple[str, ...] = ("--version",)
 
@@ -131,6 +133,9 @@ class SheetRuntime:
 
     def says(self, text: str) -> bytes | None:
         return None if self._sheet.says is None else self._sheet.says(text)
+
+    def asks_to_hand_over(self, text: str) -> bytes | None:
+        return None if self._sheet.asks is None else self._sheet.asks(text)
 
     def _housed(self) -> Housed:
         """UnavailableError with what is missing, and the mend."""

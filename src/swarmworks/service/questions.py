@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from swarmworks.base.ids import QuestionId
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.question import Question, QuestionState
@@ -21,15 +23,17 @@ def of_session(reader: Reader, session: Session) -> list[Question]:
     return [one for one in reader.questions(session.swarm_id) if one.session_id == session.id]
 
 
-def put(tx: Tx, question_id: QuestionId, session: Session, text: str) -> Question:
+def put(tx: Tx, question_id: QuestionId, session: Session, text: str, paths: Sequence[str] = ()) -> Question:
     """The session's open question in the same words, else a new one under `question_id`. The session must be open."""
     words = _words(text)
     for known in of_session(tx, session):
         if known.state is QuestionState.OPEN and known.text == words:
             return known
-    question = tx.insert_question(question_id, session.id, words)
+    question = tx.insert_question(question_id, session.id, words, paths)
     actor = f"agent:{session.agent_id.rpartition('/')[2]}"
-    data = {"question": question.id, "text": words}
+    data: dict[str, object] = {"question": question.id, "text": words}
+    if paths:
+        data["paths"] = list(paths)
     tx.append(session.swarm_id, NewEvent("question.asked", actor, data, session.task_id, session.id))
     return question
 

@@ -6,6 +6,7 @@ TTL is expired, on the condition that it still does in the same transaction. A w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from swarmworks.base.clock import Clock
@@ -13,6 +14,7 @@ from swarmworks.base.errors import ConflictError
 from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
+from swarmworks.domain.question import PLATFORM, Message
 from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import TaskState
@@ -24,13 +26,14 @@ from swarmworks.store.protocol import Store, Tx
 
 class Renewed(NamedTuple):
     """What the worker must end at once, what it must end gracefully, with the reason, and what people say to its sessions.
-    `limited`: sessions that ran into a limit only the control plane sees.
+    `limited`: sessions that ran into a limit only the control plane sees. `hand_over`: those whose context fills up, and how far.
     """
 
     lost: tuple[WorkId, ...]
     stop: dict[WorkId, str]
     limited: dict[WorkId, str]
     say: dict[WorkId, tuple[str, ...]]
+    hand_over: dict[WorkId, str]
 
 
 class Watching:
@@ -53,7 +56,10 @@ class Watching:
             sessions = _sessions(tx, lease, holding)
             stops = tx.session_stops(tuple(sessions)) if sessions else {}
             limited = {sessions[session_id]: reason for session_id, reason in stops.items()}
-            return Renewed(renewal.lost, _to_stop(tx, lease, holding), limited, _to_say(tx, sessions))
+            said = _to_say(tx, sessions)
+            say = {sessions[one]: texts for one, texts in _by_session(said, people=True).items()}
+            hand_over = {sessions[one]: texts[0] for one, texts in _by_session(said, people=False).items()}
+            return Renewed(renewal.lost, _to_stop(tx, lease, holding), limited, say, hand_over)
 
         return await self._store.transact(write)
 
@@ -137,17 +143,21 @@ def _sessions(tx: Tx, lease: WorkerLease, holding: frozenset[WorkId]) -> dict[Se
     return {SessionId(w.subject): w.id for w in held if w.kind is WorkKind.SESSION and w.id in holding}
 
 
-def _to_say(tx: Tx, works: dict[SessionId, WorkId]) -> dict[WorkId, tuple[str, ...]]:
-    """A person's words are handed over once, to the worker that holds the session: should its answer be lost on the way, the
-    record still says that they were sent.
+def _to_say(tx: Tx, works: dict[SessionId, WorkId]) -> list[Message]:
+    """Words are handed over once, to the worker that holds the session: should its answer be lost on the way, the record
+    still says that they were sent.
     """
-    if not works:
-        return {}
-    said: dict[WorkId, tuple[str, ...]] = {}
-    for message in tx.deliver_messages(tuple(works)):
-        work_id = works[message.session_id]
-        said[work_id] = (*said.get(work_id, ()), message.text)
+    messages = tx.deliver_messages(tuple(works)) if works else []
+    for message in messages:
         task_id = tx.session(message.session_id).task_id
         data = {"message": message.id, "session": message.session_id}
         tx.append(message.swarm_id, NewEvent("message.delivered", "platform", data, task_id, message.session_id))
-    return said
+    return messages
+
+
+def _by_session(messages: Sequence[Message], *, people: bool) -> dict[SessionId, tuple[str, ...]]:
+    found: dict[SessionId, tuple[str, ...]] = {}
+    for message in messages:
+        if (message.sender != PLATFORM) is people:
+            found[message.session_id] = (*found.get(message.session_id, ()), message.text)
+    return found

@@ -99,7 +99,9 @@ class PeopleWrites(PeopleReads):
         self.touched.add(present.swarm_id)
         return self.review(review_id)
 
-    def insert_question(self, question_id: QuestionId, session_id: SessionId, text: str) -> Question:
+    def insert_question(
+        self, question_id: QuestionId, session_id: SessionId, text: str, paths: Sequence[str] = ()
+    ) -> Question:
         session = self._open_session(session_id)
         self.db.change(
             _SQL["insert_question"],
@@ -110,6 +112,7 @@ class PeopleWrites(PeopleReads):
             text=text,
             state=QUESTION_TABLE.start,
             asked_at=self.now(),
+            paths=rows.names_text(paths) if paths else None,
         )
         self.touched.add(session["swarm_id"])
         return self.question(question_id)

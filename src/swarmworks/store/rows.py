@@ -25,6 +25,7 @@ from swarmworks.domain.delivery import Delivery, DeliveryState
 from swarmworks.domain.event import ArchivedEvents, Event, SwarmLog
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from swarmworks.domain.lease import Capacity, Work, WorkKind, WorkState
+from swarmworks.domain.mail import Mail
 from swarmworks.domain.plan import Acceptance, Estimate, Plan, PlannedTask, Source, Stack
 from swarmworks.domain.question import Message, Question, QuestionState
 from swarmworks.domain.review import Review, ReviewState, ReviewSubject
@@ -311,6 +312,7 @@ def question(row: Row) -> Question:
         answer=row["answer"],
         answered_by=row["answered_by"],
         answered_at=_time(row["answered_at"]),
+        paths=() if row["paths"] is None else names(row["paths"]),
     )
 
 
@@ -323,6 +325,20 @@ def message(row: Row) -> Message:
         text=row["text"],
         sent_at=datetime.fromisoformat(row["sent_at"]),
         delivered_at=_time(row["delivered_at"]),
+    )
+
+
+def mail(row: Row) -> Mail:
+    return Mail(
+        id=row["id"],
+        swarm_id=row["swarm_id"],
+        session_id=row["session_id"],
+        task_id=row["task_id"],
+        sender=row["sender"],
+        recipient=row["recipient"],
+        text=row["text"],
+        sent_at=datetime.fromisoformat(row["sent_at"]),
+        read_at=_time(row["read_at"]),
     )
 
 

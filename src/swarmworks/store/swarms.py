@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import ConflictError
 from swarmworks.domain.budget import AccountKind, Limit
 from swarmworks.domain.swarm import SWARM_TABLE, SwarmEvent, SwarmState
 from swarmworks.domain.task import HOLDS_FILES, SATISFIED, TASK_TABLE, TaskEvent, TaskState
+from swarmworks.policy.admit import overlaps
 from swarmworks.store import rows
 from swarmworks.store.connection import load
 from swarmworks.store.counts import CountWrites
@@ -205,6 +207,34 @@ class SwarmWrites(SwarmReads, CountWrites, LedgerWrites):
         self.db.change(_SQL["guide_task"], swarm_id=swarm_id, id=task_id, guidance=rows.guidance_text(guidance))
         self.touched.add(swarm_id)
         return self.task(swarm_id, task_id)
+
+    def widen_task(self, swarm_id: SwarmId, task_id: TaskId, paths: Sequence[str], *, exclusive: bool) -> Task:
+        present = self.task(swarm_id, task_id)
+        new = [path for path in dict.fromkeys(paths) if path not in present.planned.owns]
+        if exclusive and present.state in HOLDS_FILES:
+            self._claim_files(swarm_id, task_id, new)
+        planned = replace(present.planned, owns=(*present.planned.owns, *new))
+        self.db.change(
+            _SQL["widen_task"],
+            swarm_id=swarm_id,
+            id=task_id,
+            planned=rows.planned_text(planned),
+            owns=rows.names_text(planned.owns),
+        )
+        self.touched.add(swarm_id)
+        return self.task(swarm_id, task_id)
+
+    def _claim_files(self, swarm_id: SwarmId, task_id: TaskId, paths: Sequence[str]) -> None:
+        for held, holder in self.file_claims(swarm_id).items():
+            taken = next((path for path in paths if holder != task_id and overlaps(path, held)), None)
+            if taken is not None:
+                raise ConflictError(
+                    f"{taken} is held by the task {holder} now",
+                    where=f"{swarm_id}/{task_id}",
+                    mend="wait until it landed",
+                )
+        claims = [{"swarm_id": swarm_id, "path": path, "task_id": task_id} for path in paths]
+        self.db.post(_SQL["claim_file"], claims)
 
     def _follow(self, swarm_id: SwarmId, task_id: TaskId, before: TaskState, after: TaskState) -> None:
         """What a task's move brings about: its files released, its dependents unblocked, its account closed."""

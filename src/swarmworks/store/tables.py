@@ -436,6 +436,7 @@ question = Table(
     _words("answer", optional=True),
     _words("answered_by", optional=True),
     _words("answered_at", optional=True),
+    _words("paths", optional=True),
     one_of("state", QUESTION_TABLE.states),
     CheckConstraint("(state = 'answered') = (answer IS NOT NULL)", name="answered_has_answer"),
     Index("ix_question_swarm", "swarm_id", "state", "number"),
@@ -453,6 +454,29 @@ message = Table(
     _words("sent_at"),
     _words("delivered_at", optional=True),
     Index("ix_message_undelivered", "session_id", "number", **_where("delivered_at IS NULL")),
+)
+
+takeover = Table(
+    "takeover",
+    metadata,
+    Column("session_id", Text, ForeignKey("session.id"), primary_key=True),
+    Column("before_id", Text, ForeignKey("session.id"), nullable=False),
+    _count("tries"),
+    _words("accepted_at", optional=True),
+)
+
+mail = Table(
+    "mail",
+    metadata,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("swarm_id", Text, ForeignKey("swarm.id"), nullable=False),
+    Column("session_id", Text, ForeignKey("session.id"), nullable=False, index=True),
+    Column("recipient", Text, ForeignKey("agent.id"), nullable=False),
+    _words("text"),
+    _words("sent_at"),
+    _words("read_at", optional=True),
+    Index("ix_mail_unread", "swarm_id", "recipient", "number", **_where("read_at IS NULL")),
 )
 
 delivery = Table(

@@ -6,6 +6,7 @@ from swarmworks.store.changes import ChangeReads, ChangeWrites
 from swarmworks.store.claims import SessionReads, SessionWrites
 from swarmworks.store.events import EventReads, EventWrites
 from swarmworks.store.ledger_reads import LedgerReads
+from swarmworks.store.mail import MailReads, MailWrites
 from swarmworks.store.people import PeopleReads, PeopleWrites
 from swarmworks.store.prices import PriceReads, PriceWrites
 from swarmworks.store.queue import QueueReads, QueueWrites
@@ -13,6 +14,7 @@ from swarmworks.store.replicas import ReplicaReads, ReplicaWrites
 from swarmworks.store.secrets import SecretReads, SecretWrites
 from swarmworks.store.stops import StopReads, StopWrites
 from swarmworks.store.swarms import SwarmReads, SwarmWrites
+from swarmworks.store.takeovers import TakeoverReads, TakeoverWrites
 from swarmworks.store.workers import WorkReads
 
 
@@ -29,6 +31,8 @@ class SqlReader(
     PriceReads,
     SecretReads,
     StopReads,
+    MailReads,
+    TakeoverReads,
 ):
     """A `Reader` on any `Connection` that is inside a transaction."""
 
@@ -44,5 +48,7 @@ class SqlTx(
     StopWrites,
     PriceWrites,
     SecretWrites,
+    MailWrites,
+    TakeoverWrites,
 ):
     """A `Tx` on any `Connection` that is inside a writing transaction."""

@@ -69,13 +69,15 @@ class RenewWorker(Model):
 
 class RenewedWorker(Model):
     """`lost`: end at once, somebody else may have it. `stop`: end gracefully, with the reason; `limited`: the same for sessions
-    that ran into a limit of their own. `say`: a person's words to the sessions held. `planes`: every living control plane.
+    that ran into a limit of their own. `say`: a person's words to the sessions held. `hand_over`: sessions
+    that are to hand over to a fresh one, and why. `planes`: every living control plane.
     """
 
     lost: tuple[WorkId, ...] = ()
     stop: dict[WorkId, str] = {}
     limited: dict[WorkId, str] = {}
     say: dict[WorkId, tuple[str, ...]] = {}
+    hand_over: dict[WorkId, str] = {}
     planes: tuple[PlaneAddress, ...] = ()
 
 

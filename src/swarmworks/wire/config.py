@@ -18,6 +18,8 @@ from swarmworks.domain.isolation import LEVELS, NAMESPACES, Property
 from swarmworks.domain.plan import PLAN
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.tiers import TIERS
+from swarmworks.wire.config_context import ContextSection
+from swarmworks.wire.config_mail import MailSection
 from swarmworks.wire.config_models import (
     REHEARSAL,
     AccountName,
@@ -28,6 +30,7 @@ from swarmworks.wire.config_models import (
     ThroughputSection,
 )
 from swarmworks.wire.config_notify import NotifySection
+from swarmworks.wire.config_reach import Database, DatabaseSection
 from swarmworks.wire.config_review import ReviewsSection
 from swarmworks.wire.config_roles import RoleSection, boundaries
 from swarmworks.wire.config_telemetry import TelemetrySection
@@ -389,6 +392,9 @@ class SwarmConfig(Section):
     roles: dict[Name, RoleSection] = Field(default_factory=dict[str, RoleSection])
     environment: EnvironmentSection = EnvironmentSection()
     files: FilesSection = FilesSection()
+    context: ContextSection = ContextSection()
+    mail: MailSection = MailSection()
+    databases: dict[Database, DatabaseSection] = Field(default_factory=dict[str, DatabaseSection])
     review: ReviewsSection = ReviewsSection()
     notify: NotifySection = NotifySection()
     store: StoreSection = StoreSection()
@@ -426,6 +432,14 @@ class SwarmConfig(Section):
     def role(self, name: str) -> RoleSection:
         """What agents of the role may read, write, run and reach."""
         return boundaries(name, self.roles)
+
+    @model_validator(mode="after")
+    def _databases_are_there(self) -> SwarmConfig:
+        for role, section in self.roles.items():
+            for name in section.databases:
+                if name not in self.databases:
+                    raise ValueError(f"roles.{role} reads the database {name!r}: add a table [databases.{name}]")
+        return self
 
     def task_limit(self) -> Limit:
         return Limit(nano_usd(self.budget.task_usd), self.budget.task_tokens, self.limits.task_calls)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
+
+from swarmworks.wire.config_reach import RoleReach
 
 TEXT_TOOLS: Final = (
     *(
@@ -102,32 +104,18 @@ _BY_LANGUAGE: Final[Mapping[str, tuple[str, ...]]] = {
     "typescript": ("node", "nodejs", "npm", "npx", "pnpm", "tsc", "yarn"),
 }
 TEXT, PROJECT = "@text", "@project"
-_HOST: Final = r"^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$"
 _PROGRAM: Final = r"^(@text|@project|[^/@\s\x00][^/\s\x00]{0,99}|/[^\x00]{1,999})$"
 
 
-class RoleSection(BaseModel):
+class RoleSection(RoleReach):
     """`files`: whether agents see the repository at all, only read it, or write it. `write`: patterns of the paths that may be
     written of those a task owns; None for all of them. `run`: names of the system's programs, absolute paths inside, and the
-    groups `@text` and `@project`. `reach`: hosts, `host`, `host:port` or `*.domain`, through the proxy at the sandbox's listener.
+    groups `@text` and `@project`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     files: Literal["none", "read", "write"] = "none"
     write: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] | None = None
     run: Annotated[tuple[Annotated[str, Field(pattern=_PROGRAM)], ...], Field(max_length=500)] = ()
-    reach: Annotated[tuple[Annotated[str, Field(pattern=_HOST)], ...], Field(max_length=200)] = ()
-
-    @field_validator("reach")
-    @classmethod
-    def _ports(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for host in hosts:
-            port = host.partition(":")[2]
-            if port and not 0 < int(port) < 65_536:
-                raise ValueError(f"{host!r} has no port between 1 and 65535")
-        return hosts
-
     def programs(self, language: str) -> tuple[str, ...]:
         """Names and paths, without groups."""
         groups = {TEXT: TEXT_TOOLS, PROJECT: (*_BUILDING, *_project_tools(language))}

@@ -83,8 +83,20 @@ class Garbage(_Event):
     size_bytes: int
 
 
+class Access(_Event):
+    """What the agent's sandbox reached, or was kept from: `to` is `host:port` or `database NAME`, `address` what it was
+    connected to. Said by the worker, never by the agent.
+    """
+
+    type: Literal["access"] = "access"
+    to: Annotated[str, StringConstraints(max_length=MAX_SUMMARY_CHARS)]
+    verdict: Literal["allowed", "refused"]
+    reason: Annotated[str, StringConstraints(max_length=MAX_REASON_CHARS)] = ""
+    address: Name = ""
+
+
 AgentEvent = Message | ToolCall | ToolResult | Usage | End
-SessionEvent = AgentEvent | Garbage
+SessionEvent = AgentEvent | Garbage | Access
 
 _ADAPTER: TypeAdapter[AgentEvent] = TypeAdapter(Annotated[AgentEvent, Field(discriminator="type")])
 

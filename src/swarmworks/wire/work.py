@@ -39,7 +39,8 @@ class SessionWork(Leased):
     """`wire` is the wire format the agent speaks; `token` its key for the gateway, good for this session only. `rejection`
     and `last_head` are what became of the attempt before. `runtime` names the agent's program. `start`, a commit, is what
     the working copy begins with on top of `base`: its whole difference from its own base `start_base`, already applied.
-    `guidance` is what a person wants the agent to know.
+    `guidance` is what a person wants the agent to know. `summary` is the handoff of a session whose context was used up: this
+    one goes on from it, and from `start`, which is that one's work.
     """
 
     kind: Literal["session"] = "session"
@@ -62,6 +63,7 @@ class SessionWork(Leased):
     start: str | None = None
     start_base: str | None = None
     guidance: str | None = None
+    summary: str | None = Field(default=None, max_length=1 << 20)
 
 
 class GatesWork(Leased):

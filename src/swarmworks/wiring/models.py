@@ -14,6 +14,7 @@ from swarmworks.domain.budget import Amount
 from swarmworks.policy.bound import PER_MILLION
 from swarmworks.policy.capability import REHEARSAL
 from swarmworks.policy.circuit import CircuitRules
+from swarmworks.policy.context import ContextRules
 from swarmworks.policy.tiers import NO_MODEL, TIERS, ModelBook
 from swarmworks.provider.prices import PriceTable
 from swarmworks.service.gateway.prices import price_at
@@ -38,6 +39,10 @@ REHEARSAL_FIRST_BYTE_S = 10.0
 def price_table(config: SwarmConfig, clock: Clock) -> PriceTable:
     overrides = {name: section.model_dump(mode="python") for name, section in config.prices.items()}
     return PriceTable.load(overrides, clock)
+
+
+def context_rules(config: SwarmConfig) -> ContextRules:
+    return ContextRules(config.context.hand_over_percent, config.context.windows)
 
 
 def configured_models(config: SwarmConfig) -> tuple[str, ...]:

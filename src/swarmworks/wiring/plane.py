@@ -23,7 +23,6 @@ import uvicorn
 
 from swarmworks.api.app import build_app
 from swarmworks.api.control_plane import ControlPlaneServices
-from swarmworks.api.mcp import McpServer
 from swarmworks.base.chores import Chore
 from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import UnavailableError, UsageError
@@ -83,6 +82,7 @@ from swarmworks.settings import (
 from swarmworks.store.protocol import Reader, ReplicaRow, Store
 from swarmworks.telemetry.counting import CallCounts
 from swarmworks.wire.options import from_json
+from swarmworks.wiring.agents_tools import agents_tools
 from swarmworks.wiring.auditing import start_auditing, verifying
 from swarmworks.wiring.front import front
 from swarmworks.wiring.heads import BoundedHead
@@ -92,6 +92,7 @@ from swarmworks.wiring.models import (
     check_chain,
     circuit_rules,
     configured_models,
+    context_rules,
     least_amount,
     model_book,
     price_table,
@@ -189,8 +190,12 @@ async def running(
             rehearsed = any(one.startswith(REHEARSAL) for chain in chains for one in chain)
             if rehearsed or await services.store.read(_rehearsing):
                 await _start_rehearsal(stack, project, rehearsal_port, gave_up)
-            tools = McpServer(services.conversing, services.waking, plane.gateway.shut)
-            await _serve(stack, front(tools, plane.gateway), gateway_listener, services.replicas)
+            await _serve(
+                stack,
+                front(agents_tools(services, plane.gateway.shut), plane.gateway),
+                gateway_listener,
+                services.replicas,
+            )
         await _serve(stack, build_app(services), listener, services.replicas)
         stack.callback(services.waking.close)
         client = await stack.enter_async_context(ControlPlaneClient(url, services.operator_token, person(project.root)))
@@ -259,7 +264,11 @@ async def _assemble(
         prices,
         clock,
         ids,
-        GatewaySettings(circuit=circuit_rules(project.config), content_chars=content_chars(project)),
+        GatewaySettings(
+            circuit=circuit_rules(project.config),
+            content_chars=content_chars(project),
+            context=context_rules(project.config),
+        ),
         observer,
         limits=_same_limits(limits),
         replica_id=me.id,

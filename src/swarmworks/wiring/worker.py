@@ -23,7 +23,7 @@ from swarmworks.git.hub import BareHub
 from swarmworks.git.locking import held_if_free
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID
-from swarmworks.settings import Project, setup_environment, worker_token
+from swarmworks.settings import Project, database_address, setup_environment, worker_token
 from swarmworks.wiring.runtimes import runtimes
 from swarmworks.worker.checking import Checker
 from swarmworks.worker.context import Places, WorkerContext
@@ -97,7 +97,16 @@ def _assemble(
         package=Path(swarmworks.__file__).parent,
         interpreter=Path(sys.executable),
     )
-    context = WorkerContext(client, hub, copies, sandbox, places, clock, runtimes=runtimes(project.config))
+    context = WorkerContext(
+        client,
+        hub,
+        copies,
+        sandbox,
+        places,
+        clock,
+        runtimes=runtimes(project.config),
+        database_address=database_address,
+    )
     capacity = _capacity(project)
     access = registry_access(setup_environment(), Path.home())
     return context, Checker(context, state, access, _processors()), capacity

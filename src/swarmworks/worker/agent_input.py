@@ -26,6 +26,11 @@ class AgentInput:
         words = self._runtime.says(text)
         return words is not None and self.write(words)
 
+    def ask_to_hand_over(self, text: str) -> bool:
+        """As `say`, for the platform's own words."""
+        words = self._runtime.asks_to_hand_over(text)
+        return words is not None and self.write(words)
+
     def write(self, data: bytes) -> bool:
         try:
             self._waiting.put_nowait(data)

@@ -13,7 +13,9 @@ from swarmworks.sandbox.protocol import Mount, Network, Sandbox, SandboxSpec
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.config_roles import RoleSection
 from swarmworks.wire.work import SessionWork
+from swarmworks.worker import swarm_agent
 from swarmworks.worker.context import WorkerContext
+from swarmworks.worker.databases.offering import Databases
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.prompt import Prompt
@@ -65,6 +67,8 @@ def facts_of(
         command_timeout_s=config.limits.command_timeout_s,
         search_path=environment.search_path(),
         run=work.task.run,
+        mail=config.mail.concerns(work.agent.role),
+        takes_over=work.summary is not None,
     )
 
 
@@ -86,21 +90,29 @@ def agent_sandbox(
     config: SwarmConfig,
     environment: BuiltEnvironment,
     launch: Launch,
+    databases: Databases,
 ) -> SandboxSpec:
     role = config.role(work.task.role)
+    command = swarm_agent.shown(
+        context.places, runtime_of(context, work), launch, f"http://127.0.0.1:{placed.port}", INSIDE_COPY
+    )
     mounts = (
         *_repository(context, placed, role),
         *_writable(placed)[1:],
         *(Mount(shown.source, shown.target) for shown in launch.shown),
         *environment.mounts,
+        *command.mounts,
+        *databases.mounts(),
     )
     return SandboxSpec(
         argv=launch.argv,
         workdir=workdir(role),
-        mounts=mounts,
+        mounts=tuple({mount.target: mount for mount in mounts}.values()),
         environment={
             **environment.variables,
-            "PATH": environment.search_path(),
+            **command.variables,
+            **databases.variables(),
+            "PATH": ":".join(filter(None, (environment.search_path(), command.folder))),
             "HOME": PRIVATE_TMP if placed.home is None else INSIDE_HOME,
             "LANG": "C.UTF-8",
             **(_proxy(placed.port) if role.reach else {}),
@@ -109,7 +121,7 @@ def agent_sandbox(
         network=Network.LISTENER,
         listener_port=placed.port,
         protected=_protected(placed.copy.path, config, work),
-        programs=_programs(config, role, environment, launch),
+        programs=(*_programs(config, role, environment, launch), *command.programs),
         limits=process_limits(config),
         noexec=config.sandbox.agents_noexec,
         floor=config.sandbox.floor,

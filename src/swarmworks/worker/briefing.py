@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.protocol import Hub
+from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
+from swarmworks.wire.config_reach import RoleReach
 from swarmworks.wire.work import SessionWork
-from swarmworks.worker.prompt import EarlierNote, ParkedTests, Prompt, PromptContext, RecentChange, build_prompt
+from swarmworks.worker.prompt import (
+    EarlierNote,
+    ParkedTests,
+    Prompt,
+    PromptContext,
+    RecentChange,
+    TakenOver,
+    build_prompt,
+)
 from swarmworks.worker.seeding import Seed, seed_of
 
 MOST_RECENT = 15
@@ -15,8 +25,10 @@ MOST_DIFF_BYTES = 64 << 10
 MOST_FILE_BYTES = 1 << 20
 
 
-def brief(hub: Hub, work: SessionWork) -> Prompt:
+def brief(hub: Hub, work: SessionWork, reach: RoleReach) -> Prompt:
     """Blocking: reads files and history of the bare repository."""
+    if work.summary is not None:
+        return _from_summary(hub, work, reach)
     rejection = None if work.rejection is None else rejection_wire.parse(work.rejection)
     last_diff = "" if work.last_head is None else _own_diff(hub, work.last_head)
     seed = seed_of(hub, work)
@@ -34,6 +46,30 @@ def brief(hub: Hub, work: SessionWork) -> Prompt:
             last_diff=last_diff,
             parked=None if seed is None else _parked(hub, work, seed),
             guidance=work.guidance or "",
+            reach=reach.reach,
+            databases=reach.databases,
+        )
+    )
+
+
+def _from_summary(hub: Hub, work: SessionWork, reach: RoleReach) -> Prompt:
+    """The task and the summary alone: what else there is the agent looks up as it needs it."""
+    assert work.summary is not None
+    seed = seed_of(hub, work)
+    return build_prompt(
+        PromptContext(
+            task=work.task,
+            plan_name=work.plan_name,
+            stack=work.stack,
+            attempt=work.attempt,
+            max_attempts=work.max_attempts,
+            rejection=None if work.rejection is None else rejection_wire.parse(work.rejection),
+            taken_over=TakenOver(
+                handoff_wire.parse(work.summary), _parked(hub, work, seed) if seed and seed.paths else None
+            ),
+            guidance=work.guidance or "",
+            reach=reach.reach,
+            databases=reach.databases,
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,13 @@ class Places:
     interpreter: Path
 
 
+def _none(_variable: str) -> str:
+    return ""
+
+
 class WorkerContext:
+    """`database_address`: the address of a database that roles may read, by the variable that holds it; "" for none."""
+
     def __init__(
         self,
         client: ControlPlaneClient,
@@ -42,6 +48,7 @@ class WorkerContext:
         places: Places,
         clock: Clock,
         runtimes: Mapping[str, Runtime],
+        database_address: Callable[[str], str] = _none,
     ) -> None:
         self.client = client
         self.hub = hub
@@ -51,6 +58,7 @@ class WorkerContext:
         self.clock = clock
         self.gateways = Gateways(clock, lambda: client.url)
         self.runtimes = runtimes
+        self.database_address = database_address
         self._configs: dict[SwarmId, SwarmConfig] = {}
 
     def learn(self, planes: Sequence[PlaneAddress]) -> None:

@@ -58,6 +58,11 @@ class Executor:
         else:
             self._said.setdefault(work_id, []).extend(texts)
 
+    def hand_over(self, work_id: WorkId, reason: str) -> None:
+        """A session is to hand over to a fresh one; one that is not running has said nothing yet."""
+        if work_id in self._sessions:
+            self._sessions[work_id].hand_over(reason)
+
     def keep_leftovers(self) -> None:
         """What an earlier process of this worker left behind, committed to refs of its own before it is removed. What
         cannot be committed stays where it is, and keeps nobody from working. Scratch folders of gate runs hold no work.
@@ -109,7 +114,8 @@ class Executor:
 
     async def _prepared_session(self, work: SessionWork, reporter: EventReporter) -> SessionResult:
         environment = await self._checker.environment(work.swarm_id, work.base)
-        briefing = await asyncio.to_thread(brief, self._context.hub, work)
+        reach = (await self._context.config(work.swarm_id)).role(work.task.role)
+        briefing = await asyncio.to_thread(brief, self._context.hub, work, reach)
         if work.work_id in self._stops:
             return _unfinished(work, *self._stops[work.work_id])
         run = SessionRun(self._context, work, environment, briefing)

@@ -104,6 +104,8 @@ class WorkerLoop:
                     self._end(work_id, SessionOutcome.STOPPED, reason)
                 for work_id, texts in answer.say.items():
                     self._executor.say(work_id, texts)
+                for work_id, reason in answer.hand_over.items():
+                    self._executor.hand_over(work_id, reason)
             except UnavailableError:
                 if clock.monotonic() - renewed >= self._me.ttl_s:
                     raise

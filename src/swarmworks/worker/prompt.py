@@ -15,9 +15,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from swarmworks.base.errors import LimitReachedError
+from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.plan import PlannedTask, Stack
 from swarmworks.domain.rejection import Rejection
 from swarmworks.policy.wording import fenced
@@ -66,10 +68,18 @@ class ParkedTests:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """What a session says whose context was used up, and what it wrote; None when it wrote nothing."""
+
+    handoff: Handoff
+    work: ParkedTests | None
+
+
+@dataclass(frozen=True, slots=True)
 class PromptContext:
     """`files` are neighbours at the base commit in order of importance, None for one that does not exist yet.
     `recent_changes` come newest first. `last_diff` is the diff of the last attempt, `guidance` what a person decided; ""
-    when there is none. `context_budget_bytes` bounds system and task prompt together.
+    when there is none. `reach` are the hosts and `databases` the databases its role may reach. `context_budget_bytes` bounds system and task prompt together.
     """
 
     task: PlannedTask
@@ -83,7 +93,10 @@ class PromptContext:
     rejection: Rejection | None = None
     last_diff: str = ""
     parked: ParkedTests | None = None
+    taken_over: TakenOver | None = None
     guidance: str = ""
+    reach: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
     context_budget_bytes: int = DEFAULT_BUDGET_BYTES
 
 
@@ -99,8 +112,8 @@ class Prompt:
 
 def build_prompt(context: PromptContext) -> Prompt:
     """LimitReachedError when the task itself is larger than the budget."""
-    system = _system(context.task.role)
-    core = _task(context, _Sections(rejection=_rejection(context.rejection, 0)))
+    system = _system(context.task.role, context.reach, context.databases)
+    core = _task(context, _Sections(rejection=_rejection(context.rejection, 0), summary=_summary(context.taken_over)))
     room = _Room(context.context_budget_bytes - _size(system) - _size(core) - _SECTIONS * _SECTION_RESERVE_BYTES)
     if room.left < 0:
         raise LimitReachedError(
@@ -110,6 +123,11 @@ def build_prompt(context: PromptContext) -> Prompt:
         )
     sections = _fill(context, room)
     return Prompt(system, _task(context, sections), template_sha256(), tuple(room.cut))
+
+
+def hand_over(reason: str) -> str:
+    """What an agent is told whose session is to hand over to a fresh one."""
+    return _environment().get_template("hand_over.md.j2").render(reason=one_line(reason))
 
 
 @cache
@@ -138,6 +156,7 @@ class _Sections:
     rejection: str = ""
     last_diff: str = ""
     parked_diff: str = ""
+    summary: str = ""
 
 
 @dataclass(slots=True)
@@ -162,10 +181,11 @@ class _Room:
 
 def _fill(context: PromptContext, room: _Room) -> _Sections:
     """In order of importance: what comes last is cut first."""
-    sections = _Sections()
+    sections = _Sections(summary=_summary(context.taken_over))
     sections.rejection = _rejection_with_log(context.rejection, room)
     sections.notes = _notes(context.notes, room)
-    sections.parked_diff = _diff(context.parked.diff if context.parked else "", room, "parked diff")
+    begun = context.parked or (context.taken_over.work if context.taken_over else None)
+    sections.parked_diff = _diff(begun.diff if begun else "", room, "parked diff")
     sections.last_diff = _diff(context.last_diff, room, "last diff")
     sections.files = _files(context.files, room)
     sections.recent_changes = _recent_changes(context.recent_changes, room)
@@ -299,10 +319,10 @@ def _language(path: str) -> str:
     return {"py": "python", "md": "markdown", "yml": "yaml"}.get(suffix, suffix if suffix.isalnum() else "")
 
 
-def _system(role: str) -> str:
+def _system(role: str, reach: tuple[str, ...], databases: tuple[str, ...]) -> str:
     known = role if role in _ROLES else "generalist"
     template = _environment().get_template("system.md.j2")
-    return template.render(role=one_line(role), role_template=f"role_{known}.md.j2")
+    return template.render(role=one_line(role), role_template=f"role_{known}.md.j2", reach=reach, databases=databases)
 
 
 def _task(context: PromptContext, sections: _Sections) -> str:
@@ -323,9 +343,25 @@ def _task(context: PromptContext, sections: _Sections) -> str:
             last_diff=sections.last_diff,
             parked=context.parked,
             parked_diff=sections.parked_diff,
+            taken_over=context.taken_over,
+            summary=sections.summary,
             guidance=_quoted(context.guidance),
         )
     )
+
+
+def _summary(taken_over: TakenOver | None) -> str:
+    """A handoff is bounded as it is: never cut."""
+    if taken_over is None:
+        return ""
+    handoff = taken_over.handoff
+    document = {
+        "done": handoff.done,
+        "changed": [{"path": file.path, "what": file.what} for file in handoff.changed],
+        "notes": list(handoff.notes),
+        "risks": list(handoff.risks),
+    }
+    return fenced(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), "yaml")
 
 
 def _quoted(text: str) -> str:

@@ -1,6 +1,6 @@
-"""From a sandbox's only listener to a gateway: bytes both ways, nothing looked at. The session's token says who calls.
+"""From a sandbox's only listener to a gateway: bytes both ways. The session's token says who calls.
 
-Only where the role may reach other hosts is the first request of a connection read, to tell which of both it is for.
+Only the beginning of a connection is looked at: who asks for a proxy is served by `egress`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from swarmworks.worker.egress import Egress, wants_proxy
 from swarmworks.worker.gateways import Gateways
-from swarmworks.worker.reaching import open_way, read_head, wanted
 
 CHUNK_BYTES = 64 << 10
 MOST_CONNECTIONS = 64
@@ -20,13 +20,13 @@ MOST_CONNECTIONS = 64
 class Relay:
     """Relays every connection accepted on `listener` to a gateway that lives at that moment. `answered` is called for
     everything that comes back from there: a model that thinks aloud is at work, although its agent says nothing meanwhile.
+    `egress` serves what is meant for other hosts.
     """
 
     def __init__(
-        self, listener: socket.socket, gateways: Gateways, answered: Callable[[], None], reach: tuple[str, ...] = ()
+        self, listener: socket.socket, gateways: Gateways, egress: Egress, answered: Callable[[], None]
     ) -> None:
-        """`reach` are the hosts that may be reached beside the gateway: see `reaching.allows`."""
-        self._reach = reach
+        self._egress = egress
         self._answered = answered
         self._listener = listener
         self._gateways = gateways
@@ -66,47 +66,23 @@ class Relay:
             self._connections.discard(task)
             writer.close()
 
-    async def _told_apart(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await read_head(reader)
-        asked = wanted(head)
-        if asked is None:
-            await self._connect(reader, writer, head)
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        start = b""
+        while (proxy := wants_proxy(start)) is None:
+            if not (chunk := await reader.read(CHUNK_BYTES)):
+                break
+            start += chunk
+        if proxy:
+            await self._egress.serve(start, reader, writer)
             return
-        try:
-            way = await open_way(asked, self._reach)
-        except OSError:
-            writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            return
-        if way is None:
-            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            return
-        if asked.tunnel:
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        try:
-            await _both_ways(reader, writer, *way, asked.head, _unheard)
-        finally:
-            way[1].close()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes) -> None:
         async with self._gateways.line() as (far_reader, far_writer):
-            await _both_ways(reader, writer, far_reader, far_writer, first, self._answered)
-
-
-async def _both_ways(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    far_reader: asyncio.StreamReader,
-    far_writer: asyncio.StreamWriter,
-    first: bytes,
-    answered: Callable[[], None],
-) -> None:
-    far_writer.write(first)
-    try:
-        async with asyncio.TaskGroup() as pumps:
-            pumps.create_task(_pump(reader, far_writer, _unheard))
-            pumps.create_task(_pump(far_reader, writer, answered))
-    except* OSError:
-        pass  # one direction broke: the connection is over
+            far_writer.write(start)
+            try:
+                async with asyncio.TaskGroup() as pumps:
+                    pumps.create_task(_pump(reader, far_writer, _unheard))
+                    pumps.create_task(_pump(far_reader, writer, self._answered))
+            except* OSError:
+                pass  # one direction broke: the connection is over
 
 
 def _unheard() -> None:

@@ -1,5 +1,6 @@
-"""What a session's working copy begins with: the head of the integration branch, for a `fix_bug` task with the parked change
-on it. When that does not apply any more the session starts without it, and its agent is told so and shown the change.
+"""What a session's working copy begins with: the head of the integration branch; for a `fix_bug` task with the parked change
+on it, for a session that takes over with the work of the one before. When that does not apply any more the session starts
+without it, and its agent is told so and shown the change.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """`tree` is what the working copy begins with, None when the parked change (`paths`) conflicts in `conflicts`."""
+    """`tree` is what the working copy begins with, None when the change (`paths`) conflicts in `conflicts`."""
 
     tree: str | None
     paths: tuple[str, ...]
@@ -45,4 +46,6 @@ def start_commit(hub: Hub, work: SessionWork, at: datetime) -> str:
     if seed is None or seed.tree is None or seed.tree == hub.tree_of(work.base):
         return work.base
     message = f"The parked change of {work.task.supersedes}\n\nSwarm-Parked: {work.start}\n"
+    if work.summary is not None:
+        message = f"The work of the session before\n\nSwarm-Start: {work.start}\n"
     return hub.commit_tree(seed.tree, [work.base], message, COMMITTER, COMMITTER, at)

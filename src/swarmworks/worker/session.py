@@ -18,17 +18,21 @@ from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
 from swarmworks.runtime.protocol import Launch
 from swarmworks.runtime.reading import ENDED
-from swarmworks.sandbox.protocol import SandboxedProcess
+from swarmworks.sandbox.protocol import SandboxedProcess, SandboxSpec
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.handoff import HandoffDocument
 from swarmworks.wire.session_events import End, Garbage
 from swarmworks.wire.work import SessionResult, SessionWork
+from swarmworks.worker import handoff_file
 from swarmworks.worker.agent_input import AgentInput
 from swarmworks.worker.agent_process import Placed, agent_sandbox, facts_of, furnish, runtime_of
 from swarmworks.worker.circuit import Circuit
 from swarmworks.worker.context import WorkerContext
+from swarmworks.worker.databases.offering import Databases
+from swarmworks.worker.egress import Egress
 from swarmworks.worker.environment import BuiltEnvironment
-from swarmworks.worker.prompt import Prompt
+from swarmworks.worker.prompt import Prompt, hand_over
 from swarmworks.worker.relay import Relay
 from swarmworks.worker.reporting import EventReporter
 from swarmworks.worker.seeding import start_commit
@@ -36,6 +40,7 @@ from swarmworks.worker.seeding import start_commit
 log = logging.getLogger(__name__)
 
 MEMORY_CHECK_S = 2.0
+HANDOFF_CHECK_S = 2.0
 MOST_GARBAGE = 20
 """Lines that mean nothing, of which this many are put on record."""
 
@@ -80,6 +85,11 @@ class SessionRun:
             if not self._input.say(text):
                 log.warning("session %s: its agent cannot be told anything now", self._work.session_id)
 
+    def hand_over(self, reason: str) -> None:
+        """Ask the agent to hand over to a fresh session; one that cannot be told anything goes on as it can."""
+        if not self._input.ask_to_hand_over(hand_over(reason)):
+            log.warning("session %s: its agent cannot be asked to hand over", self._work.session_id)
+
     async def result(self, reporter: EventReporter) -> SessionResult:
         """Runs the session to its end. Raises UnavailableError when it could not even be started; the working copy is
         gone then and nothing was written.
@@ -107,18 +117,29 @@ class SessionRun:
         )
         if placed.home is not None:
             await asyncio.to_thread(furnish, placed.home, launch, self._context.sandbox)
-        spec = agent_sandbox(self._context, self._work, placed, config, self._environment, launch)
+        databases = Databases(
+            config,
+            self._work.task.role,
+            self._context.database_address,
+            self._context.places.scratch / f"databases-{self._work.work_id}",
+        )
+        spec = agent_sandbox(self._context, self._work, placed, config, self._environment, launch, databases)
+        try:
+            await databases.start(reporter.add)
+            await self._in_sandbox(spec, launch, placed, config, reporter)
+        finally:
+            await databases.close()
+
+    async def _in_sandbox(
+        self, spec: SandboxSpec, launch: Launch, placed: Placed, config: SwarmConfig, reporter: EventReporter
+    ) -> None:
         process = await self._context.sandbox.start(spec)
         self._run.held = process.held
         relay: Relay | None = None
         try:
             if process.listener is not None:
-                relay = Relay(
-                    process.listener,
-                    self._context.gateways,
-                    self._sign_of_life,
-                    config.role(self._work.task.role).reach,
-                )
+                egress = Egress(config.role(self._work.task.role).reach, reporter.add)
+                relay = Relay(process.listener, self._context.gateways, egress, self._sign_of_life)
                 await relay.start()
             await self._converse(process, launch, placed.copy, reporter)
         finally:
@@ -137,8 +158,9 @@ class SessionRun:
         self._sign_of_life()
         watchers = [
             asyncio.create_task(self._input.feed(process, launch)),
-            asyncio.create_task(self._read(process, reporter)),
+            asyncio.create_task(self._read(process, copy, reporter)),
             asyncio.create_task(self._watch(process, launch.silence_s or self._work.limits.idle_s)),
+            asyncio.create_task(self._watch_for_a_handoff(copy, reporter)),
         ]
         for watcher in watchers:
             watcher.add_done_callback(self._watched)
@@ -164,7 +186,7 @@ class SessionRun:
         if not watcher.cancelled() and (error := watcher.exception()) is not None:
             self._run.stop(SessionOutcome.FAILED, f"it could not be watched: {error}")
 
-    async def _read(self, process: SandboxedProcess, reporter: EventReporter) -> None:
+    async def _read(self, process: SandboxedProcess, copy: WorkingCopy, reporter: EventReporter) -> None:
         """Events until the stream ends or the agent says that it is done."""
         reading = self._runtime.reading()
         circuit = Circuit()
@@ -189,6 +211,10 @@ class SessionRun:
         if process.exceeded:
             self._run.stop(SessionOutcome.STOPPED, process.exceeded)
             return
+        left = await asyncio.to_thread(handoff_file.read, copy.path)
+        if left is not None and left.handoff is not None:
+            self._handed_in(left.handoff, reporter)
+            return
         for event in reading.finish(status):
             reporter.add(event)
             if isinstance(event, End):
@@ -196,7 +222,23 @@ class SessionRun:
                 self._run.stop(SessionOutcome.SUBMITTED, event.reason)
                 return
         said = f"; {reading.ended()}" if reading.ended() else ""
+        said += f"; {left.problem}" if left is not None else ""
         self._run.stop(SessionOutcome.FAILED, f"the agent ended without a word, exit status {status}{said}")
+
+    async def _watch_for_a_handoff(self, copy: WorkingCopy, reporter: EventReporter) -> None:
+        """Of a program that hands in through a file, and goes on running."""
+        file = handoff_file.HandoffFile(copy.path)
+        while True:
+            await asyncio.sleep(HANDOFF_CHECK_S)
+            if (handoff := await asyncio.to_thread(file.settled)) is not None:
+                self._handed_in(handoff, reporter)
+                return
+
+    def _handed_in(self, handoff: HandoffDocument, reporter: EventReporter) -> None:
+        if self._run.end is None:
+            self._run.end = End(outcome=handoff.outcome, reason="handed in", handoff=handoff)
+            reporter.add(self._run.end)
+            self._run.stop(SessionOutcome.SUBMITTED, self._run.end.reason)
 
     async def _watch(self, process: SandboxedProcess, silence_s: float) -> None:
         """Wall time and silence, caps an agent cannot argue with; memory and disk are the sandbox's own to watch."""

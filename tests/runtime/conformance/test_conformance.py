@@ -213,6 +213,13 @@ def test_words_of_a_person_are_one_line_for_a_program_that_can_be_spoken_to(case
     assert b"blue" in said
 
 
+def test_it_is_asked_to_hand_over_in_one_line(case):
+    asked = case.runtime.asks_to_hand_over("hand over\nnow")
+    assert asked.endswith(b"\n")
+    assert asked.count(b"\n") == 1
+    assert b"now" in asked
+
+
 def _played(runtime, home: Path, **changes):
     """The program itself, without a sandbox: what its lines become until the end."""
     launch = runtime.launch(facts(home=str(home), **changes))

@@ -214,6 +214,12 @@ def _decided(verb: str, mood: Mood) -> Teller:
     return tell
 
 
+def _access(event: EventRow) -> Phrase:
+    refused = event.data.get("verdict") == "refused"
+    text = f"{'is kept from' if refused else 'reaches'} {_text(event.data, 'to')}{_because(event.data)}"
+    return Phrase("", text, Mood.CARE if refused else Mood.NEUTRAL, Weight.NEWS if refused else Weight.DETAIL)
+
+
 def _unknown(event: EventRow) -> Phrase:
     data = ", ".join(f"{key}={value}" for key, value in event.data.items() if value not in (None, "", [], {}))
     return Phrase("", f"{event.kind.replace('.', ' ').replace('_', ' ')} {data}")
@@ -278,6 +284,14 @@ _TELLERS: Mapping[str, Teller] = {
     "delivery.ready": _of("ready to be delivered to {branch}", Mood.GOOD, Weight.MILESTONE),
     "delivery.failed": _of("cannot be delivered to {branch}: {reason}", Mood.BAD, Weight.MILESTONE),
     "delivery.delivered": _of("delivered to {branch}", Mood.GOOD, Weight.MILESTONE),
+    "session.context_full": _of("fills its window: {tokens} of {window} tokens", Mood.NEUTRAL, Weight.NEWS),
+    "session.took_over": _of("goes on where the one before it was: {left}", Mood.NEUTRAL, Weight.NEWS),
+    "session.misunderstood": _of("does not know what it took over: {problems}", Mood.CARE, Weight.NEWS),
+    "session.access": _access,
+    "scope.refused": _of("may not have {paths}: {reason}", Mood.CARE, Weight.NEWS),
+    "scope.granted": _of("may write {paths}, too", Mood.NEUTRAL, Weight.MILESTONE),
+    "mail.sent": _of("writes to {to}: {text}", Mood.NEUTRAL, Weight.DETAIL),
+    "mail.read": _of("reads its mail", Mood.NEUTRAL, Weight.DETAIL),
     "session.progress": _of("progress: {text}", Mood.NEUTRAL, Weight.DETAIL),
     "budget.warning": _budget_warning,
     "budget.paused": _of(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def parse(body: dict[str, object], input_bytes: int) -> Conversation:
     """Raise `MalformedRequestError` for a body that is not a Messages request."""
-    prompt: str | None = None
+    spoken: list[str] = []
     turns = 0
     transcript = Transcript()
     for index, entry in enumerate(as_list(body.get("messages"), "messages")):
@@ -33,14 +33,14 @@ def parse(body: dict[str, object], input_bytes: int) -> Conversation:
         message = as_mapping(entry, where)
         match message.get("role"):
             case "user":
-                prompt = as_text(message.get("content"), where) if prompt is None else prompt
+                spoken.append(as_text(message.get("content"), where))
                 transcript.answers.update(_results(message, where))
             case "assistant":
                 turns += 1
                 transcript.calls.extend(_calls(message, where))
             case role:
                 raise MalformedRequestError(f"{where}: unknown role {role!r}")
-    if prompt is None:
+    if not spoken:
         raise MalformedRequestError("messages: no user message")
     limit = as_limit(body.get("max_tokens"), "max_tokens")
     if limit is None:
@@ -48,8 +48,9 @@ def parse(body: dict[str, object], input_bytes: int) -> Conversation:
     return Conversation(
         model=str(body.get("model", "")),
         system=as_text(body.get("system"), "system"),
-        prompt=prompt,
+        prompt=spoken[0],
         exchanges=transcript.exchanges(),
+        said=tuple(filter(None, spoken[1:])),
         tools=frozenset(str(as_mapping(t, "tools").get("name")) for t in as_list(body.get("tools") or [], "tools")),
         turns=turns,
         max_output_tokens=limit,

@@ -29,6 +29,12 @@ MAX_REPAIRS = 2
 MAX_MEASUREMENTS = 2
 CHECK_TIMEOUT_S = 300
 
+HAND_OVER = "outcome handed_off"
+"""How the platform's words end a session whose context is used up."""
+
+TAKE_OVER = "take_over"
+MAX_TAKE_OVERS = 2
+
 Step = tuple[str, list[tuple[str, dict[str, object]]]]
 
 
@@ -61,6 +67,10 @@ class Coder:
         session = Session(brief, conversation.exchanges)
         if session.refused_hand_in:
             raise CannotError(f"the hand-in was refused: {session.refused_hand_in}")
+        if any(HAND_OVER in words for words in conversation.said):
+            return _hand_over(session), ()
+        if TAKE_OVER in conversation.tools and not session.took_over:
+            return _take_over(session), ()
         if not session.looked:
             return _look(brief), ()
         work = work_for(self.renderer, brief, session.files)
@@ -113,6 +123,23 @@ class Session:
         return found
 
     @property
+    def took_over(self) -> bool:
+        tries = [each for each in self.exchanges if each.call.name == TAKE_OVER]
+        if len(tries) >= MAX_TAKE_OVERS and (tries[-1].answer or "").startswith("error:"):
+            raise CannotError(f"the task could not be taken over: {tries[-1].answer}")
+        return any(not (each.answer or "error:").startswith("error:") for each in tries)
+
+    @property
+    def written(self) -> list[str]:
+        """What this session wrote, and the one before it."""
+        wrote = [
+            each.call.text("path")
+            for each in self.exchanges
+            if each.call.name == "write_file" and not (each.answer or "error:").startswith("error:")
+        ]
+        return list(dict.fromkeys([*self.brief.done, *wrote]))
+
+    @property
     def refused_hand_in(self) -> str:
         last = self.exchanges[-1] if self.exchanges else None
         return last.answer or "" if last and last.call.name == "hand_in" and last.answer else ""
@@ -144,7 +171,7 @@ class Session:
     def unwritten(self, files: Mapping[str, str]) -> list[str]:
         """Files that no tool call has written yet. A tool that keeps refusing ends the task."""
         tries: dict[str, int] = {}
-        written: set[str] = set()
+        written = set(self.brief.done)
         complaint = ""
         for each in self.exchanges:
             if each.call.name == "write_file":
@@ -163,6 +190,23 @@ class Session:
 def _look(brief: Brief) -> Step:
     reads: list[tuple[str, dict[str, object]]] = [("read_file", {"path": path}) for path in wanted_files(brief)]
     return f"Looking around before {brief.title.rstrip('.')}.", [("list_files", {"path": "."}), *reads]
+
+
+def _take_over(session: Session) -> Step:
+    brief = session.brief
+    left = f"{len(session.written)} files are written; check them and hand in" if session.written else "all of it"
+    return "Taking over.", [(TAKE_OVER, {"task": brief.task_id, "owns": list(brief.owns), "left": left})]
+
+
+def _hand_over(session: Session) -> Step:
+    handoff: dict[str, object] = {
+        "outcome": "handed_off",
+        "done": f"{len(session.written)} files are written; nothing is handed in.",
+        "changed": [{"path": path, "what": "written as the specification says"} for path in session.written],
+        "notes": ["Left: write what is missing, check it, hand in."],
+        "risks": ["Unfinished: the checks have not all run."],
+    }
+    return "Handing over.", [("hand_in", handoff)]
 
 
 def _write(work: Work, paths: list[str], made: tuple[Made, ...]) -> Step:

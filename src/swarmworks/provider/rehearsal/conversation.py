@@ -43,12 +43,15 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A request: `prompt` is the first user message, `exchanges` every tool call so far, `turns` the model's turns so far."""
+    """A request: `prompt` is the first user message, `said` what users said after it, `exchanges` every tool call so far, `turns`
+    the model's turns so far.
+    """
 
     model: str
     system: str
     prompt: str
     exchanges: tuple[Exchange, ...] = ()
+    said: tuple[str, ...] = ()
     tools: frozenset[str] = frozenset()
     turns: int = 0
     max_output_tokens: int | None = None

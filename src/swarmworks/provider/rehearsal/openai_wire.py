@@ -27,7 +27,7 @@ CHUNK_CHARACTERS = 400
 def parse(body: dict[str, object], input_bytes: int) -> Conversation:
     """Raise `MalformedRequestError` for a body that is not a Chat Completions request."""
     system: list[str] = []
-    prompt: str | None = None
+    spoken: list[str] = []
     turns = 0
     transcript = Transcript()
     for index, entry in enumerate(as_list(body.get("messages"), "messages")):
@@ -37,7 +37,7 @@ def parse(body: dict[str, object], input_bytes: int) -> Conversation:
             case "system" | "developer":
                 system.append(as_text(message.get("content"), where))
             case "user":
-                prompt = as_text(message.get("content"), where) if prompt is None else prompt
+                spoken.append(as_text(message.get("content"), where))
             case "assistant":
                 turns += 1
                 transcript.calls.extend(_calls(message, where))
@@ -45,15 +45,16 @@ def parse(body: dict[str, object], input_bytes: int) -> Conversation:
                 transcript.answers[str(message.get("tool_call_id"))] = as_text(message.get("content"), where)
             case role:
                 raise MalformedRequestError(f"{where}: unknown role {role!r}")
-    if prompt is None:
+    if not spoken:
         raise MalformedRequestError("messages: no user message")
     options = body.get("stream_options")
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     return Conversation(
         model=str(body.get("model", "")),
         system="\n".join(system),
-        prompt=prompt,
+        prompt=spoken[0],
         exchanges=transcript.exchanges(),
+        said=tuple(spoken[1:]),
         tools=frozenset(_tool_names(body)),
         turns=turns,
         max_output_tokens=as_limit(limit, "max_tokens"),

@@ -29,6 +29,7 @@ HEADINGS = frozenset(
         "Last attempt's diff",
         "What a person decided",
         "The parked tests",
+        "What the session before you handed over",
     }
 )
 
@@ -58,7 +59,9 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """A task prompt, parsed. `documents` are the YAML of the specification as data; `files` maps a neighbouring path to its text."""
+    """A task prompt, parsed. `documents` are the YAML of the specification as data; `files` maps a neighbouring path to its text.
+    `done` are the files that the session before this one has written.
+    """
 
     task_id: str
     title: str
@@ -72,6 +75,7 @@ class Brief:
     files: Mapping[str, str]
     rejection: Rejection | None = None
     stack_text: str = ""
+    done: tuple[str, ...] = ()
 
     @property
     def specification(self) -> object:
@@ -133,6 +137,7 @@ def parse(prompt: str) -> Brief | None:
         files=dict(_files(sections.body("Neighbouring files"))),
         rejection=_rejection(sections.body("Why the last attempt was rejected")),
         stack_text=stack,
+        done=tuple(_done(sections.body("What the session before you handed over"))),
     )
 
 
@@ -206,6 +211,15 @@ def _yaml(text: str) -> tuple[object, ...]:
         return tuple(cast("Iterator[object]", yaml.load_all(text, Loader=loader)))
     except yaml.YAMLError:
         return ()
+
+
+def _done(body: str) -> Iterator[str]:
+    data = next(iter(_yaml(_first_fence(body))), None) if body.strip() else None
+    entries = cast("dict[str, object]", data).get("changed") if isinstance(data, dict) else None
+    for entry in cast("list[object]", entries) if isinstance(entries, list) else []:
+        path = cast("dict[str, object]", entry).get("path") if isinstance(entry, dict) else None
+        if isinstance(path, str):
+            yield path
 
 
 def _rejection(body: str) -> Rejection | None:

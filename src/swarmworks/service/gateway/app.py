@@ -322,8 +322,21 @@ class Gateway:
         elif record.ends:
             self._book.stop(caller.session.id, record.ends)
             await self._ledger.stop(caller, record.ends)
+        else:
+            await self._look_at_context(caller, record)
         if self._observer is not None:
             self._observer(record)
+
+    async def _look_at_context(self, caller: Caller, record: CallRecord) -> None:
+        """A session whose model's window fills up is asked to hand over, once."""
+        target, used = self._target(record.model), record.usage
+        if target is None or used is None or record.refusal is not None:
+            return
+        rules, published = self._settings.context, target.price.context_window if target.price else None
+        window = rules.window(record.model, published)
+        tokens = used.input_tokens + used.output_tokens
+        if window is not None and rules.is_full(tokens, window) and self._book.asks_to_hand_over(caller.session.id):
+            await self._ledger.ask_to_hand_over(caller, tokens, window)
 
     async def _body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
         return await read_body(receive, headers, self._settings.body_bytes, self._settings.client_idle_s)

@@ -20,10 +20,12 @@ from swarmworks.base.errors import (
     SwarmworksError,
     UnauthenticatedError,
 )
-from swarmworks.base.ids import ReservationId
+from swarmworks.base.ids import MessageId, ReservationId
 from swarmworks.domain.budget import Amount, Limit
 from swarmworks.domain.event import NewEvent
+from swarmworks.domain.question import PLATFORM
 from swarmworks.domain.session import SessionState
+from swarmworks.domain.task import TaskState
 from swarmworks.policy import pricing
 from swarmworks.service.gateway import throughput
 from swarmworks.service.gateway.queue import BusyError
@@ -147,6 +149,29 @@ class Ledger:
             await self._store.transact(write)
         except StoreUnavailableError as error:
             _log.warning("that %s is stopped is not on record: %s", session.id, error)
+
+    async def ask_to_hand_over(self, caller: Caller, tokens: int, window: int) -> None:
+        """A message to the session of a task that is worked on. Another replica may have asked before, and the session may
+        have ended.
+        """
+        session = caller.session
+        message_id = MessageId(self._ids.new("msg"))
+        text = f"{tokens * 100 // window} % of the model's window are used"
+
+        def write(tx: Tx) -> None:
+            ended = tx.session(session.id).state is SessionState.ENDED
+            works = tx.task(session.swarm_id, session.task_id).state is TaskState.RUNNING
+            asked = any(message.sender == PLATFORM for message in tx.messages(session.id))
+            if ended or asked or not works:
+                return
+            tx.insert_message(message_id, session.id, PLATFORM, text)
+            data: dict[str, object] = {"message": message_id, "tokens": tokens, "window": window}
+            tx.append(session.swarm_id, NewEvent("session.context_full", PLATFORM, data, session.task_id, session.id))
+
+        try:
+            await self._store.transact(write)
+        except StoreUnavailableError as error:
+            _log.warning("%s could not be asked to hand over: %s", session.id, error)
 
     async def money_is_bounded(self, caller: Caller) -> bool:
         """Whether anything the session's calls are held on, or the session itself, has a limit in money."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from swarmworks.domain.provider import UNLIMITED, AccountLimits
 from swarmworks.policy.circuit import NO_RULES, CircuitRules
+from swarmworks.policy.context import NO_HANDING_OVER, ContextRules
 
 if TYPE_CHECKING:
     from swarmworks.base.ids import SessionId, SwarmId, TaskId
@@ -81,6 +82,7 @@ class GatewaySettings:
     bound_count_s: float = 5.0  # how long the provider may take for one
     allowed_fields: frozenset[str] = frozenset()  # of requests, beyond those known to be bounded
     circuit: CircuitRules = NO_RULES
+    context: ContextRules = NO_HANDING_OVER
     close_s: float = 5.0  # for calls under way when the gateway closes
     content_chars: int = 0  # of a prompt, and of an answer, that are put into a call's record
 

@@ -48,6 +48,7 @@ class _Entry:
     unanswered: bool = False
     failed: str = ""
     own_counts: int = 0
+    hands_over: bool = False
 
 
 class SessionBook:
@@ -108,6 +109,13 @@ class SessionBook:
             entry.circuit = Circuit(self._rules, Limit(limits.cost_nano_usd, limits.tokens), limits.wall_s)
         entry.stopped = entry.circuit.ended(call)
         return entry.stopped
+
+    def asks_to_hand_over(self, session_id: SessionId) -> bool:
+        """True once: whoever asks does it."""
+        entry = self._entry(session_id)
+        first = not entry.hands_over and not entry.shut
+        entry.hands_over = True
+        return first
 
     def withdraw_call(self, session_id: SessionId) -> None:
         """A call that cost nothing does not count: refused before it was sent, or by the provider before it was billed."""

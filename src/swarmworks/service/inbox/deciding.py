@@ -27,6 +27,7 @@ from swarmworks.service.inbox import finding
 from swarmworks.service.inbox.going_on import go_on
 from swarmworks.service.plan_reviews import plan_facts, plan_subject
 from swarmworks.service.questions import tell_next
+from swarmworks.service.scoping import grant
 from swarmworks.store.protocol import Reader, Store, Tx
 from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask, Decided, Reject, RetryTask
 from swarmworks.wire.options import from_json
@@ -99,6 +100,8 @@ class Deciding:
             data = {"question": question.id, "answer": words}
             event = NewEvent("question.answered", actor, data, question.task_id, question.session_id)
             tx.append(question.swarm_id, event)
+            if question.paths:
+                grant(tx, question, actor)
             said = self._hand_over(tx, question, words, message_id, actor)
             return self._decided(tx, question.id, question.swarm_id, question.task_id, said)
 

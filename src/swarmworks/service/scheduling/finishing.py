@@ -44,6 +44,7 @@ MOST_PROBLEM = 300
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _NEVER_RAN = ("model_unavailable:", "the session could not be run")
 """How the reason begins when the platform, and not the session, is at fault."""
+_STRANGE = "it handed in without having taken over from the session before it"
 
 
 class Finishing:
@@ -69,12 +70,14 @@ class Finishing:
         """FenceLostError when the work is no longer the worker's; nothing is written then."""
         change_id, gates_id = self._ids.new("chg"), self._ids.new("wrk")
         question_id = QuestionId(self._ids.new("qst"))
-        worked, limits, stopped = await self._store.read(lambda reader: _worked(reader, work_id))
+        worked, limits, stopped, strange = await self._store.read(lambda reader: _worked(reader, work_id))
         held_up = self._held_up(worked.id)
         outcome, reason = corrected(result.outcome, result.reason or "", stopped=stopped, held_up=held_up)
         result = result.model_copy(update={"outcome": outcome, "reason": reason or None})
         if held_up_by_providers(outcome, reason, held_up, limits):
             result = result.model_copy(update={"outcome": SessionOutcome.INFRASTRUCTURE})
+        if strange and result.outcome in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO}:
+            result = result.model_copy(update={"outcome": SessionOutcome.FAILED, "reason": _STRANGE})
         checked = await asyncio.to_thread(self._checked, worked, result)
 
         def write(tx: Tx) -> None:
@@ -192,11 +195,14 @@ class Finishing:
         conclude(tx, session, result.outcome, result.reason, swarm_out_of_budget=empty)
 
 
-def _worked(reader: Reader, work_id: WorkId) -> tuple[Session, SessionLimits, str | None]:
-    """The session, its limits, and for what the gateway had it ended."""
+def _worked(reader: Reader, work_id: WorkId) -> tuple[Session, SessionLimits, str | None, bool]:
+    """The session, its limits, for what the gateway had it ended, and whether it was to take over from another session and
+    has not shown that it knows its task.
+    """
     session = reader.session(SessionId(reader.work(work_id).subject))
     limits = from_json(reader.swarm(session.swarm_id).options).config.session_limits()
-    return session, limits, reader.session_stops([session.id]).get(session.id)
+    stopped = reader.session_stops([session.id]).get(session.id)
+    return session, limits, stopped, reader.takeover_pending(session.id)
 
 
 def _asks(result: SessionResult) -> bool:

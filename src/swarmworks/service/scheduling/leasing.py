@@ -7,11 +7,11 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.errors import InvalidDocumentError
-from swarmworks.base.ids import SwarmId, TaskId
+from swarmworks.base.ids import SessionId, SwarmId, TaskId
 from swarmworks.domain.budget import Amount, Limit
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.handoff import Handoff
@@ -189,6 +189,10 @@ class Leasing:
         tx.start_session(session.id, hashlib.sha256(token.encode()).hexdigest())
         task = tx.task(swarm.id, session.task_id)
         parked = parked_change(tx, swarm.id, task.planned)
+        before = _hands_over(tx, session)
+        if before is not None:
+            tx.begin_takeover(session.id, before.session_id)
+        begins_with = before if before is not None and before.head != before.base else parked
         begins = self._begins(session.model, options.runtime)
         agent = next(agent for agent in tx.agents(swarm.project) if agent.id == session.agent_id)
         identity = {
@@ -222,8 +226,9 @@ class Leasing:
             last_head=_last_head(tx, session),
             notes=_notes(tx, session, task.planned.depends_on),
             runtime=COMMAND_RUNTIME if task.planned.run else options.runtime,
-            start=None if parked is None else parked.head,
-            start_base=None if parked is None else parked.base,
+            summary=None if before is None else before.handoff,
+            start=None if begins_with is None else begins_with.head,
+            start_base=None if begins_with is None else begins_with.base,
             guidance=task.guidance.note if task.guidance else None,
         )
 
@@ -273,11 +278,31 @@ def _last_head(reader: Reader, session: Session) -> str | None:
     return next((one.head for one in results if one is not None and one.head != one.base), None)
 
 
+@dataclass(frozen=True, slots=True)
+class _HandsOver:
+    """The session whose context was used up, its handoff and its work, which holds whatever it began with."""
+
+    session_id: SessionId
+    handoff: str
+    base: str
+    head: str
+
+
+def _hands_over(reader: Reader, session: Session) -> _HandsOver | None:
+    before = next(iter(_before(reader, session)), None)
+    if before is None or before.outcome is not SessionOutcome.HANDED_OFF:
+        return None
+    result = _result(reader, before)
+    if result is None or result.handoff is None:
+        return None
+    return _HandsOver(before.id, result.handoff, result.base, result.head)
+
+
 def _notes(reader: Reader, session: Session, depends_on: Sequence[TaskId]) -> tuple[NoteFromTask, ...]:
-    """What the session that handed over says it did, and what the landed sessions of the tasks this one depends on want
-    the next agent to know.
+    """What the session that waited for an answer says it did, and what the landed sessions of the tasks this one depends on
+    want the next agent to know.
     """
-    notes = _handed_over(reader, session)
+    notes = _asked_before(reader, session)
     for task_id in depends_on:
         for change in reader.changes(session.swarm_id, task_id=task_id)[-1:]:
             handoff = _handoff(change.handoff, change.id)
@@ -285,9 +310,9 @@ def _notes(reader: Reader, session: Session, depends_on: Sequence[TaskId]) -> tu
     return tuple(notes[:MOST_NOTES])
 
 
-def _handed_over(reader: Reader, session: Session) -> list[NoteFromTask]:
+def _asked_before(reader: Reader, session: Session) -> list[NoteFromTask]:
     before = next(iter(_before(reader, session)), None)
-    if before is None or before.outcome not in {SessionOutcome.HANDED_OFF, SessionOutcome.ASKED}:
+    if before is None or before.outcome is not SessionOutcome.ASKED:
         return []
     result = _result(reader, before)
     if result is None or result.handoff is None:

@@ -28,8 +28,8 @@ SELECT * FROM question WHERE swarm_id = :swarm_id AND state IN :states ORDER BY 
 SELECT swarm_id, task_id, state FROM session WHERE id = :id;
 
 -- name: insert_question
-INSERT INTO question (id, swarm_id, task_id, session_id, text, state, asked_at)
-VALUES (:id, :swarm_id, :task_id, :session_id, :text, :state, :asked_at);
+INSERT INTO question (id, swarm_id, task_id, session_id, text, state, asked_at, paths)
+VALUES (:id, :swarm_id, :task_id, :session_id, :text, :state, :asked_at, :paths);
 
 -- name: move_question
 UPDATE question SET state = :state, answer = :answer, answered_by = :answered_by, answered_at = :answered_at

@@ -73,6 +73,9 @@ RETURNING *;
 -- name: guide_task
 UPDATE task SET guidance = :guidance WHERE swarm_id = :swarm_id AND id = :id;
 
+-- name: widen_task
+UPDATE task SET planned = :planned, owns = :owns WHERE swarm_id = :swarm_id AND id = :id;
+
 -- name: unblock_dependents
 UPDATE task
 SET waiting_on = waiting_on - 1,

@@ -1,0 +1,81 @@
+"""Which hosts a sandbox may reach: the rules of its role, and addresses that no rule can open. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+WITHOUT_A_PORT = frozenset({80, 443})
+"""The ports of a rule that names none."""
+
+_OF_CLOUDS = frozenset(
+    ipaddress.ip_address(text) for text in ("168.63.129.16", "169.254.169.254", "100.100.100.200", "fd00:ec2::254")
+)
+"""Where clouds answer their own machines; the first is a public address (Azure's)."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`below`: any host below `host`, and not `host` itself."""
+
+    host: str
+    below: bool = False
+    port: int | None = None
+
+    def allows(self, host: str, port: int) -> bool:
+        fits = host.endswith(f".{self.host}") if self.below else host == self.host
+        return fits and (port in WITHOUT_A_PORT if self.port is None else port == self.port)
+
+
+def rules_of(entries: Iterable[str]) -> tuple[Rule, ...]:
+    """From `host`, `host:port` or `*.domain`."""
+    found: list[Rule] = []
+    for entry in entries:
+        host, _, port = entry.partition(":")
+        found.append(Rule(normal_host(host.removeprefix("*.")), host.startswith("*."), int(port) if port else None))
+    return tuple(found)
+
+
+def normal_host(host: str) -> str:
+    return host.strip().lower().removesuffix(".").removeprefix("[").removesuffix("]")
+
+
+def named(rules: Iterable[Rule], host: str, port: int) -> bool:
+    """`host` in its normal form."""
+    return any(rule.allows(host, port) for rule in rules)
+
+
+def forbidden(addresses: Sequence[str]) -> str | None:
+    """Why none of what a name resolves to is connected to, whatever the rules say; None when there is nothing against it.
+    One bad address is enough: who names both a public and a private one is playing for time.
+    """
+    if not addresses:
+        return "the name has no address"
+    for text in addresses:
+        for each in _meant(ipaddress.ip_address(text.partition("%")[0])):
+            if each in _OF_CLOUDS:
+                return f"{text} is an address of a cloud's own services"
+            if not each.is_global or each.is_multicast or each.is_reserved:
+                return f"{text} is no public address"
+    return None
+
+
+def _meant(address: Address) -> list[Address]:
+    """Where a connection to `address` may end up: translators on the way turn some IPv6 addresses into IPv4 ones."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return [address]
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    if address in _NAT64 or address in _LOCAL_NAT64:
+        return [ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
+    embedded = [address.sixtofour, address.teredo[1] if address.teredo is not None else None]
+    return [address, *(each for each in embedded if each is not None)]

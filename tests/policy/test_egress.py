@@ -1,0 +1,65 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmworks.policy.egress import forbidden, named, normal_host, rules_of
+
+RULES = rules_of(["pypi.org", "files.example.org:8443", "*.Hosted.org"])
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "allowed"),
+    [
+        ("pypi.org", 443, True),
+        ("pypi.org", 80, True),
+        ("pypi.org", 22, False),
+        ("pypi.org.evil.com", 443, False),
+        ("evilpypi.org", 443, False),
+        ("sub.pypi.org", 443, False),
+        ("files.example.org", 8443, True),
+        ("files.example.org", 443, False),
+        ("a.hosted.org", 443, True),
+        ("a.b.hosted.org", 443, True),
+        ("hosted.org", 443, False),
+        ("nothosted.org", 443, False),
+    ],
+)
+def test_a_rule_names_a_host_and_its_ports(host, port, allowed):
+    assert named(RULES, host, port) is allowed
+    assert not named((), host, port)
+
+
+def test_spelling_is_no_way_round():
+    assert normal_host("PyPI.org.") == "pypi.org"
+    assert normal_host("[::1]") == "::1"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.255.1.2", "10.1.2.3", "172.16.0.1", "192.168.1.1", "0.0.0.0", "255.255.255.255"),
+        *("169.254.169.254", "100.100.100.200", "168.63.129.16", "100.64.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1"),
+        *("::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1", "2001:db8::1"),
+        *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1"),
+        *("2002:7f00:1::", "2002:a00:1::", "2001:0:4136:e378:8000:63bf:f5ff:fffe"),
+    ],
+)
+def test_what_is_not_public_is_never_reached(address):
+    assert forbidden([address])
+    assert forbidden(["8.8.8.8", address]), "one bad address among good ones is enough"
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+def test_public_addresses_are(address):
+    assert forbidden([address]) is None
+
+
+def test_a_name_without_an_address_is_not_reached():
+    assert forbidden([])
+
+
+@given(st.ip_addresses(v=4))
+def test_what_is_private_stays_so_however_it_is_wrapped(address):
+    if forbidden([str(address)]):
+        assert forbidden([f"::ffff:{address}"])
+        assert forbidden([f"64:ff9b::{int(address) >> 16:x}:{int(address) & 0xFFFF:x}"])

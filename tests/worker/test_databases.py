@@ -1,0 +1,242 @@
+"""A database as a session is offered it: real clients at the socket, a real server behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import struct
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from swarmworks.base.errors import UsageError
+from swarmworks.worker.databases import messages
+from swarmworks.worker.databases.address import parse
+from swarmworks.worker.databases.proxy import SOCKET_NAME, DatabaseProxy, Offered
+from tests.postgres import NOBODY, Server, needs_postgres
+
+pytestmark = needs_postgres
+CERTIFICATE = Path(__file__).parents[1] / "notify" / "localhost.pem"
+RULES = """
+hostssl all scrambled 127.0.0.1/32 scram-sha-256
+host all scrambled 127.0.0.1/32 reject
+host all hashed 127.0.0.1/32 md5
+host all spoken 127.0.0.1/32 password
+"""
+ROLES = """
+CREATE ROLE reader LOGIN;
+CREATE ROLE scrambled LOGIN PASSWORD 'pass, w=ord';
+SET password_encryption = 'md5';
+CREATE ROLE hashed LOGIN PASSWORD 'word';
+CREATE ROLE spoken LOGIN PASSWORD 'word';
+CREATE TABLE item (id serial PRIMARY KEY, name text);
+INSERT INTO item (name) VALUES ('lamp');
+GRANT SELECT ON item TO reader, scrambled, hashed, spoken;
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pg")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    keys = folder.parent / f"{folder.name}.pem"
+    shutil.copy(CERTIFICATE, keys)
+    keys.chmod(0o600)
+    if os.getuid() == 0:
+        os.chown(keys, NOBODY, NOBODY)
+    made = Server(folder, ssl="on", ssl_cert_file=str(keys), ssl_key_file=str(keys))
+    rules = folder / "data" / "pg_hba.conf"
+    rules.write_text(RULES + rules.read_text())
+    made.start()
+    with psycopg.connect(f"{made.address}/postgres", autocommit=True) as connection:
+        connection.execute(ROLES)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def owner(server):
+    with psycopg.connect(f"{server.address}/postgres", autocommit=True) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def offered(server, tmp_path, *, user="reader", password="", query="", name="shop", timeout_s=30.0):
+    word = f":{password}" if password else ""
+    address = parse(f"postgresql://{user}{word}@127.0.0.1:{server.port}/postgres{query}", "SHOP_URL")
+    said = []
+    proxy = DatabaseProxy(Offered(name, address, tmp_path / "socket", timeout_s), said.append)
+    await proxy.start()
+    try:
+        yield tmp_path / "socket", said
+    finally:
+        await proxy.close()
+
+
+async def ask(folder, *queries, user="anybody"):
+    async with await psycopg.AsyncConnection.connect(
+        f"host={folder} user={user} dbname=whatever password=nothing", autocommit=True
+    ) as connection:
+        found = None
+        for query in queries:
+            cursor = await connection.execute(query)
+            found = await cursor.fetchall() if cursor.description else None
+        return found
+
+
+async def test_an_agent_reads_as_the_role_of_the_project_whatever_it_calls_itself(server, tmp_path):
+    async with offered(server, tmp_path) as (folder, said):
+        assert await ask(folder, "SELECT name, current_user, current_database() FROM item", user="swarm") == [
+            ("lamp", "reader", "postgres")
+        ]
+        assert await ask(folder, "SELECT 1") == [(1,)]
+    assert [(row.to, row.verdict) for row in said] == [("database shop", "allowed")] * 2
+
+
+async def test_it_writes_nothing_even_when_it_says_that_it_may(server, tmp_path):
+    async with offered(server, tmp_path) as (folder, _said):
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            await ask(folder, "CREATE TEMP TABLE t (id int)")
+        for write in ("INSERT INTO item (name) VALUES ('x')", "DELETE FROM item", "DROP TABLE item"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await ask(folder, "SET default_transaction_read_only = off", write)
+
+
+async def test_a_statement_that_takes_too_long_is_ended(server, tmp_path):
+    async with offered(server, tmp_path, timeout_s=0.05) as (folder, _said):
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await ask(folder, "SELECT pg_sleep(30)")
+
+
+@pytest.mark.parametrize(
+    ("grant", "undo", "why"),
+    [
+        ("ALTER ROLE reader SUPERUSER", "ALTER ROLE reader NOSUPERUSER", "reader is a superuser"),
+        ("ALTER ROLE reader CREATEDB", "ALTER ROLE reader NOCREATEDB", "may make databases"),
+        ("ALTER ROLE reader CREATEROLE", "ALTER ROLE reader NOCREATEROLE", "may make roles"),
+        ("GRANT INSERT ON item TO reader", "REVOKE INSERT ON item FROM reader", "reader may write public.item"),
+        ("GRANT UPDATE (name) ON item TO reader", "REVOKE UPDATE (name) ON item FROM reader", "may write public.item"),
+        ("GRANT DELETE ON item TO PUBLIC", "REVOKE DELETE ON item FROM PUBLIC", "may write public.item"),
+        ("GRANT USAGE ON item_id_seq TO reader", "REVOKE USAGE ON item_id_seq FROM reader", "may advance"),
+        ("GRANT CREATE ON SCHEMA public TO reader", "REVOKE CREATE ON SCHEMA public FROM reader", "the schema public"),
+        ("GRANT CREATE ON DATABASE postgres TO reader", "REVOKE CREATE ON DATABASE postgres FROM reader", "schemas"),
+        ("GRANT pg_write_all_data TO reader", "REVOKE pg_write_all_data FROM reader", "pg_write_all_data"),
+        ("GRANT pg_read_server_files TO reader", "REVOKE pg_read_server_files FROM reader", "pg_read_server_files"),
+        (
+            "CREATE ROLE writer; GRANT INSERT ON item TO writer; ALTER ROLE reader NOINHERIT; GRANT writer TO reader",
+            "ALTER ROLE reader INHERIT; DROP OWNED BY writer; DROP ROLE writer",
+            "writer may write public.item",
+        ),
+    ],
+)
+async def test_a_role_that_is_more_than_a_reader_is_not_let_in(server, owner, tmp_path, grant, undo, why):
+    owner.execute(grant)
+    try:
+        async with offered(server, tmp_path) as (folder, said):
+            with pytest.raises(psycopg.OperationalError, match="is not offered: its role is more than a reader"):
+                await ask(folder, "SELECT 1")
+    finally:
+        owner.execute(undo)
+    (row,) = said
+    assert row.verdict == "refused"
+    assert why in row.reason
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "query"),
+    [
+        ("scrambled", "pass%2C%20w%3Dord", "?sslmode=require"),
+        ("scrambled", "pass%2C%20w%3Dord", ""),
+        ("hashed", "word", "?sslmode=disable"),
+        ("spoken", "word", "?sslmode=disable"),
+    ],
+)
+async def test_the_worker_proves_who_it_is_in_every_way_a_server_asks(server, tmp_path, user, password, query):
+    async with offered(server, tmp_path, user=user, password=password, query=query) as (folder, _said):
+        assert await ask(folder, "SELECT current_user") == [(user,)]
+
+
+@pytest.mark.parametrize(
+    ("user", "query", "says"),
+    [
+        ("scrambled", "?sslmode=require", "does not let this role in"),
+        ("scrambled", "?sslmode=disable", "does not let this role in"),
+        ("scrambled", "?sslmode=verify-full", "does not answer"),
+        ("nobody_of_that_name", "", "does not let this role in"),
+    ],
+)
+async def test_whoever_cannot_be_let_in_is_told_so_and_no_more(server, tmp_path, user, query, says):
+    async with offered(server, tmp_path, user=user, password="wrong", query=query) as (folder, said):
+        with pytest.raises(psycopg.OperationalError) as refused:
+            await ask(folder, "SELECT 1")
+    assert says in str(refused.value)
+    assert "127.0.0.1" not in str(refused.value)
+    assert "wrong" not in f"{refused.value}{said}"
+
+
+async def test_connections_are_bounded_and_end_with_the_session(server, tmp_path):
+    async with offered(server, tmp_path) as (folder, _said):
+        held = [await psycopg.AsyncConnection.connect(f"host={folder} user=x dbname=x") for _ in range(8)]
+        with pytest.raises(psycopg.OperationalError, match="too many connections"):
+            await ask(folder, "SELECT 1")
+        await held.pop().close()
+    for connection in held:
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("SELECT 1")
+        await connection.close()
+
+
+async def test_what_speaks_something_else_is_left_alone(server, tmp_path):
+    async with offered(server, tmp_path) as (folder, _said):
+        for garbage in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            struct.pack("!ii", 16, messages.CANCEL_REQUEST) + b"x" * 8,
+            b"\0" * 8,
+        ):
+            reader, writer = await asyncio.open_unix_connection(str(folder / SOCKET_NAME))
+            writer.write(garbage)
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            writer.close()
+        assert await ask(folder, "SELECT 1") == [(1,)]
+
+
+def test_a_server_that_does_not_know_the_password_proves_nothing():
+    scram = messages.Scram("word", nonce="rOprNGfwEbeRWgbNEkqO")
+    challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+    scram.final(challenge)
+    scram.check(b"v=AAAA")
+    assert not scram.proved
+    for wrong in (
+        b"r=other,s=W22Z,i=4096",
+        b"r=rOprNGfwEbeRWgbNEkqO,s=W22Z,i=4096",
+        challenge.replace(b"4096", b"99999999"),
+    ):
+        with pytest.raises(messages.ProtocolError):
+            messages.Scram("word", nonce="rOprNGfwEbeRWgbNEkqO").final(wrong)
+
+
+@pytest.mark.parametrize("text", ["mysql://a@b/c", "postgresql://host/db", "postgresql://u:secret@h1,h2/db", "x=y"])
+def test_an_address_that_cannot_be_used_is_refused_without_its_password(text):
+    with pytest.raises(UsageError) as error:
+        parse(text, "SHOP_URL")
+    assert "secret" not in str(error.value)
+    assert "SHOP_URL" in str(error.value)
+
+
+def test_a_socket_lies_in_a_folder_however_long_its_path(tmp_path):
+    folder = tmp_path / ("deep" * 20) / ("deeper" * 20)
+
+    async def run():
+        address = parse("postgresql://reader@127.0.0.1:1/x", "SHOP_URL")
+        proxy = DatabaseProxy(Offered("shop", address, folder, 1.0), lambda _access: None)
+        await proxy.start()
+        await proxy.close()
+
+    asyncio.run(run())
+    assert (folder / SOCKET_NAME).is_socket()
+    assert len(str(folder / SOCKET_NAME)) > 108
