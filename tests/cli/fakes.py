@@ -90,12 +90,8 @@ class FakePlane:
             return httpx.Response(200, json={"events": page, "state": self.now.state})
         if last == "file":
             return httpx.Response(200, content=self.files[params["path"]])
-        if last == "why":
-            return httpx.Response(200, json=self.why.model_dump(mode="json"))
-        if last == "queue":
-            return httpx.Response(200, json=self.queue.model_dump(mode="json"))
-        if last == "report":
-            return httpx.Response(200, json=self.report.model_dump(mode="json"))
+        if last in {"why", "queue", "report"}:
+            return httpx.Response(200, json=getattr(self, last).model_dump(mode="json"))
         if last == "pause":
             self.now = self.now.model_copy(update={"state": "paused"})
         elif last == "stop":

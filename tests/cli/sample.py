@@ -228,5 +228,11 @@ def queue(*rows: QueueRow, frozen: str | None = None) -> QueueStatus:
 
 def queued(place: int, task: str, state: str, why: str, expected_s: float | None = None) -> QueueRow:
     return QueueRow(
-        place=place, task_id=TaskId(task), change_id=ChangeId(f"chg_{place}"), submitted_at=BORN, state=state, why=why, expected_s=expected_s
+        place=place,
+        task_id=TaskId(task),
+        change_id=ChangeId(f"chg_{place}"),
+        submitted_at=BORN,
+        state=state,
+        why=why,
+        expected_s=expected_s,
     )

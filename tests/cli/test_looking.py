@@ -62,8 +62,24 @@ def test_queue_shows_what_waits_and_why(tmp_path, swarm: Swarm):
     )
     plane = FakePlane([sample.status()], queue=sample.queue(*rows))
     lines = swarm(FakeLauncher(tmp_path, plane, running=True), "queue").out.splitlines()
-    assert lines[0] == "2 on the way to the branch, which is at aaaaaaaaaa; 5.0 % fail, a run of the gates takes 1 min 2 s"
-    assert lines[1].split() == "1 schema-user judged its gates run on the merged tree about 40 s".split()
+    assert (
+        lines[0] == "2 on the way to the branch, which is at aaaaaaaaaa; 5.0 % fail, a run of the gates takes 1 min 2 s"
+    )
+    assert lines[1].split() == [
+        "1",
+        "schema-user",
+        "judged",
+        "its",
+        "gates",
+        "run",
+        "on",
+        "the",
+        "merged",
+        "tree",
+        "about",
+        "40",
+        "s",
+    ]
     assert "conflicts with schema-user" in lines[2]
     plane.queue = sample.queue(*rows, frozen="tests fails since 12345, pushed by Ada")
     frozen = swarm(FakeLauncher(tmp_path, plane, running=True), "queue").out

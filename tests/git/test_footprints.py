@@ -52,7 +52,8 @@ def test_what_is_foretold_is_what_merging_shows(repository, hub, branch):
     rng = random.Random(7)
     later = brought(repository, hub, {"a.txt": text(["first", *LINES]), "d.txt": "d\n"}, on=branch)
     changes = [
-        brought(repository, hub, {rng.choice(["a.txt", "b.txt"]): edited(rng, number)}, on=branch) for number in range(14)
+        brought(repository, hub, {rng.choice(["a.txt", "b.txt"]): edited(rng, number)}, on=branch)
+        for number in range(14)
     ]
     changes += [brought(repository, hub, {"e.txt": f"{n}\n"}, on=branch) for n in range(2)]
     changes += [brought(repository, hub, {"c.bin": bytes([0, n])}, on=branch) for n in range(2)]
@@ -72,9 +73,13 @@ def test_what_is_foretold_is_what_merging_shows(repository, hub, branch):
 
 def test_lines_of_a_file_that_look_like_headers_are_no_headers(repository, hub, branch):
     nasty = "-- a/a.txt\n@@ -1,2 +3,4 @@\ndiff --git a/x b/x\nnew file\nBinary files\n"
-    made = hub.footprint(branch, brought(repository, hub, {"a.txt": text(LINES[:30]) + nasty + text(LINES[30:])}, on=branch))
+    made = hub.footprint(
+        branch, brought(repository, hub, {"a.txt": text(LINES[:30]) + nasty + text(LINES[30:])}, on=branch)
+    )
     assert made == {b"diff --git a/a.txt b/a.txt": ((30, 30),)}
-    taken = read_patch(b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -3,2 +2,0 @@\n--- a\n-@@ -9 +9 @@\n@@ -9 +7 @@\n-a\n+b\n")
+    taken = read_patch(
+        b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -3,2 +2,0 @@\n--- a\n-@@ -9 +9 @@\n@@ -9 +7 @@\n-a\n+b\n"
+    )
     assert taken == {b"diff --git a/x b/x": ((2, 4), (8, 9))}
 
 

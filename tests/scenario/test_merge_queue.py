@@ -267,7 +267,9 @@ async def test_the_queue_says_what_is_where_and_why(plane, base, tmp_path):
 
     swarm, worker = await handed_in(plane, base, tmp_path, 4, write, config=config)
     before = await plane.merging.status(swarm)
-    assert [(row.place, row.state, row.expected_s) for row in before.rows] == [(n, "waiting", None) for n in range(1, 5)]
+    assert [(row.place, row.state, row.expected_s) for row in before.rows] == [
+        (n, "waiting", None) for n in range(1, 5)
+    ]
     taken = []
     for _ in range(4):
         await plane.settle()

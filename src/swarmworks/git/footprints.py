@@ -54,7 +54,7 @@ def read_patch(text: bytes) -> Footprint:
             places[path].append(WHOLE)
     total = sum(len(found) for found in places.values())
     if total > MOST_PLACES:
-        return {name: (WHOLE,) for name in places}
+        return dict.fromkeys(places, (WHOLE,))
     return {name: tuple(found) for name, found in places.items()}
 
 
@@ -65,7 +65,11 @@ def _added(line: bytes) -> int:
 
 def overlapping(one: Footprint, others: Mapping[str, Footprint]) -> set[str]:
     """Those of `others` that touch what `one` touches."""
-    return {name for name, other in others.items() if any(_touch(one[path], other[path]) for path in one.keys() & other.keys())}
+    return {
+        name
+        for name, other in others.items()
+        if any(_touch(one[path], other[path]) for path in one.keys() & other.keys())
+    }
 
 
 def _touch(one: Iterable[tuple[int, int]], other: Iterable[tuple[int, int]]) -> bool:

@@ -69,6 +69,9 @@ class Command:
         del text  # its input ends with its prompt
         return None
 
+    def asks_to_hand_over(self, text: str) -> bytes | None:
+        return self.says(text)
+
 
 class CommandOutput(TextLines):
     """Lines that are events are what they say."""

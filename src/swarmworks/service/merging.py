@@ -213,7 +213,12 @@ class Merging:
 
     def _land_at_once(self, tx: Tx, swarm: Swarm, found: Examined) -> list[Intent]:
         known = tx.queue_branch(swarm.id)
-        if known is None or found.head is None or not may_land(known, found.head) or tx.swarm(swarm.id).state not in LANDING:
+        if (
+            known is None
+            or found.head is None
+            or not may_land(known, found.head)
+            or tx.swarm(swarm.id).state not in LANDING
+        ):
             return []
         seen = self._look(tx, swarm, found.head)
         step = plan(seen.now)

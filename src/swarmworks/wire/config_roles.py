@@ -116,6 +116,7 @@ class RoleSection(RoleReach):
     files: Literal["none", "read", "write"] = "none"
     write: tuple[Annotated[str, Field(min_length=1, max_length=500)], ...] | None = None
     run: Annotated[tuple[Annotated[str, Field(pattern=_PROGRAM)], ...], Field(max_length=500)] = ()
+
     def programs(self, language: str) -> tuple[str, ...]:
         """Names and paths, without groups."""
         groups = {TEXT: TEXT_TOOLS, PROJECT: (*_BUILDING, *_project_tools(language))}

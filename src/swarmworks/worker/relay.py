@@ -56,10 +56,7 @@ class Relay:
         self._connections.add(task)
         try:
             async with self._places:
-                if self._reach:
-                    await self._told_apart(reader, writer)
-                else:
-                    await self._connect(reader, writer, b"")
+                await self._connect(reader, writer)
         except (OSError, asyncio.CancelledError):
             pass  # either side went away: the other is closed below, and the agent sees a broken connection
         finally:

@@ -51,7 +51,9 @@ from swarmworks.wire.spec import load_specification
 @click.option(
     "--model", help="provider:model that plans from words; else as in swarm.toml. A specification needs none."
 )
-@click.option("--runtime", help="The agent's program: builtin, claude, codex, ... (docs/runtimes.md); else as in swarm.toml.")
+@click.option(
+    "--runtime", help="The agent's program: builtin, claude, codex, ... (docs/runtimes.md); else as in swarm.toml."
+)
 @budget_options
 @click.option("--urgent", is_flag=True, help="Count the work as urgent when judging whether a swarm suits it.")
 @click.option("--allow-dirty", is_flag=True, help="Plan from the last commit although there are uncommitted changes.")

@@ -49,7 +49,9 @@ from swarmworks.wire.planfile import dump_plan, load_plan
 )
 @budget_options
 @click.option("--model", help="A tier, provider:model or rehearsal, for all tasks; else as in swarm.toml.")
-@click.option("--runtime", help="The agents' program: builtin, claude, codex, ... (docs/runtimes.md); else as in swarm.toml.")
+@click.option(
+    "--runtime", help="The agents' program: builtin, claude, codex, ... (docs/runtimes.md); else as in swarm.toml."
+)
 @fault_options(default=None)
 @click.option(
     "--port",

@@ -106,7 +106,7 @@ class Leasing:
         """What a session begins with, and those of its format that would stand in for it now."""
         begins = self._begins(asked, runtime)
         yield begins.model
-        for one in self._book.spoken(asked, self._speaks.get(runtime) or DEFAULT_SPEAKS):
+        for one in self._book.spoken(asked, self._speaks.get(runtime) or BUILT_IN_SPEAKS):
             if one.wire == begins.wire and self._available(one.model):
                 yield one.model
 
