@@ -1,6 +1,7 @@
 """What every store must do. Collected by `test_conformance.py` for each store of `store_factory`."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -404,7 +405,8 @@ class TestWork:
         for lease, fence in ((one, 1), (one, 2), (two, 1)):
             with pytest.raises(FenceLostError):
                 await store.transact(lambda tx, ls=lease, f=fence: tx.finish_work(ls, WorkId("g"), f, "{}"))
-        done = await store.transact(lambda tx: tx.finish_work(two, WorkId("g"), 2, '{"ok":1}'))
+        await store.transact(lambda tx: tx.finish_work(two, WorkId("g"), 2, '{"ok":1}'))
+        done = await store.read(lambda reader: reader.work(WorkId("g")))
         assert (done.state, done.result) == (WorkState.DONE, '{"ok":1}')
         with pytest.raises(FenceLostError):
             await store.transact(lambda tx: tx.finish_work(two, WorkId("g"), 2, "{}"))
@@ -420,7 +422,8 @@ class TestWork:
                 await store.transact(
                     lambda tx, other=swarm_id: tx.finish_work(lease, work.id, work.fence, "{}", swarm_id=other)
                 )
-        done = await store.transact(lambda tx: tx.finish_work(lease, work.id, work.fence, "{}", swarm_id=SWARM))
+        await store.transact(lambda tx: tx.finish_work(lease, work.id, work.fence, "{}", swarm_id=SWARM))
+        done = await store.read(lambda reader: reader.work(work.id))
         assert done.state is WorkState.DONE
 
     async def test_of_many_steps_at_once_only_those_that_fail_leave_nothing(self, store):
@@ -442,6 +445,28 @@ class TestWork:
         }
         works = await store.read(lambda reader: reader.works(swarm_id=SWARM))
         assert {work.id for work in works} == {f"g{number}" for number in range(30) if number % 10 != 3}
+
+    async def test_of_many_finishes_at_once_only_those_that_lost_their_lease_are_refused(self, store):
+        lease = await store.transact(begin())
+        names = [f"g{number}" for number in range(8)]
+        await store.transact(lambda tx: [tx.enqueue_work(gates_work(name)) for name in names])
+        claimed = await store.transact(lambda tx: tx.claim_work(lease, ROOMY, [WorkKind.GATES]))
+        lost = {work.id for number, work in enumerate(claimed) if number % 4 == 3}
+
+        def finish(tx, work):
+            tx.finish_work(lease, work.id, work.fence + (work.id in lost), "{}", swarm_id=SWARM)
+            tx.append(SWARM, NewEvent("work.finished", "test", {"work": work.id}))
+
+        before = await store.read(lambda reader: reader.last_seq(SWARM))
+        ended = await asyncio.gather(
+            *(store.transact(lambda tx, one=work: finish(tx, one)) for work in claimed), return_exceptions=True
+        )
+        refused = {work.id: type(error) for work, error in zip(claimed, ended, strict=True) if error is not None}
+        assert refused == dict.fromkeys(lost, FenceLostError)
+        works = await store.read(lambda reader: reader.works(swarm_id=SWARM))
+        assert {work.id for work in works if work.state is WorkState.LEASED} == lost
+        events = await store.read(lambda reader: reader.events(SWARM, after=before))
+        assert {json.loads(event.data)["work"] for event in events} == {work.id for work in claimed} - lost
 
     async def test_expired_session_work_is_void(self, store):
         lease = await store.transact(begin())

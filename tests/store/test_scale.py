@@ -60,7 +60,7 @@ class Steps:
     def change_many(self, sql, values):
         return sum(self.change(sql, **each) for each in values)
 
-    def post(self, sql, values):
+    def post(self, sql, values, missed=None):
         self.change_many(sql, values)
 
     def hold(self, swarm_id, *, wait):

@@ -52,7 +52,8 @@ class Gating:
         seen = await asyncio.to_thread(parking.look, self._hub, task, judged, parked, judged.head)
 
         def write(tx: Tx) -> None:
-            work = tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=judged.swarm_id)
+            tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=judged.swarm_id)
+            work = tx.work(work_id)
             asked = WORK.validate_json(work.payload)
             assert isinstance(asked, GatesWork)
             change = tx.change(ChangeId(work.subject))

@@ -32,7 +32,8 @@ class ModelReviews:
         facts = await self._facts(work_id)
 
         def write(tx: Tx) -> None:
-            work = tx.finish_work(lease, work_id, fence, result.model_dump_json())
+            tx.finish_work(lease, work_id, fence, result.model_dump_json())
+            work = tx.work(work_id)
             outcome = SessionOutcome.FAILED if result.verdict == "none" else SessionOutcome.SUBMITTED
             review_sessions.end(tx, work, outcome, result.summary[:600])
             self._judge(tx, work, result, facts)

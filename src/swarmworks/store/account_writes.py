@@ -79,7 +79,7 @@ class AccountWrites(LedgerReads):
                 bounded = bound is not None or above[parent_id][f"limit_{unit}"] is not None
                 values |= {f"cap_{unit}": bound, f"limit_{unit}": 0 if bounded else None}
             new.append(values)
-        self.db.change_many(_SQL["insert_account"], new)
+        self.db.post(_SQL["insert_account"], new)
         return opened
 
     def close_account(self, kind: AccountKind, subject: str) -> None:
@@ -183,8 +183,8 @@ class AccountWrites(LedgerReads):
         for node in nodes:
             values = node.values()
             if values != node.stored:
-                if not self.db.change(_SQL["save_account"], **values, version=node.version):
-                    raise RunAgainError(f"account {node.id} moved meanwhile")
+                moved = RunAgainError(f"account {node.id} moved meanwhile")
+                self.db.post(_SQL["save_account"], [{**values, "version": node.version}], lambda moved=moved: moved)
                 node.stored = values
                 node.version += 1
 

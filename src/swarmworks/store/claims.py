@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import ConflictError
@@ -151,11 +152,11 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
     def _take(self, swarm_id: SwarmId, tasks: Sequence[Row], *, exclusive: bool) -> None:
         running = TASK_TABLE.next(TaskState.READY, TaskEvent.CLAIM)
         moves = {"swarm_id": swarm_id, "state": running, "expected": TaskState.READY}
-        touched = self.db.change_many(
-            _SQL["claim_task"], [{**moves, "id": task["id"], "fence": task["fence"]} for task in tasks]
+        self.db.post(
+            _SQL["claim_task"],
+            [{**moves, "id": task["id"], "fence": task["fence"]} for task in tasks],
+            lambda: ConflictError("somebody else took one of the tasks", where=swarm_id),
         )
-        if touched != len(tasks):
-            raise ConflictError("somebody else took one of the tasks", where=swarm_id)
         self.count_tasks(swarm_id, {TaskState.READY: -len(tasks), running: len(tasks)})
         held = [(task["id"], path) for task in tasks for path in dict.fromkeys(rows.names(task["owns"]))]
         self.db.post(
@@ -215,35 +216,32 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
 
     def start_session(self, session_id: SessionId, token_sha256: str) -> Session:
         present = self.session(session_id)
-        moved = self.db.rows(
+        at, state = self.now(), SESSION_TABLE.next(present.state, SessionEvent.START)
+        values = {"token_sha256": token_sha256, "started_at": at, "swarm_id": present.swarm_id}
+        self.db.post(
             _SQL["start_session"],
-            id=session_id,
-            state=SESSION_TABLE.next(present.state, SessionEvent.START),
-            expected=present.state,
-            token_sha256=token_sha256,
-            started_at=self.now(),
+            [{**values, "id": session_id, "state": state, "expected": present.state}],
+            lambda: _moved_meanwhile(present),
         )
-        return self._moved(present, moved)
+        self.touched.add(present.swarm_id)
+        return replace(present, state=state, started_at=datetime.fromisoformat(at))
 
     def end_session(self, session_id: SessionId, outcome: SessionOutcome, reason: str | None) -> Session:
         present = self.session(session_id)
-        moved = self.db.rows(
+        at, state = self.now(), SESSION_TABLE.next(present.state, SessionEvent.END)
+        values = {"outcome": outcome, "reason": reason, "ended_at": at, "swarm_id": present.swarm_id}
+        self.db.post(
             _SQL["end_session"],
-            id=session_id,
-            state=SESSION_TABLE.next(present.state, SessionEvent.END),
-            expected=present.state,
-            outcome=outcome,
-            reason=reason,
-            ended_at=self.now(),
+            [{**values, "id": session_id, "state": state, "expected": present.state}],
+            lambda: _moved_meanwhile(present),
         )
         self.close_account(AccountKind.SESSION, session_id)
-        return self._moved(present, moved)
-
-    def _moved(self, present: Session, moved: Sequence[Row]) -> Session:
-        if not moved:
-            raise ConflictError("the session moved meanwhile", where=present.id)
         self.touched.add(present.swarm_id)
-        return rows.session(moved[0])
+        return replace(present, state=state, outcome=outcome, reason=reason, ended_at=datetime.fromisoformat(at))
+
+
+def _moved_meanwhile(present: Session) -> ConflictError:
+    return ConflictError("the session moved meanwhile", where=present.id)
 
 
 def _ready(row: Row) -> ReadyTask:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _FOLDER = Path(__file__).with_name("sql")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
@@ -40,9 +40,12 @@ class Connection(Protocol):
         """How many rows all of them touched."""
         ...
 
-    def post(self, sql: str, values: Iterable[Mapping[str, object]]) -> None:
+    def post(
+        self, sql: str, values: Iterable[Mapping[str, object]], missed: Callable[[], Exception] | None = None
+    ) -> None:
         """As `change_many`, for whoever does not need to know how many: it may be sent with what comes after it, and then
-        fails there, before the step has ended. Of one swarm.
+        fails there, before the commit. Of one swarm. Where each is to touch one row, `missed` makes the error to raise when one
+        did not.
         """
         ...
 

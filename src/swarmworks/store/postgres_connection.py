@@ -16,8 +16,9 @@ import contextlib
 import functools
 import re
 import time
+from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -34,7 +35,7 @@ from swarmworks.store.writer import RunAgainError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from swarmworks.base.clock import Clock
     from swarmworks.base.ids import IdSource, SwarmId
@@ -79,6 +80,17 @@ def translated(sql: str) -> bytes:
     return _NAME.sub(r"%(\1)s", text).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Posted:
+    """A statement that goes out with the next one whose answer is needed: a message to the server costs more than most
+    statements do. `values` none: a statement of the transaction's own.
+    """
+
+    statement: bytes
+    values: Mapping[str, object] | None = None
+    missed: Callable[[], Exception] | None = None
+
+
 class PostgresConnection:
     """`address` is the connection string, `where` the same without its password."""
 
@@ -101,8 +113,9 @@ class PostgresConnection:
         self._steps = 0
         self._open_step = False
         self._number: str | None = None
-        self._posted: list[tuple[bytes, Mapping[str, object]]] = []
-        self._each_time = ""
+        self._posted: list[_Posted] = []
+        self._begun = False  # whether a BEGIN is among them
+        self._each_time: tuple[str, ...] = ()
         self._raw = self._connect()
 
     def _connect(self) -> psycopg.Connection[dict[str, Any]]:
@@ -129,7 +142,7 @@ class PostgresConnection:
         transaction, and nothing prepared.
         """
         settings = _WRITER_SETTINGS if self._writes else _READER_SETTINGS
-        self._each_time = "".join(f"; SET LOCAL {setting}" for setting in settings) if pooled(made) else ""
+        self._each_time = tuple(f"SET LOCAL {setting}" for setting in settings) if pooled(made) else ()
         if not self._each_time:
             made.prepare_threshold, made.prepared_max = _PREPARE_AFTER, _MOST_PREPARED
             made.execute("; ".join(f"SET {setting}" for setting in settings).encode())
@@ -196,22 +209,45 @@ class PostgresConnection:
             cursor.executemany(translated(sql), listed)
             return cursor.rowcount
 
-    def post(self, sql: str, values: Iterable[Mapping[str, object]]) -> None:
+    def post(
+        self, sql: str, values: Iterable[Mapping[str, object]], missed: Callable[[], Exception] | None = None
+    ) -> None:
         listed = list(values)
         if listed:
             self._hold(listed[0].get("swarm_id"))
-            self._posted += [(translated(sql), each) for each in listed]
+            self._posted += [_Posted(translated(sql), each, missed) for each in listed]
 
     def flush(self) -> None:
         """What was posted is sent, in its order and as one message."""
-        posted, self._posted = self._posted, []
-        if len(posted) == 1:
-            with self._errors():
-                self._raw.execute(*posted[0])
-        elif posted:
-            with self._errors(), self._raw.pipeline(), self._raw.cursor() as cursor:
-                for statement, group in groupby(posted, key=itemgetter(0)):
-                    cursor.executemany(statement, [values for _statement, values in group])
+        if self._posted:
+            self._send()
+
+    def _send(
+        self, statement: bytes | None = None, values: Mapping[str, object] | None = None
+    ) -> psycopg.Cursor[dict[str, Any]]:
+        """What was posted and then the statement, as one message; the statement's answer."""
+        posted, self._posted, self._begun = self._posted, [], False
+        last = self._raw.cursor()
+        groups = [list(group) for _key, group in groupby(posted, key=attrgetter("statement"))]
+        with self._errors():
+            if not groups:
+                assert statement is not None
+                return last.execute(statement, values)
+            with self._raw.pipeline():
+                cursors = [self._queued(group) for group in groups]
+                if statement is not None:
+                    last.execute(statement, values)
+        for group, cursor in zip(groups, cursors, strict=True):
+            if (missed := group[0].missed) is not None and cursor.rowcount != len(group):
+                raise missed()
+        return last
+
+    def _queued(self, group: list[_Posted]) -> psycopg.Cursor[dict[str, Any]]:
+        cursor = self._raw.cursor()
+        if len(group) == 1:
+            return cursor.execute(group[0].statement, group[0].values)
+        cursor.executemany(group[0].statement, [each.values or {} for each in group])
+        return cursor
 
     def hold(self, swarm_id: str, *, wait: bool) -> bool:
         if wait or swarm_id in self._held:
@@ -220,9 +256,7 @@ class PostgresConnection:
         return self._lock(_HOLD + b" SKIP LOCKED", swarm_id)
 
     def _lock(self, statement: bytes, swarm_id: str) -> bool:
-        self.flush()
-        with self._errors():
-            locked = self._raw.execute(statement, {"swarm_id": swarm_id}).fetchone()
+        locked = self._send(statement, {"swarm_id": swarm_id}).fetchone()
         if locked is not None:
             self._number = locked["number"]
             self._held.add(swarm_id)
@@ -232,11 +266,9 @@ class PostgresConnection:
         return self._run(sql, values).fetchall()
 
     def _run(self, sql: str, values: Mapping[str, object]) -> psycopg.Cursor[dict[str, Any]]:
-        self.flush()
         if sequences(sql):
             sql, values = expand(sql, values)
-        with self._errors():
-            return self._raw.execute(translated(sql), values)
+        return self._send(translated(sql), values)
 
     def _hold(self, swarm_id: object) -> bool:
         """Whether the swarm's lock was taken just now. Who holds one swarm never waits for another: nobody could end a
@@ -258,16 +290,25 @@ class PostgresConnection:
         self._held.clear()
         self._posted.clear()
         self._steps, self._open_step, self._number = 0, False, None
-        self._whole()
-        self._control(_BEGIN + self._each_time)
+        self._begin(_BEGIN)
 
     def snapshot(self) -> None:
+        self._posted.clear()
+        self._begin(_BEGIN_SNAPSHOT)
+
+    def _begin(self, statement: str) -> None:
         self._whole()
-        self._control(_BEGIN_SNAPSHOT + self._each_time)
+        self._begun = True
+        self._post_control(statement, *self._each_time)
 
     def commit(self) -> None:
         """RunAgainError when nothing of it is written."""
+        if self._begun and all(each.values is None for each in self._posted):
+            self._posted.clear()  # nothing was asked of the database
+            self._begun = False
+            return
         number = self._number or self._ask(_NUMBER, {})[0]["number"]
+        self.flush()
         try:
             self._control("COMMIT")
         except RunAgainError:
@@ -294,6 +335,7 @@ class PostgresConnection:
 
     def rollback(self) -> None:
         self._posted.clear()
+        self._begun = False
         if self.in_transaction:
             with contextlib.suppress(StoreUnavailableError, RunAgainError):  # the server has forgotten it already
                 self._control("ROLLBACK")
@@ -307,7 +349,7 @@ class PostgresConnection:
     def next_step(self) -> None:
         self._steps += 1
         if self._steps == 2:
-            self._control(_LOCK_WAIT_LATER)
+            self._post_control(_LOCK_WAIT_LATER)
 
     def savepoint(self) -> None:
         """A step's end and the next one's beginning are one message; the last one's end is the commit."""
@@ -327,7 +369,7 @@ class PostgresConnection:
     @property
     def in_transaction(self) -> bool:
         status = self._raw.info.transaction_status
-        return status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}
+        return self._begun or status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}
 
     def transaction(self) -> tuple[Tx, set[SwarmId]]:
         tx = SqlTx(self, self._clock, self._ids, self._archives)
@@ -344,7 +386,12 @@ class PostgresConnection:
     def close(self) -> None:
         self._raw.close()
 
+    def _post_control(self, *statements: str) -> None:
+        self._posted += [_Posted(each.encode()) for each in statements]
+
     def _control(self, statement: str) -> None:
+        """Now, and by itself: it may be several in one text, which is not possible within a longer message."""
+        self.flush()
         with self._errors():
             self._raw.execute(statement.encode())
 

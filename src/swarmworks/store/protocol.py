@@ -514,8 +514,10 @@ class Tx(Reader, Protocol):
     ) -> list[Work]: ...  # of open swarms, deliveries of any
     def finish_work(
         self, lease: WorkerLease, work_id: WorkId, fence: int, result: str, *, swarm_id: SwarmId | None = None
-    ) -> Work:
-        """DONE; FenceLostError unless `lease` still holds it at `fence`. `swarm_id`, where it is known, saves a look-up."""
+    ) -> None:
+        """DONE; FenceLostError, at the latest at the commit, unless `lease` still holds it at `fence`. `swarm_id`, where it is
+        known, saves a look-up.
+        """
         ...
 
     def expire_work(self, work_id: WorkId, fence: int) -> Work | None:

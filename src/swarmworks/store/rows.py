@@ -84,6 +84,7 @@ def plan(text: str) -> Plan:
     return Plan(**{**data, **parts})
 
 
+@functools.lru_cache(maxsize=4096)
 def capacity_text(capacity: Capacity) -> str:
     return _text(asdict(capacity))
 
@@ -93,6 +94,7 @@ def capacity(text: str) -> Capacity:
     return Capacity(**json.loads(text))
 
 
+@functools.lru_cache(maxsize=4096)
 def limit_text(limit: Limit) -> str:
     return _text(asdict(limit))
 

@@ -12,7 +12,7 @@ from swarmworks.store.connection import expand, sequences
 from swarmworks.store.transaction import SqlReader, SqlTx
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
     from swarmworks.base.clock import Clock
@@ -102,8 +102,13 @@ class SqliteConnection:
         with self._errors():
             return max(0, self._raw.executemany(sql, values).rowcount)
 
-    def post(self, sql: str, values: Iterable[Mapping[str, object]]) -> None:
-        self.change_many(sql, values)
+    def post(
+        self, sql: str, values: Iterable[Mapping[str, object]], missed: Callable[[], Exception] | None = None
+    ) -> None:
+        listed = list(values)
+        touched = self.change_many(sql, listed)
+        if missed is not None and touched != len(listed):
+            raise missed()
 
     def flush(self) -> None:
         """Nothing is kept back."""

@@ -187,21 +187,28 @@ class SwarmWrites(SwarmReads, CountWrites, LedgerWrites):
         again = event is TaskEvent.RETRY
         if note is None and event not in {TaskEvent.RETRY, TaskEvent.ANSWER}:
             note = present.note
-        moved = self.db.rows(
-            _SQL["move_task"],
-            swarm_id=swarm_id,
-            id=task_id,
+        moved = replace(
+            present,
             state=state,
-            expected=present.state,
             rejection=present.rejection if rejection is None else rejection,
             note=note,
-            landed_commit=present.commit if commit is None else commit,
+            commit=present.commit if commit is None else commit,
             attempts=0 if again else present.attempts + count_attempt,
         )
-        if not moved:
-            raise ConflictError("the task moved meanwhile", where=f"{swarm_id}/{task_id}")
+        values = {
+            "swarm_id": swarm_id,
+            "id": task_id,
+            "state": state,
+            "expected": present.state,
+            "rejection": moved.rejection,
+            "note": note,
+            "landed_commit": moved.commit,
+            "attempts": moved.attempts,
+        }
+        where = f"{swarm_id}/{task_id}"
+        self.db.post(_SQL["move_task"], [values], lambda: ConflictError("the task moved meanwhile", where=where))
         self._follow(swarm_id, task_id, present.state, state)
-        return rows.task(moved[0])
+        return moved
 
     def guide_task(self, swarm_id: SwarmId, task_id: TaskId, guidance: Guidance | None) -> Task:
         self.db.change(_SQL["guide_task"], swarm_id=swarm_id, id=task_id, guidance=rows.guidance_text(guidance))
@@ -241,7 +248,7 @@ class SwarmWrites(SwarmReads, CountWrites, LedgerWrites):
         self.touched.add(swarm_id)
         self.count_tasks(swarm_id, {before: -1, after: 1})
         if before in HOLDS_FILES and after not in HOLDS_FILES:
-            self.db.change(_SQL["release_files"], swarm_id=swarm_id, task_id=task_id)
+            self.db.post(_SQL["release_files"], [{"swarm_id": swarm_id, "task_id": task_id}])
         if after in SATISFIED:
             self._unblock(swarm_id, task_id)
         if after in TASK_TABLE.terminal:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swarmworks.base.errors import ConflictError, FenceLostError
+from swarmworks.base.errors import ConflictError, FenceLostError, SwarmworksError
+from swarmworks.base.ids import SwarmId
 from swarmworks.domain.lease import WORK_TABLE, Capacity, WorkerLease, WorkEvent, WorkKind, WorkState
 from swarmworks.store import rows
 from swarmworks.store.connection import load
@@ -14,7 +15,7 @@ from swarmworks.store.scope import Scope, found
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from swarmworks.base.ids import SwarmId, WorkerId, WorkId
+    from swarmworks.base.ids import WorkerId, WorkId
     from swarmworks.domain.lease import Work
     from swarmworks.store.protocol import NewWork, WorkerRow
 
@@ -172,30 +173,32 @@ class WorkWrites(WorkReads):
 
     def finish_work(
         self, lease: WorkerLease, work_id: WorkId, fence: int, result: str, *, swarm_id: SwarmId | None = None
-    ) -> Work:
+    ) -> None:
         if swarm_id is None:  # the swarm's lock before the work's
-            swarm_id = found(self.db.row(_SQL["swarm_of_work"], id=work_id), "work", work_id)["swarm_id"]
-        done = self.db.rows(
-            _SQL["finish_work"],
-            id=work_id,
-            swarm_id=swarm_id,
-            state=WORK_TABLE.next(WorkState.LEASED, WorkEvent.FINISH),
-            expected=WorkState.LEASED,
-            fence=fence,
-            worker_id=lease.worker_id,
-            worker_fence=lease.fence,
-            result=result,
-        )
-        if not done:
+            swarm_id = SwarmId(found(self.db.row(_SQL["swarm_of_work"], id=work_id), "work", work_id)["swarm_id"])
+        done = {
+            "id": work_id,
+            "swarm_id": swarm_id,
+            "state": WORK_TABLE.next(WorkState.LEASED, WorkEvent.FINISH),
+            "expected": WorkState.LEASED,
+            "fence": fence,
+            "worker_id": lease.worker_id,
+            "worker_fence": lease.fence,
+            "result": result,
+        }
+        self.db.post(_SQL["finish_work"], [done], lambda: self._not_held(lease, work_id, fence))
+        self.touched.add(swarm_id)
+
+    def _not_held(self, lease: WorkerLease, work_id: WorkId, fence: int) -> Exception:
+        try:
             self._whole(lease, to_fill=False)
             work = self.work(work_id)
-            raise FenceLostError(
-                f"the work is {work.state} at fence {work.fence}, not leased to {lease.worker_id} at fence {fence}",
-                where=work_id,
-            )
-        work = rows.work(done[0])
-        self.touched.add(work.swarm_id)
-        return work
+        except SwarmworksError as error:
+            return error
+        return FenceLostError(
+            f"the work is {work.state} at fence {work.fence}, not leased to {lease.worker_id} at fence {fence}",
+            where=work_id,
+        )
 
     def expire_work(self, work_id: WorkId, fence: int) -> Work | None:
         work = self.work(work_id)

@@ -50,7 +50,7 @@ class WriteConnection(Protocol):
         ...
 
     def flush(self) -> None:
-        """Whatever a function has written and was not sent yet is sent: it fails now, while it is still that function's."""
+        """Whatever was written and not sent yet is sent: it fails now, while it is still known whose it is."""
         ...
 
     def savepoint(self) -> None: ...
@@ -147,8 +147,8 @@ class Writer:
                 self._connection.next_step()
                 tx, its_own = self._connection.transaction()
                 job.result = job.step(tx)
-                self._connection.flush()
                 touched |= its_own
+            self._connection.flush()
             failing = None
             self._connection.commit()
         except Exception as error:  # noqa: BLE001 - this thread outlives whatever a database says; the callers are told

@@ -81,8 +81,8 @@ class Finishing:
         checked = await asyncio.to_thread(self._checked, worked, result)
 
         def write(tx: Tx) -> None:
-            work = tx.finish_work(lease, work_id, fence, checked.model_dump_json(), swarm_id=worked.swarm_id)
-            session = tx.session(SessionId(work.subject))
+            tx.finish_work(lease, work_id, fence, checked.model_dump_json(), swarm_id=worked.swarm_id)
+            session = tx.session(worked.id)
             asked = questions.last_question(tx, question_id, session, _question(checked)) if _asks(checked) else None
             self._ended(tx, session, checked)
             if asked is None or asked.state is QuestionState.OPEN:

@@ -67,8 +67,7 @@ SELECT id FROM task WHERE swarm_id = :swarm_id AND id IN :ids AND state IN :stat
 -- name: move_task
 UPDATE task
 SET state = :state, rejection = :rejection, note = :note, landed_commit = :landed_commit, attempts = :attempts
-WHERE swarm_id = :swarm_id AND id = :id AND state = :expected
-RETURNING *;
+WHERE swarm_id = :swarm_id AND id = :id AND state = :expected;
 
 -- name: guide_task
 UPDATE task SET guidance = :guidance WHERE swarm_id = :swarm_id AND id = :id;

@@ -84,8 +84,7 @@ SELECT swarm_id FROM work WHERE id = :id;
 -- name: finish_work
 UPDATE work SET state = :state, result = :result
 WHERE id = :id AND swarm_id = :swarm_id AND state = :expected AND fence = :fence AND worker_id = :worker_id
-  AND EXISTS (SELECT 1 FROM worker WHERE worker.id = :worker_id AND worker.fence = :worker_fence)
-RETURNING *;
+  AND EXISTS (SELECT 1 FROM worker WHERE worker.id = :worker_id AND worker.fence = :worker_fence);
 
 -- name: expire_work
 UPDATE work SET state = :state, worker_id = NULL, leased_at = NULL, unnamed_renewals = 0
@@ -123,10 +122,8 @@ VALUES
 
 -- name: start_session
 UPDATE session SET state = :state, token_sha256 = :token_sha256, started_at = :started_at
-WHERE id = :id AND state = :expected
-RETURNING *;
+WHERE id = :id AND swarm_id = :swarm_id AND state = :expected;
 
 -- name: end_session
 UPDATE session SET state = :state, outcome = :outcome, reason = :reason, ended_at = :ended_at
-WHERE id = :id AND state = :expected
-RETURNING *;
+WHERE id = :id AND swarm_id = :swarm_id AND state = :expected;
