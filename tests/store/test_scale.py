@@ -87,7 +87,7 @@ class Examined(Steps):
 
     def _examine(self, sql, values):
         text, flat = expand(sql, values) if sequences(sql) else (sql, values)
-        raw = self._inner._raw
+        raw = self._inner.raw
         raw.execute("SAVEPOINT examined")
         [found] = raw.execute(b"EXPLAIN (ANALYZE, FORMAT JSON) " + translated(text), flat).fetchall()
         raw.execute("ROLLBACK TO examined")

@@ -380,7 +380,8 @@ class PostgresConnection:
 
     @property
     def raw(self) -> psycopg.Connection[dict[str, Any]]:
-        """The driver's connection, for what `copying.py` does with whole tables."""
+        """The driver's connection, for what `copying.py` does with whole tables; nothing is kept back from it."""
+        self.flush()
         return self._raw
 
     def close(self) -> None:
