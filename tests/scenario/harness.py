@@ -16,7 +16,7 @@ from swarmworks.domain.plan import Acceptance, Plan, PlannedTask, Source, Stack
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
-from swarmworks.git.protocol import Conflicted, Identity
+from swarmworks.git.protocol import Identity
 from swarmworks.policy.tiers import ModelBook
 from swarmworks.service.accounting.report import Report
 from swarmworks.service.accounting.status import Status
@@ -30,6 +30,7 @@ from swarmworks.service.watching import Watching
 from swarmworks.wire.api import CreateSwarm
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.work import BuildResult, BuildWork, GatesResult, GatesWork, SessionResult, SessionWork
+from swarmworks.worker.seeding import start_commit
 from tests.stores import open_test_store
 
 NOTHING = Amount()
@@ -188,13 +189,16 @@ class PlayedWorker:
         await self.plane.finishing.finish(self.lease, work.work_id, work.fence, result)
 
     def commit(self, work: SessionWork, files: dict[str, str]) -> str:
-        copy = self.copies.create(f"{work.task.id}-{work.fence}", work.base)
+        at = SystemClock().now()
+        seeded = work.resolves or work.task.reverts is not None
+        start = start_commit(self.plane.hub, work, at) if seeded else work.base
+        copy = self.copies.create(f"{work.task.id}-{work.fence}", start)
         for name, text in files.items():
             (copy.path / name).parent.mkdir(parents=True, exist_ok=True)
             (copy.path / name).write_text(text)
         author = Identity(work.agent.name, work.agent.email)
         ref = f"refs/swarm/work/{work.task.id}/{work.fence}"
-        head = self.copies.snapshot(copy, ref, "work\n", author, SystemClock().now())
+        head = self.copies.snapshot(copy, ref, "work\n", author, at)
         self.copies.destroy(copy)
         return head
 
@@ -204,14 +208,9 @@ class PlayedWorker:
         await self.plane.gating.finish(self.lease, work.work_id, work.fence, result)
 
     def build(self, work: BuildWork, results: tuple[GateResult, ...] | None = None) -> BuildResult:
-        merged = self.plane.hub.merge(work.target, work.head)
-        if isinstance(merged, Conflicted):
-            return BuildResult(status="conflict", target=work.target, conflict_paths=merged.paths)
-        author = Identity(work.author.name, work.author.email)
-        committer = Identity("Swarmworks", "swarm@swarmworks.invalid")
-        candidate = self.plane.hub.commit_tree(merged.tree, [work.target], work.message, author, committer, work.at)
+        tree = self.plane.hub.tree_of(work.candidate)
         good = passed("scope", "tests") if results is None else results
-        return BuildResult(status="built", target=work.target, candidate=candidate, tree=merged.tree, results=good)
+        return BuildResult(status="built", target=work.target, candidate=work.candidate, tree=tree, results=good)
 
     async def finish_build(self, work: BuildWork, result: BuildResult) -> None:
         await self.plane.merging.finish(self.lease, work.work_id, work.fence, result)

@@ -60,7 +60,7 @@ async def test_every_state_column_allows_what_its_transition_table_names_and_not
 
 async def test_every_statement_is_understood_by_the_database(tmp_path):
     made = await migrated(tmp_path / "made.db")
-    for name in ("swarms", "work", "changes", "people", "events", "ledger", "checking"):
+    for name in ("swarms", "work", "changes", "queue", "health", "people", "events", "ledger", "checking"):
         for sql in load(name).values():
             text = sql
             for sequence in sequences(sql):

@@ -15,6 +15,8 @@ MAX_WHAT_CHARS = 300
 MAX_ITEMS = 20
 MAX_ITEM_CHARS = 500
 MAX_QUESTION_CHARS = 2_000
+MAX_DROPPED = 200
+MAX_LINE_CHARS = 1_000
 
 Handoff = dict[str, object]
 
@@ -32,12 +34,14 @@ def checked(arguments: dict[str, object], *, may_hand_over: bool = False) -> Han
     changed = _changed(arguments, problems)
     notes = _texts(arguments, "notes", problems)
     risks = _texts(arguments, "risks", problems)
+    dropped = _dropped(arguments, problems)
     question = _text(arguments.get("question", ""), "question", MAX_QUESTION_CHARS, problems)
     if outcome == "needs_answer" and not question.strip():
         problems.append("question must say what a person is to answer")
     if problems:
         raise ToolError("not handed in: " + "; ".join(problems[:20]))
     handoff: Handoff = {"outcome": outcome, "done": done, "changed": changed, "notes": notes, "risks": risks}
+    handoff |= {"dropped": dropped} if dropped else {}
     return {**handoff, "question": question} if question else handoff
 
 
@@ -83,4 +87,22 @@ def _changed(arguments: dict[str, object], problems: list[str]) -> list[dict[str
         path = _text(fields.get("path"), f"changed[{number}].path", MAX_PATH_CHARS, problems)
         what = _text(fields.get("what"), f"changed[{number}].what", MAX_WHAT_CHARS, problems)
         found.append({"path": path, "what": what})
+    return found
+
+
+def _dropped(arguments: dict[str, object], problems: list[str]) -> list[dict[str, str]]:
+    values = document.items(arguments.get("dropped"))
+    if not isinstance(arguments.get("dropped", []), list):
+        problems.append("dropped must be a list of {path, line, why}")
+    if len(values) > MAX_DROPPED:
+        problems.append(f"dropped has {len(values)} items, at most {MAX_DROPPED} are allowed")
+    limits = {"path": MAX_PATH_CHARS, "line": MAX_LINE_CHARS, "why": MAX_ITEM_CHARS}
+    found: list[dict[str, str]] = []
+    for number, item in enumerate(values[:MAX_DROPPED]):
+        fields = document.mapping(item)
+        row = {
+            name: _text(fields.get(name), f"dropped[{number}].{name}", most, problems) for name, most in limits.items()
+        }
+        problems += [f"dropped[{number}].{name} is empty" for name, text in row.items() if not text.strip()]
+        found.append(row)
     return found

@@ -44,7 +44,8 @@ class PlannedTask:
     into the agent's context. `specification` is a YAML excerpt with the facts; `contracts` the interfaces to keep.
     `gates` must pass; `not_required` maps a gate to the reason why it does not apply. `covers` are the files whose
     coverage this task's tests answer for. `supersedes` is the task whose parked change this one lands with its own. `run` is
-    the shell command that does a task of kind `command`.
+    the shell command that does a task of kind `command`. `reverts` is the task whose landed change, the commit
+    `reverted`, this one takes back.
     """
 
     id: TaskId
@@ -67,6 +68,8 @@ class PlannedTask:
     estimate: Estimate = Estimate()
     supersedes: TaskId | None = None
     run: str = ""
+    reverts: TaskId | None = None
+    reverted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

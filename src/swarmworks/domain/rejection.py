@@ -38,7 +38,8 @@ class RejectedFinding:
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """`tree` is the git tree that was judged and `base` the integration commit it stood on, "" when there was none.
-    `log_tail` is the end of the failing gate's log, at most LOG_TAIL_BYTES.
+    `log_tail` is the end of the failing gate's log, at most LOG_TAIL_BYTES. `conflicts`: how often the task's work could not
+    be merged so far. `resolves`: of a conflict, the change whose work and the branch's the next attempt has to make one of.
     """
 
     kind: RejectionKind
@@ -48,3 +49,5 @@ class Rejection:
     tree: str = ""
     base: str = ""
     attempts_left: int = 0
+    conflicts: int = 0
+    resolves: str = ""

@@ -18,10 +18,10 @@ from swarmworks.git.importing import import_history
 from swarmworks.git.layout import HUB_CONFIG, HUB_HEAD, lay_out, sync_directory
 from swarmworks.git.objects import OBJECT_NAME, commit_text, drop_torn, made_by_merges, sync, write_loose
 from swarmworks.git.persistent import Persistent
-from swarmworks.git.protocol import Candidate, Conflicted, FileChange, Footprint, Identity, Merged, Piece
+from swarmworks.git.protocol import Candidate, Conflicted, FileChange, Footprint, Identity, Loss, Merged, Piece
 from swarmworks.git.refs import drop_ref, swap_ref, swap_refs
 from swarmworks.git.stacking import stack
-from swarmworks.git.survival import lost_paths
+from swarmworks.git.survival import losses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,6 +168,22 @@ class BareHub:
         merged = self._merge_alone(ours, theirs)
         return merged.paths if isinstance(merged, Conflicted) else ()
 
+    def merge_marked(self, ours: str, theirs: str) -> str:
+        arguments = [
+            "merge-tree",
+            "--write-tree",
+            "-z",
+            "--name-only",
+            "--no-messages",
+            revision(ours),
+            revision(theirs),
+        ]
+        finished = self._git.run(self._path, arguments, ok=(0, 1))
+        tree = finished.out.partition(b"\0")[0].strip()
+        if not tree:
+            fail(self._path, arguments, finished)
+        return tree.decode()
+
     def stack(self, target: str, pieces: Sequence[Piece]) -> list[Candidate | Conflicted]:
         return stack(self, target, pieces)
 
@@ -241,9 +257,14 @@ class BareHub:
         return [line.removeprefix(b"parent ").decode() for line in lines if line.startswith(b"parent ")]
 
     def kept_lines(self, base: str, head: str, tree: str) -> tuple[str, ...]:
-        return lost_paths(self._git, self._persistent, self._path, revision(base), revision(head), revision(tree))
+        return tuple(loss.path for loss in self.losses(base, head, tree))
 
-    def log(self, base: str | None, tip: str, *, limit: int = 100_000) -> list[Mapping[str, str]]:
+    def losses(self, base: str, head: str, tree: str) -> tuple[Loss, ...]:
+        return losses(self._git, self._persistent, self._path, revision(base), revision(head), revision(tree))
+
+    def log(
+        self, base: str | None, tip: str, *, limit: int = 100_000, path: str | None = None
+    ) -> list[Mapping[str, str]]:
         span = [f"^{revision(base)}"] if base else []
         arguments = [
             "log",
@@ -254,7 +275,10 @@ class BareHub:
             f"-n{limit}",
             f"--format={LOG_FORMAT}",
         ]
-        fields = [raw.decode("utf-8", "replace") for raw in self._fields([*arguments, revision(tip), *span, "--"])]
+        only = [] if path is None else [path]  # taken literally, as everywhere here
+        fields = [
+            raw.decode("utf-8", "replace") for raw in self._fields([*arguments, revision(tip), *span, "--", *only])
+        ]
         width = len(LOG_FIELDS)
         return [
             dict(zip(LOG_FIELDS, fields[start : start + width], strict=True)) for start in range(0, len(fields), width)

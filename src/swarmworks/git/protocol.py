@@ -48,28 +48,40 @@ class Conflicted:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Loss:
+    """`lines` that a change added to `path` and that a later tree has not; none when the file as a whole is not what it was."""
+
+    path: str
+    lines: tuple[str, ...]
+
+
 Footprint = Mapping[bytes, tuple[tuple[int, int], ...]]
 """By file, the gaps between its lines that a change touches, as closed intervals (see `footprints`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A change to be built: its commit, and the message, author and time of the commit it is to land as."""
+    """A change to be built: its commit, and the message, author and time of the commit it is to land as. `union`: the files, and
+    folders with a trailing slash, to which both sides may add where they would conflict.
+    """
 
     head: str
     message: str
     author: Identity
     committer: Identity
     at: datetime
+    union: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`commit` has `tree` and one parent, `target`."""
+    """`commit` has `tree` and one parent, `target`. `united`: the files that both sides had added to."""
 
     commit: str
     tree: str
     target: str
+    united: tuple[str, ...] = ()
 
 
 class Hub(Protocol):
@@ -104,6 +116,10 @@ class Hub(Protocol):
 
     def conflicts(self, ours: str, theirs: str) -> tuple[str, ...]:
         """The paths in which two commits conflict, none when they merge."""
+        ...
+
+    def merge_marked(self, ours: str, theirs: str) -> str:
+        """The tree of a merge, with git's markers where it conflicts."""
         ...
 
     def stack(self, target: str, pieces: Sequence[Piece]) -> list[Candidate | Conflicted]:
@@ -144,12 +160,20 @@ class Hub(Protocol):
         """
         ...
 
+    def losses(self, base: str, head: str, tree: str) -> tuple[Loss, ...]:
+        """As `kept_lines`, with the lines."""
+        ...
+
     def mend(self) -> int:
         """Remove what a power cut left torn; how many objects that were."""
         ...
 
-    def log(self, base: str | None, tip: str, *, limit: int = 100_000) -> list[Mapping[str, str]]:
-        """First-parent history, newest first, at most `limit` commits: keys commit, tree, author, email, subject, body."""
+    def log(
+        self, base: str | None, tip: str, *, limit: int = 100_000, path: str | None = None
+    ) -> list[Mapping[str, str]]:
+        """First-parent history, newest first, at most `limit` commits: keys commit, tree, author, email, subject, body. With
+        `path` those that changed that file.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.command import path_text, records
+from swarmworks.git.protocol import Loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,13 +43,14 @@ class _Entry:
     new_blob: str
 
 
-def lost_paths(git: Git, persistent: Persistent, hub: Path, base: str, head: str, tree: str) -> tuple[str, ...]:
-    """Paths (as `head` names them) whose change between `base` and `head` is not in `tree`, sorted."""
+def losses(git: Git, persistent: Persistent, hub: Path, base: str, head: str, tree: str) -> tuple[Loss, ...]:
+    """What of the change between `base` and `head` is not in `tree`, by path (as `head` names it), sorted."""
     changed = [entry for entry in _differences(git, persistent, hub, base, head) if entry.status != "D"]
     later = {entry.source: entry for entry in _differences(git, persistent, hub, head, tree) if entry.status != "A"}
     touched = [(entry, later[entry.target]) for entry in changed if entry.target in later]
     blobs = _contents(git, persistent, hub, {blob for pair in touched for blob in _blobs(*pair)})
-    return tuple(sorted(path_text(change.target) for change, after in touched if not _survives(change, after, blobs)))
+    found = [(change.target, _lost(change, after, blobs)) for change, after in touched]
+    return tuple(sorted(Loss(path_text(path), lines) for path, lines in found if lines is not None))
 
 
 def _blobs(change: _Entry, after: _Entry) -> tuple[str, ...]:
@@ -56,27 +58,29 @@ def _blobs(change: _Entry, after: _Entry) -> tuple[str, ...]:
     return tuple(blob for mode, blob in modes if mode in REGULAR_MODES)
 
 
-def _survives(change: _Entry, after: _Entry, blobs: dict[str, bytes | None]) -> bool:
+def _lost(change: _Entry, after: _Entry, blobs: dict[str, bytes | None]) -> tuple[str, ...] | None:
+    """The lines that are lost, () when the file as a whole is, None when all of it is there."""
     if (after.new_blob, after.new_mode) == (change.old_blob, change.old_mode):
-        return False
+        return _lost_lines(change, after, blobs) or ()
     if change.new_mode not in {change.old_mode, after.new_mode} and after.new_mode != GONE_MODE:
-        return False
+        return ()
     if after.new_blob == change.new_blob:
-        return True
+        return None
     if change.old_blob == change.new_blob:
-        return after.new_mode in REGULAR_MODES
-    return _lines_survive(change, after, blobs)
+        return None if after.new_mode in REGULAR_MODES else ()
+    return _lost_lines(change, after, blobs)
 
 
-def _lines_survive(change: _Entry, after: _Entry, blobs: dict[str, bytes | None]) -> bool:
+def _lost_lines(change: _Entry, after: _Entry, blobs: dict[str, bytes | None]) -> tuple[str, ...] | None:
     if change.new_mode not in REGULAR_MODES or after.new_mode not in {*REGULAR_MODES, GONE_MODE}:
-        return False
+        return ()
     before = blobs[change.old_blob] if change.old_mode in REGULAR_MODES else b""
     written = blobs[change.new_blob]
     kept = blobs[after.new_blob] if after.new_mode in REGULAR_MODES else b""
     if before is None or written is None or kept is None:
-        return False
-    return not (_lines(written) - _lines(before)) - _lines(kept)
+        return ()
+    gone = (_lines(written) - _lines(before)) - _lines(kept)
+    return tuple(line.decode("utf-8", "backslashreplace") for line in gone.elements()) or None
 
 
 def _lines(content: bytes) -> Counter[bytes]:

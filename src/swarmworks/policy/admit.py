@@ -28,7 +28,9 @@ BUILD_MEMORY_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ReadyTask:
-    """`agent`: the name of the only agent that may take it, by a person's decision."""
+    """`agent`: the name of the only agent that may take it, by a person's decision. `author`: who made the change whose conflict
+    it resolves, and takes it before others while idle.
+    """
 
     id: TaskId
     kind: str
@@ -36,6 +38,7 @@ class ReadyTask:
     owns: tuple[str, ...]
     rank: int
     agent: str | None = None
+    author: AgentId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,10 @@ def choose(facts: ClaimFacts) -> list[Choice]:
 
 
 def _best_agent(task: ReadyTask, idle: Sequence[Agent]) -> Agent | None:
-    """An agent of the task's own role first; among equals the one with the fewest other kinds, then by name (`api-2` before `api-10`)."""
+    """Whoever made the change whose conflict it resolves; an agent of the task's own role; among equals the one with the fewest
+    other kinds, then by name (`api-2` before `api-10`).
+    """
     able = [agent for agent in idle if task.kind in agent.kinds and task.agent in {None, agent.name}]
-    return min(able, key=lambda a: (a.role != task.role, len(a.kinds), len(a.name), a.name), default=None)
+    return min(
+        able, key=lambda a: (a.id != task.author, a.role != task.role, len(a.kinds), len(a.name), a.name), default=None
+    )

@@ -242,7 +242,9 @@ def _next_start(now: Snapshot, standing: Standing) -> Start | None:
         if not busy.intersection(suspects):
             return Start(_together(now, suspects, busy, (), max(1, len(suspects) // 2)), lane=True)
     suspected = {change for group in standing.suspects for change in group}
-    fresh = [c for c in now.queue if c not in busy and c not in suspected and c not in standing.cleared]
+    first = busy.union(standing.cleared)
+    fresh = [change for change in now.queue if change not in first and change not in suspected]
+    fresh = [change for change in fresh if now.conflicts.get(change, frozenset()).isdisjoint(first)]
     if now.places < LANES_FROM or len(fresh) + len(unsure) <= max(free, min(size, now.places)):
         room = size - len(unsure)
         group = _together(now, fresh, busy, on_chain, max(1, min(room, math.ceil(min(room, len(fresh)) / free))))

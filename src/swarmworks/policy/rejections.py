@@ -46,6 +46,15 @@ def from_gates(failed: Sequence[GateResult], *, tree: str, base: str, attempts_l
     )
 
 
+def could_not_run(unknown: Sequence[str], results: Sequence[GateResult], *, tree: str, base: str) -> Rejection:
+    """Gates that gave no evidence, again and again: no fault of the change's."""
+    why = {found.gate: found.summary for found in results}
+    told = [f"gate {name} could not run: {why.get(name, 'it is not configured')}" for name in unknown]
+    log = "\n".join(result.log_tail for result in results if result.gate in unknown and result.log_tail)
+    tail = log[-LOG_TAIL_CHARACTERS:]
+    return Rejection(RejectionKind.INFRASTRUCTURE, "; ".join(told)[:1000], tree=tree, log_tail=tail, base=base)
+
+
 def from_conflict(paths: Sequence[str], detail: str, *, base: str) -> Rejection:
     findings = tuple(
         RejectedFinding(gate="merge", file=path, message="conflicts with what landed meanwhile")

@@ -1,7 +1,7 @@
 """Which agents a swarm gets: one role for each kind of work in the plan, in proportion to the work.
 
 An agent takes the kinds of its role first; every agent may also take the kinds of small roles, so that nobody idles while
-there is work and no kind waits for a single agent. Tasks that the platform files itself (`fix_bug`) are everybody's.
+there is work and no kind waits for a single agent. Tasks that the platform files itself (`fix_bug`, and what takes a change back) are everybody's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 
 from swarmworks.base.ids import AgentId
 from swarmworks.domain.agent import Agent
-from swarmworks.domain.plan import FIX_BUG, Plan
+from swarmworks.domain.plan import COMMAND, FIX_BUG, Plan
 
 GENERALIST = "generalist"
 
@@ -23,7 +23,7 @@ def staff(plan: Plan, count: int, project: str) -> list[Agent]:
         minutes[task.role] += max(1, round(task.estimate.minutes * 100))
         kinds.setdefault(task.role, set()).add(task.kind)
     roles = _apportion(minutes, count)
-    every_kind = frozenset(kind for some in kinds.values() for kind in some) | {FIX_BUG}
+    every_kind = frozenset(kind for some in kinds.values() for kind in some) | {FIX_BUG, COMMAND}
     agents: list[Agent] = []
     for role, number in roles.items():
         for index in range(1, number + 1):

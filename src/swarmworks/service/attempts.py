@@ -22,6 +22,9 @@ from swarmworks.wire.options import from_json
 
 MOST_REASON = 600
 MOST_BLAMELESS = 2
+MOST_RESOLUTIONS = 2
+"""How often a conflict is resolved by the agent of the change, at no attempt's cost, before the task is done anew."""
+
 MOST_NOTE = 2_000
 
 
@@ -59,9 +62,12 @@ def reject(
     config = from_json(tx.swarm(change.swarm_id).options).config
     most = config.limits.attempts
     final = final or task_time.used_up(tx, change.swarm_id, change.task_id, config)
+    final = final or _without(task, rejection)
+    conflicts, resolves = _after(task, change, rejection)
+    free = free or bool(resolves)
     used = task.attempts + (0 if free else 1)
     event = after_failure(used, most) if final is None else TaskEvent.EXHAUST
-    told = replace(rejection, attempts_left=max(0, most - used))
+    told = replace(rejection, attempts_left=max(0, most - used), conflicts=conflicts, resolves=resolves)
     blocked = event is TaskEvent.EXHAUST
     note = final or f"rejected {used} times; last: {in_words(told)}"
     tx.move_change(change.id, ChangeEvent.REJECT)
@@ -80,6 +86,34 @@ def reject(
         reason: dict[str, object] = {"reason": final or told.summary, "attempts": used, "kind": str(told.kind)}
         reason |= {"change": change.id, "head": change.head, "findings": details(told)}
         tx.append(change.swarm_id, NewEvent("task.blocked", "platform", reason, change.task_id, change.session_id))
+
+
+def _after(task: Task, change: Change, rejection: Rejection) -> tuple[int, str]:
+    """How often the task's work has conflicted by now, and the change whose conflict the next attempt is to resolve; "" when it
+    begins anew: it was no conflict, or resolving failed too often.
+    """
+    before = None if task.rejection is None else rejection_wire.parse(task.rejection)
+    conflicts = 0 if before is None else before.conflicts
+    if rejection.kind is not RejectionKind.CONFLICT:
+        return conflicts, ""
+    resolves = before.resolves if before is not None and before.resolves else change.id
+    return conflicts + 1, resolves if conflicts < MOST_RESOLUTIONS and task.planned.reverts is None else ""
+
+
+def ask_a_person(tx: Tx, change: Change, rejection: Rejection) -> None:
+    """What is no fault of the change's, and does not mend itself: its task is blocked, at no attempt's cost."""
+    told = rejection_wire.dump(rejection)
+    tx.move_change(change.id, ChangeEvent.REJECT)
+    tx.move_task(change.swarm_id, change.task_id, TaskEvent.EXHAUST, rejection=told, note=rejection.summary)
+    data: dict[str, object] = {"reason": rejection.summary, "change": change.id, "kind": str(rejection.kind)}
+    tx.append(change.swarm_id, NewEvent("task.blocked", "platform", data, change.task_id, change.session_id))
+
+
+def _without(task: Task, rejection: Rejection) -> str | None:
+    """Of a task that takes a change back: another attempt does the same once more, unless it was merged with something else."""
+    if task.planned.reverts is None or rejection.kind in {RejectionKind.STALE, RejectionKind.INFRASTRUCTURE}:
+        return None
+    return f"{task.planned.reverts} cannot be taken back as things are: {in_words(rejection)}"
 
 
 def blameless(reader: Reader, change: Change, failed: Sequence[GateResult]) -> bool:

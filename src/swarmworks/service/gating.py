@@ -15,11 +15,11 @@ from swarmworks.domain.rejection import RejectedFinding
 from swarmworks.domain.review import ReviewSubject
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
-from swarmworks.policy.rejections import from_gates, judge
+from swarmworks.policy.rejections import could_not_run, from_gates, judge
 from swarmworks.policy.required import at_stage, required_gates
 from swarmworks.policy.reviewing import ReviewFacts
-from swarmworks.service import change_reviews, parking
-from swarmworks.service.attempts import gives_up, reject
+from swarmworks.service import change_reviews, parking, resolving
+from swarmworks.service.attempts import ask_a_person, gives_up, reject
 from swarmworks.service.change_reviews import change_facts
 from swarmworks.service.parking import Seen
 from swarmworks.service.reviews import gates_of
@@ -48,8 +48,9 @@ class Gating:
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: GatesResult) -> None:
         rerun_id = WorkId(self._ids.new("wrk"))
         facts = await self._review_facts(work_id)
-        judged, task, parked = await self._store.read(lambda reader: _judged(reader, work_id))
+        judged, task, parked, before = await self._store.read(lambda reader: _judged(reader, work_id))
         seen = await asyncio.to_thread(parking.look, self._hub, task, judged, parked, judged.head)
+        resolution = None if before is None else await asyncio.to_thread(resolving.look, self._hub, before, judged)
 
         def write(tx: Tx) -> None:
             tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=judged.swarm_id)
@@ -65,13 +66,17 @@ class Gating:
             required = required_gates(asked.task, configured, none_chosen=options.config.gates.explicitly_none)
             at_this_stage = at_stage(required, options.config.gate_definitions(), asked.stage)
             failed, unknown = judge(result.results, at_this_stage)
-            if failed or seen.weakened:
+            if resolution is not None and resolution.wrong:
+                reject(tx, change, resolving.rejection_of(resolution, tree=result.tree, base=change.base))
+            elif failed or seen.weakened:
                 self._reject(tx, change, seen, failed, result.tree)
             elif unknown:
                 self._could_not_run(tx, change, work, unknown, result, rerun_id)
             elif asked.stage is GateStage.CANDIDATE:
                 self._prove(tx, change, parking.not_run(tx, parked, result.results), result.tree)
             else:
+                if resolution is not None:
+                    resolving.record(tx, change, resolution)
                 change_reviews.proceed(tx, self._ids, change, facts)
 
         await self._store.transact(write)
@@ -116,19 +121,15 @@ class Gating:
                 NewWork(rerun_id, work.kind, work.swarm_id, work.task_id, work.subject, work.need, work.payload)
             )
             return
-        why = {found.gate: found.summary for found in result.results}
-        note = "; ".join(f"gate {name} could not run: {why.get(name, 'it is not configured')}" for name in unknown)
-        tx.move_change(change.id, ChangeEvent.REJECT)
-        tx.move_task(change.swarm_id, change.task_id, TaskEvent.EXHAUST, note=note)
-        data = {"reason": note, "change": change.id}
-        tx.append(change.swarm_id, NewEvent("task.blocked", "platform", data, change.task_id, change.session_id))
+        ask_a_person(tx, change, could_not_run(unknown, result.results, tree=result.tree, base=change.base))
 
 
-def _judged(reader: Reader, work_id: WorkId) -> tuple[Change, PlannedTask, Change | None]:
-    """The change, its task, and the parked change it lands with its own."""
+def _judged(reader: Reader, work_id: WorkId) -> tuple[Change, PlannedTask, Change | None, Change | None]:
+    """The change, its task, the parked change it lands with its own, and the one whose conflict it resolves."""
     change = reader.change(ChangeId(reader.work(work_id).subject))
-    task = reader.task(change.swarm_id, change.task_id).planned
-    return change, task, parking.parked_change(reader, change.swarm_id, task)
+    task = reader.task(change.swarm_id, change.task_id)
+    parked = parking.parked_change(reader, change.swarm_id, task.planned)
+    return change, task.planned, parked, resolving.conflicting(reader, task)
 
 
 def _append_results(tx: Tx, change: Change, stage: GateStage, result: GatesResult) -> None:

@@ -26,6 +26,7 @@ def commit_message(reader: Reader, swarm: Swarm, change: Change) -> str:
         "Swarm-Plan": swarm.plan.id,
         "Swarm-Change": change.id,
         **parking.trailers(reader, swarm.id, task),
+        **({} if task.reverts is None else {"Swarm-Reverts": task.reverts, "Swarm-Reverted": task.reverted}),
     }
     body = f"{done}\n\n" if done else ""
     return f"{title(task.title)}\n\n{body}" + "".join(f"{key}: {title(value)}\n" for key, value in trailers.items())

@@ -34,6 +34,7 @@ from swarmworks.service.queue_facts import WAITING, Known, Look, look
 from swarmworks.service.queue_verdicts import (
     Evidence,
     Examined,
+    Member,
     examine,
     give_back,
     reject_guilty,
@@ -346,11 +347,17 @@ def _buildable(reader: Reader) -> list[Swarm]:
     return [s for s in reader.swarms(states=MERGING) if reader.changes(s.id, states=WAITING)]
 
 
-def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork, list[tuple[Change, Change | None]]]:
+def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork, list[Member]]:
     work = reader.work(work_id)
     asked = WORK.validate_json(work.payload)
     assert isinstance(asked, BuildWork)
-    changes = [reader.change(name) for name in asked.members]
-    tasks = [reader.task(work.swarm_id, change.task_id).planned for change in changes]
-    carried = [parking.parked_change(reader, work.swarm_id, task) for task in tasks]
-    return reader.swarm(work.swarm_id), asked, list(zip(changes, carried, strict=True))
+    run = reader.open_run(work_id)
+    members: list[Member] = []
+    for name in asked.members if run is not None else ():
+        assert run is not None
+        change = reader.change(name)
+        task = reader.task(work.swarm_id, change.task_id).planned
+        place = run.changes.index(name)
+        onto = (run.base, *run.commits)[place]
+        members.append(Member(change, parking.parked_change(reader, work.swarm_id, task), onto, run.commits[place]))
+    return reader.swarm(work.swarm_id), asked, members

@@ -12,12 +12,13 @@ from swarmworks.base.ids import ChangeId, IdSource, SwarmId
 from swarmworks.domain.change import Change, ChangeEvent, ChangeState
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.lease import WorkKind
+from swarmworks.domain.rejection import Rejection
 from swarmworks.domain.swarm import Swarm
-from swarmworks.git.protocol import Candidate, Conflicted, Hub, Piece
+from swarmworks.git.protocol import Candidate, Hub, Piece
 from swarmworks.policy.queueing import Run, Start, remaining
-from swarmworks.policy.rejections import from_conflict
 from swarmworks.service.attempts import reject
 from swarmworks.service.queue_conflicts import Conflicts
+from swarmworks.service.queue_explaining import explained
 from swarmworks.service.queue_facts import BUILD_NEED, WAITING, authors, build_work, piece
 from swarmworks.service.queue_verdicts import reject_for
 from swarmworks.store.protocol import NewWork, Reader, Store, Tx
@@ -61,7 +62,7 @@ class Building:
         base = start.after.commits[-1] if start.after else head
         answers = await asyncio.to_thread(self._hub.stack, base, pieces)
         made: list[Made] = []
-        refused: list[tuple[Change, Conflicted]] = []
+        refused: list[tuple[Change, Rejection]] = []
         standing_on = list(remaining(start.after, head)) if start.after else []
         for change, text, answer in zip(own, pieces, answers, strict=True):
             if isinstance(answer, Candidate):
@@ -70,14 +71,14 @@ class Building:
             elif standing_on:
                 await self._keep_apart(swarm.id, change, standing_on)
             else:
-                refused.append((change, answer))
+                refused.append((change, await asyncio.to_thread(explained, self._hub, head, change, answer)))
         await asyncio.to_thread(self._hub.update_refs, {candidate_ref(c.id): one.commit for c, _, one in made})
 
         def write(tx: Tx) -> None:
             if not still(tx):
                 return
-            for change, answer in refused:
-                reject(tx, change, from_conflict(answer.paths[:100], answer.detail, base=head))
+            for change, why in refused:
+                reject(tx, change, why)
             if made:
                 self._hand_out(tx, swarm, head, start, made)
 
@@ -124,11 +125,13 @@ class Building:
             below=len(after.changes) if after else 0,
             lane=start.lane,
         )
+        by_change = {change.id: one.united for change, _, one in made}
         payload = build_work(tx, swarm, run, own, [text for _, text, _ in made], head)
         for change in own:
             if change.state is ChangeState.APPROVED:
                 tx.move_change(change.id, ChangeEvent.BUILD)
-            data = {"change": change.id, "target": payload.target, "after": payload.after}
+            data: dict[str, object] = {"change": change.id, "target": payload.target, "after": payload.after}
+            data |= {"united": list(united)} if (united := by_change[change.id]) else {}
             tx.append(swarm.id, NewEvent("change.building", "platform", data, change.task_id, change.session_id))
         text = payload.model_dump_json()
         last = own[-1]

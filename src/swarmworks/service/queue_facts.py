@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from swarmworks.base.ids import ChangeId, WorkId
+from swarmworks.base.ids import ChangeId, TaskId, WorkId
 from swarmworks.domain.change import Change, ChangeState
 from swarmworks.domain.lease import Capacity, WorkKind, WorkState
 from swarmworks.domain.plan import PLAN, PlannedTask
 from swarmworks.domain.swarm import Swarm
+from swarmworks.domain.task import Task
 from swarmworks.git.protocol import Identity, Piece
 from swarmworks.policy.admit import BUILD_MEMORY_BYTES
 from swarmworks.policy.landing import in_order
 from swarmworks.policy.queueing import Run, Snapshot, remaining
 from swarmworks.policy.required import required_gates
-from swarmworks.service import parking
+from swarmworks.service import health, parking
 from swarmworks.service.landing_record import commit_message
 from swarmworks.store.protocol import Reader
+from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import BuildWork
 
@@ -40,29 +42,32 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Look:
     """`lost`: changes under way that nobody judges any more. `ended`: runs that say nothing about what waits. `landing`: a
-    landing is under way, so that the branch is about to move.
+    landing is under way, so that the branch is about to move. `held`: what waits for a task that mends a test.
     """
 
     now: Snapshot
     lost: tuple[Change, ...]
     ended: tuple[str, ...]
     landing: bool
+    held: Mapping[ChangeId, TaskId]
 
 
 def look(reader: Reader, swarm: Swarm, head: str, known: Known) -> Look:
-    changes = {change.id: change for change in reader.changes(swarm.id, states=WAITING)}
+    waiting = {change.id: change for change in reader.changes(swarm.id, states=WAITING)}
+    held_back = health.held(reader, swarm.id, waiting.keys())
+    changes = {name: change for name, change in waiting.items() if name not in held_back}
     tasks = {change.task_id: reader.task(swarm.id, change.task_id) for change in changes.values()}
     ordered = in_order(list(changes.values()), {task.id: task.rank for task in tasks.values()})
     works = reader.works(swarm_id=swarm.id, states=(WorkState.QUEUED, WorkState.LEASED))
     alive = {work.id: work.state for work in works if work.kind is WorkKind.BUILD}
     runs, ended = list[Run](), list[str]()
     for run in reader.open_runs(swarm.id):
-        useless = not changes.keys() & set(run.changes) if run.verdict is not None else WorkId(run.id) not in alive
+        useless = not waiting.keys() & set(run.changes) if run.verdict is not None else WorkId(run.id) not in alive
         ended.append(run.id) if useless else runs.append(run)
     held = {change for run in runs for change in run.changes}
     intents = {intent.change_id for intent in reader.open_intents() if intent.swarm_id == swarm.id}
-    building = [change for change in ordered if change.state is ChangeState.BUILDING]
-    others = {name for run in runs for name in run.changes} - changes.keys()
+    building = [change for change in waiting.values() if change.state is ChangeState.BUILDING]
+    others = {name for run in runs for name in run.changes} - waiting.keys()
     gone = frozenset(name for name in others if reader.change(ChangeId(name)).landed is None)
     now = Snapshot(
         head=head,
@@ -74,10 +79,10 @@ def look(reader: Reader, swarm: Swarm, head: str, known: Known) -> Look:
         conflicts={
             name: frozenset(against & changes.keys()) for name, against in known.conflicts.items() if name in changes
         },
-        apart=_apart({change.id: tasks[change.task_id].planned for change in ordered}),
+        apart=_apart({change.id: tasks[change.task_id] for change in ordered}),
     )
     lost = tuple(change for change in building if change.id not in held and change.id not in intents)
-    return Look(now, lost, tuple(ended), bool(intents))
+    return Look(now, lost, tuple(ended), bool(intents), held_back)
 
 
 def _places(reader: Reader, runs: Sequence[Run], alive: Mapping[WorkId, WorkState]) -> int:
@@ -91,12 +96,12 @@ def _places(reader: Reader, runs: Sequence[Run], alive: Mapping[WorkId, WorkStat
     return max(LEAST_PLACES, min(MOST_PLACES, slots - 1))
 
 
-def _apart(tasks: Mapping[str, PlannedTask]) -> dict[str, frozenset[str]]:
+def _apart(tasks: Mapping[str, Task]) -> dict[str, frozenset[str]]:
     """Which changes must not be judged by one run: those whose coverage is measured by files of their own, and those that are
-    judged alone, a plan and a test that was parked.
+    judged alone, a plan, a test that was parked, the resolution of a conflict, and what takes a landed change back.
     """
-    measured = frozenset(name for name, task in tasks.items() if task.covers)
-    alone = frozenset(name for name, task in tasks.items() if task.kind == PLAN or task.supersedes is not None)
+    measured = frozenset(name for name, task in tasks.items() if task.planned.covers)
+    alone = frozenset(name for name, task in tasks.items() if _judged_alone(task))
     found: dict[str, frozenset[str]] = {}
     for name in tasks:
         against = frozenset(tasks) if name in alone else alone | (measured if name in measured else NONE)
@@ -105,9 +110,16 @@ def _apart(tasks: Mapping[str, PlannedTask]) -> dict[str, frozenset[str]]:
     return found
 
 
+def _judged_alone(task: Task) -> bool:
+    planned = task.planned
+    resolves = task.rejection is not None and rejection_wire.is_conflict(task.rejection)
+    return planned.kind == PLAN or planned.supersedes is not None or planned.reverts is not None or resolves
+
+
 def piece(reader: Reader, swarm: Swarm, change: Change, authors: Mapping[str, Identity], at: datetime) -> Piece:
     """RejectedError when the change's handoff cannot be read."""
-    return Piece(change.head, commit_message(reader, swarm, change), authors[change.agent_id], COMMITTER, at)
+    message, union = commit_message(reader, swarm, change), from_json(swarm.options).config.merge.union
+    return Piece(change.head, message, authors[change.agent_id], COMMITTER, at, union)
 
 
 def authors(reader: Reader, swarm: Swarm) -> dict[str, Identity]:

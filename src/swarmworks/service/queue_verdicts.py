@@ -12,13 +12,12 @@ from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateResult, GateStage
 from swarmworks.domain.rejection import Rejection, RejectionKind
 from swarmworks.domain.swarm import Swarm
-from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.queueing import Run, Verdict
-from swarmworks.policy.rejections import from_conflict, from_gates, judge
+from swarmworks.policy.rejections import could_not_run, from_conflict, from_gates, judge
 from swarmworks.policy.required import at_stage
-from swarmworks.service import parking
-from swarmworks.service.attempts import blameless, fails_on_the_branch, gives_up, reject
+from swarmworks.service import health, parking
+from swarmworks.service.attempts import ask_a_person, blameless, fails_on_the_branch, gives_up, reject
 from swarmworks.service.landing_record import results_event
 from swarmworks.service.parking import Seen
 from swarmworks.service.queue_branch import Moved, freeze_red
@@ -42,6 +41,16 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A change that a run is about: the parked one it carries, the commit it was merged onto, and what it became there."""
+
+    change: Change
+    parked: Change | None
+    onto: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known of a failure besides the results: what the repository shows of the change, the tree that was judged, and the
     push to the branch that no candidate has passed on yet.
@@ -52,10 +61,8 @@ class Evidence:
     push: Moved | None = None
 
 
-def examine(
-    hub: Hub, ref: str, asked: BuildWork, result: BuildResult, members: Sequence[tuple[Change, Change | None]]
-) -> Examined:
-    """`members`: the changes the run is about, each with the parked one it carries. Blocks: call it outside the transaction."""
+def examine(hub: Hub, ref: str, asked: BuildWork, result: BuildResult, members: Sequence[Member]) -> Examined:
+    """Blocks: call it outside the transaction."""
     head = hub.resolve(ref)
     if result.status != "built" or result.candidate is None:
         return Examined(head)
@@ -63,12 +70,23 @@ def examine(
         return Examined(head, mismatch="the candidate is not the one that was to be judged")
     if hub.tree_of(asked.candidate) != result.tree:
         return Examined(head, mismatch="the candidate is not the tree that the gates judged")
-    objections: dict[ChangeId, str] = {}
-    for change, _ in members:
-        if lost := hub.kept_lines(change.base, change.head, result.tree):
-            objections[change.id] = f"lines of the change are missing from the merged tree in {', '.join(lost[:5])}"
-    seen = {change.id: look_at(hub, asked, change, parked, asked.candidate) for change, parked in members}
+    objections = {one.change.id: lost for one in members if (lost := _lost(hub, one, result.tree)) is not None}
+    seen = {one.change.id: look_at(hub, asked, one.change, one.parked, asked.candidate) for one in members}
     return Examined(head, objections=objections, seen=seen)
+
+
+def _lost(hub: Hub, member: Member, tree: str) -> str | None:
+    """What a silent revert looks like: lines of the change that are not in what lands, or lines that landed since it began and
+    that merging it took away. A clean merge does neither.
+    """
+    change = member.change
+    if lost := hub.kept_lines(change.base, change.head, tree):
+        return f"lines of the change are missing from the merged tree in {', '.join(lost[:5])}"
+    if change.base == member.onto:
+        return None
+    if lost := hub.kept_lines(change.base, member.onto, member.commit):
+        return f"lines that landed before are missing from the merged tree in {', '.join(lost[:5])}"
+    return None
 
 
 def look_at(hub: Hub, asked: BuildWork, change: Change, parked: Change | None, tree: str) -> Seen:
@@ -120,6 +138,10 @@ def reject_guilty(tx: Tx, swarm: Swarm, change: Change, run: Run, shown: Evidenc
         tx.close_runs([run.id])
         give_back(tx, change, "what fails fails on the branch as well")
         freeze_red(tx, swarm, shown.push, ", ".join(result.gate for result in failed))
+        return False
+    elif (mends := health.looked_after(tx, change, failed, tree=shown.tree, base=base)) is not None:
+        tx.close_runs([run.id])
+        give_back(tx, change, f"what fails fails for other tasks too: it waits for {mends}")
         return False
     elif parking.parks(tx, change, shown.seen, failed):
         parking.park(tx, change, failed, tree=shown.tree, base=base)
@@ -195,9 +217,4 @@ def _could_not_run(tx: Tx, change: Change, unknown: list[str], result: BuildResu
     if len(runs) < MOST_REBUILDS:
         give_back(tx, change, f"gates could not run: {', '.join(unknown)}")
         return
-    why = {found.gate: found.summary for found in result.results}
-    note = "; ".join(f"gate {name} could not run: {why.get(name, 'it is not configured')}" for name in unknown)
-    tx.move_change(change.id, ChangeEvent.REJECT)
-    tx.move_task(change.swarm_id, change.task_id, TaskEvent.EXHAUST, note=note)
-    data = {"reason": note, "change": change.id}
-    tx.append(change.swarm_id, NewEvent("task.blocked", "platform", data, change.task_id, change.session_id))
+    ask_a_person(tx, change, could_not_run(unknown, result.results, tree=result.tree, base=result.target))

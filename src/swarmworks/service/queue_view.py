@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from swarmworks.base.ids import ChangeId, WorkId
 from swarmworks.domain.swarm import Swarm
 from swarmworks.policy.queueing import Run, Snapshot, continues, group_size, remaining, standing_of
-from swarmworks.service.queue_facts import Known, look
+from swarmworks.service.queue_facts import Known, Look, look
 from swarmworks.store.protocol import Reader
 from swarmworks.wire.api import QueueRow, QueueStatus
 
@@ -27,7 +28,8 @@ class _Pace:
 
 
 def queue_status(reader: Reader, swarm: Swarm, head: str, known: Known, now: datetime) -> QueueStatus:
-    seen = look(reader, swarm, head, known).now
+    found = look(reader, swarm, head, known)
+    seen = found.now
     branch = reader.queue_branch(swarm.id)
     times = reader.run_seconds(swarm.id, MOST_TIMES)
     size = group_size(known.rate)
@@ -38,8 +40,23 @@ def queue_status(reader: Reader, swarm: Swarm, head: str, known: Known, now: dat
         frozen=None if branch is None else branch.frozen,
         failure_percent=round(100 * known.rate, 1),
         run_s=pace.run_s,
-        rows=tuple(_row(reader, seen, place, now, pace) for place in range(len(seen.queue))),
+        rows=(*(_row(reader, seen, place, now, pace) for place in range(len(seen.queue))), *_held(reader, found)),
     )
+
+
+def _held(reader: Reader, found: Look) -> Iterator[QueueRow]:
+    """Last, and without a time: who knows how long somebody else takes."""
+    for place, (name, task) in enumerate(sorted(found.held.items()), len(found.now.queue) + 1):
+        change = reader.change(name)
+        yield QueueRow(
+            place=place,
+            task_id=change.task_id,
+            change_id=change.id,
+            submitted_at=change.submitted_at,
+            state="held",
+            why=f"waits for {task}, which mends a test that fails for others too",
+            expected_s=None,
+        )
 
 
 def _row(reader: Reader, seen: Snapshot, place: int, now: datetime, pace: _Pace) -> QueueRow:

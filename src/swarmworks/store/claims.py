@@ -40,6 +40,7 @@ _SWARM_SQL = load("swarms")
 _SHORT_LOOK = 16  # ready tasks a claim considers at first, and two more for each place
 _LOOKED_AT = 256  # ready tasks it considers at most
 _ROOM_FOR_ALL = 2**31
+_CONFLICT = '{"kind":"conflict"%'
 _NOT_YET = dict.fromkeys(("started_at", "ended_at", "outcome", "reason"))
 
 
@@ -93,7 +94,7 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
         choices: list[Choice] = []
         by_id: dict[TaskId, Row] = {}
         for most in (short, _LOOKED_AT) if room > 0 else ():
-            ready = self.db.rows(_SQL["ready"], swarm_id=swarm["id"], most=most)
+            ready = self.db.rows(_SQL["ready"], swarm_id=swarm["id"], most=most, conflict=_CONFLICT)
             by_id = {TaskId(row["id"]): row for row in ready}
             facts = replace(facts, ready=[_ready(row) for row in ready])
             choices = choose(facts)
@@ -247,7 +248,8 @@ def _moved_meanwhile(present: Session) -> ConflictError:
 def _ready(row: Row) -> ReadyTask:
     guidance = rows.guidance(row["guidance"])
     wanted = guidance.agent if guidance else None
-    return ReadyTask(row["id"], row["kind"], row["role"], rows.names(row["owns"]), row["rank"], wanted)
+    owns, author = rows.names(row["owns"]), row["author"]
+    return ReadyTask(row["id"], row["kind"], row["role"], owns, row["rank"], wanted, author)
 
 
 def _check(choices: Sequence[Choice], facts: ClaimFacts) -> None:

@@ -397,6 +397,24 @@ queue_branch = Table(
     _words("frozen", optional=True),
 )
 
+test_failure = Table(
+    "test_failure",
+    metadata,
+    Column("change_id", Text, ForeignKey("change.id"), primary_key=True),
+    Column("test", Text, primary_key=True),
+    Column("swarm_id", Text, ForeignKey("swarm.id"), nullable=False),
+    _words("task_id"),
+    Index("ix_test_failure_test", "swarm_id", "test"),
+)
+
+health_task = Table(
+    "health_task",
+    metadata,
+    Column("swarm_id", Text, ForeignKey("swarm.id"), primary_key=True),
+    Column("test", Text, primary_key=True),
+    _words("task_id"),
+)
+
 review = Table(
     "review",
     metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from swarmworks.store.changes import ChangeReads, ChangeWrites
 from swarmworks.store.claims import SessionReads, SessionWrites
 from swarmworks.store.events import EventReads, EventWrites
+from swarmworks.store.health import HealthReads, HealthWrites
 from swarmworks.store.ledger_reads import LedgerReads
 from swarmworks.store.mail import MailReads, MailWrites
 from swarmworks.store.people import PeopleReads, PeopleWrites
@@ -24,6 +25,7 @@ class SqlReader(
     WorkReads,
     ChangeReads,
     QueueReads,
+    HealthReads,
     PeopleReads,
     EventReads,
     LedgerReads,
@@ -42,6 +44,7 @@ class SqlTx(
     SessionWrites,
     ChangeWrites,
     QueueWrites,
+    HealthWrites,
     PeopleWrites,
     EventWrites,
     ReplicaWrites,

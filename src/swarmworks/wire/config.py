@@ -282,6 +282,14 @@ class FilesSection(Section):
         return tuple(dict.fromkeys([*ALWAYS_PROTECTED, *kept, *self.protected]))
 
 
+class MergeSection(Section):
+    """`union`: files, and folders with a trailing slash, to which everybody only adds. Where two changes add at the same place,
+    both additions are kept.
+    """
+
+    union: Annotated[tuple[Line, ...], Field(max_length=200)] = ()
+
+
 class GateSection(Section):
     """One gate: a command (`run`), or the reading of a report another gate left (`from`)."""
 
@@ -392,6 +400,7 @@ class SwarmConfig(Section):
     roles: dict[Name, RoleSection] = Field(default_factory=dict[str, RoleSection])
     environment: EnvironmentSection = EnvironmentSection()
     files: FilesSection = FilesSection()
+    merge: MergeSection = MergeSection()
     context: ContextSection = ContextSection()
     mail: MailSection = MailSection()
     databases: dict[Database, DatabaseSection] = Field(default_factory=dict[str, DatabaseSection])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from swarmworks.base.errors import InvalidDocumentError, Problem
-from swarmworks.domain.handoff import ChangedFile, Handoff
+from swarmworks.domain.handoff import ChangedFile, DroppedLine, Handoff
 
 MAX_DONE_CHARS = 2_000
 MAX_CHANGED = 200
@@ -16,6 +16,8 @@ MAX_WHAT_CHARS = 300
 MAX_ITEMS = 20
 MAX_ITEM_CHARS = 500
 MAX_QUESTION_CHARS = 2_000
+MAX_DROPPED = 200
+MAX_LINE_CHARS = 1_000
 MAX_BYTES = 1 << 20
 
 Item = Annotated[str, StringConstraints(max_length=MAX_ITEM_CHARS)]
@@ -26,6 +28,14 @@ class ChangedFileDocument(BaseModel):
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATH_CHARS)]
     what: Annotated[str, StringConstraints(max_length=MAX_WHAT_CHARS)]
+
+
+class DroppedLineDocument(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATH_CHARS)]
+    line: Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINE_CHARS)]
+    why: Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_CHARS)]
 
 
 class HandoffDocument(BaseModel):
@@ -40,6 +50,7 @@ class HandoffDocument(BaseModel):
     changed: Annotated[tuple[ChangedFileDocument, ...], Field(max_length=MAX_CHANGED)] = ()
     notes: Annotated[tuple[Item, ...], Field(max_length=MAX_ITEMS)] = ()
     risks: Annotated[tuple[Item, ...], Field(max_length=MAX_ITEMS)] = ()
+    dropped: Annotated[tuple[DroppedLineDocument, ...], Field(max_length=MAX_DROPPED)] = ()
     question: Annotated[str, StringConstraints(max_length=MAX_QUESTION_CHARS)] = ""
 
     @model_validator(mode="after")
@@ -55,6 +66,7 @@ class HandoffDocument(BaseModel):
             changed=tuple(ChangedFile(file.path, file.what) for file in self.changed),
             notes=self.notes,
             risks=self.risks,
+            dropped=tuple(DroppedLine(one.path, one.line, one.why) for one in self.dropped),
             question=self.question,
         )
 
@@ -68,6 +80,7 @@ class HandoffDocument(BaseModel):
                 "changed": [{"path": file.path, "what": file.what} for file in handoff.changed],
                 "notes": handoff.notes,
                 "risks": handoff.risks,
+                "dropped": [{"path": one.path, "line": one.line, "why": one.why} for one in handoff.dropped],
                 "question": handoff.question,
             }
         )

@@ -25,6 +25,8 @@ MAX_VALUE_CHARS = 1_000
 MAX_NAME_CHARS = 200
 MAX_BYTES = 1 << 20
 
+_CONFLICT = f'{{"kind":"{RejectionKind.CONFLICT}"'
+
 Value = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARS)]
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARS)]
 
@@ -51,6 +53,8 @@ class RejectionDocument(BaseModel):
     attempts_left: Annotated[int, Field(ge=0)] = 0
     findings: Annotated[tuple[FindingDocument, ...], Field(max_length=MAX_FINDINGS)] = ()
     log_tail: Annotated[str, StringConstraints(max_length=LOG_TAIL_BYTES)] = ""
+    conflicts: Annotated[int, Field(ge=0)] = 0
+    resolves: Name = ""
 
     def to_domain(self) -> Rejection:
         return Rejection(
@@ -61,6 +65,8 @@ class RejectionDocument(BaseModel):
             tree=self.tree,
             base=self.base,
             attempts_left=self.attempts_left,
+            conflicts=self.conflicts,
+            resolves=self.resolves,
         )
 
     @classmethod
@@ -76,6 +82,8 @@ class RejectionDocument(BaseModel):
             attempts_left=max(0, rejection.attempts_left),
             findings=tuple(_finding(finding) for finding in rejection.findings[:MAX_FINDINGS]),
             log_tail=tail(rejection.log_tail, LOG_TAIL_BYTES),
+            conflicts=max(0, rejection.conflicts),
+            resolves=_clip(rejection.resolves, MAX_NAME_CHARS),
         )
 
 
@@ -104,6 +112,11 @@ def parse(text: str | bytes) -> Rejection:
         raise InvalidDocumentError("rejection", problems) from error
 
 
+def is_conflict(text: str) -> bool:
+    """Of a stored rejection, without reading the rest of it: asked of everything that waits in the merge queue."""
+    return text.startswith(_CONFLICT)
+
+
 def dump(rejection: Rejection) -> str:
     """JSON text, clipped to the limits."""
     return RejectionDocument.from_domain(rejection).model_dump_json()
@@ -111,7 +124,9 @@ def dump(rejection: Rejection) -> str:
 
 def as_yaml(rejection: Rejection) -> str:
     """What the next attempt reads: kind, summary, attempts_left, findings, log_tail; empty fields are left out."""
-    shown = RejectionDocument.from_domain(rejection).model_dump(mode="json", exclude={"tree", "base"})
+    shown = RejectionDocument.from_domain(rejection).model_dump(
+        mode="json", exclude={"tree", "base", "conflicts", "resolves"}
+    )
     shown["findings"] = [_without_empty(finding) for finding in shown["findings"]]
     return yaml.dump(_without_empty(shown), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 

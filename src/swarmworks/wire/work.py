@@ -40,7 +40,8 @@ class SessionWork(Leased):
     and `last_head` are what became of the attempt before. `runtime` names the agent's program. `start`, a commit, is what
     the working copy begins with on top of `base`: its whole difference from its own base `start_base`, already applied.
     `guidance` is what a person wants the agent to know. `summary` is the handoff of a session whose context was used up: this
-    one goes on from it, and from `start`, which is that one's work.
+    one goes on from it, and from `start`, which is that one's work. `resolves`: `start` conflicts with `base`; the working
+    copy holds both, with git's markers where they do.
     """
 
     kind: Literal["session"] = "session"
@@ -63,6 +64,7 @@ class SessionWork(Leased):
     start: str | None = None
     start_base: str | None = None
     guidance: str | None = None
+    resolves: bool = False
     summary: str | None = Field(default=None, max_length=1 << 20)
 
 

@@ -9,6 +9,7 @@ from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.config_reach import RoleReach
 from swarmworks.wire.work import SessionWork
 from swarmworks.worker.prompt import (
+    BothSides,
     EarlierNote,
     ParkedTests,
     Prompt,
@@ -39,12 +40,13 @@ def brief(hub: Hub, work: SessionWork, reach: RoleReach) -> Prompt:
             stack=work.stack,
             attempt=work.attempt,
             max_attempts=work.max_attempts,
-            files=_neighbours(hub, work, work.base if seed is None or seed.tree is None else seed.tree),
+            files=_neighbours(hub, work, seed),
             recent_changes=_recent(hub, work.base),
             notes=tuple(EarlierNote(note.task_id, note.text) for note in work.notes),
             rejection=rejection,
             last_diff=last_diff,
-            parked=None if seed is None else _parked(hub, work, seed),
+            parked=None if seed is None or work.resolves else _parked(hub, work, seed),
+            both_sides=None if seed is None or not work.resolves else BothSides(seed.paths, seed.conflicts),
             guidance=work.guidance or "",
             reach=reach.reach,
             databases=reach.databases,
@@ -81,12 +83,16 @@ def _parked(hub: Hub, work: SessionWork, seed: Seed) -> ParkedTests:
     return ParkedTests(work.task.supersedes or "", seed.paths, seed.conflicts, diff)
 
 
-def _neighbours(hub: Hub, work: SessionWork, tree: str) -> dict[str, str | None]:
-    """The owned files that are in `tree` already, then what the plan says to read. A folder stands for the files below it."""
+def _neighbours(hub: Hub, work: SessionWork, seed: Seed | None) -> dict[str, str | None]:
+    """What conflicts, with both sides in it; the owned files that are there already; then what the plan says to read. A folder
+    stands for the files below it.
+    """
+    tree = work.base if seed is None or seed.tree is None else seed.tree
+    both_sides = seed.conflicts if seed is not None and seed.tree is not None else ()
     existing = hub.list_files(tree)
     present = set(existing)
     files: dict[str, str | None] = {}
-    for path in (*work.task.owns, *work.task.reads):
+    for path in (*both_sides, *work.task.owns, *work.task.reads):
         if path.endswith("/"):
             below = [name for name in existing if name.startswith(path)]
             for name in below[:MOST_FOLDER_FILES]:

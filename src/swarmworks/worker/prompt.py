@@ -68,6 +68,14 @@ class ParkedTests:
 
 
 @dataclass(frozen=True, slots=True)
+class BothSides:
+    """The task's change (`paths`) merged with what landed meanwhile: both are in the working copy, in `conflicts` with markers."""
+
+    paths: tuple[str, ...]
+    conflicts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TakenOver:
     """What a session says whose context was used up, and what it wrote; None when it wrote nothing."""
 
@@ -93,6 +101,7 @@ class PromptContext:
     rejection: Rejection | None = None
     last_diff: str = ""
     parked: ParkedTests | None = None
+    both_sides: BothSides | None = None
     taken_over: TakenOver | None = None
     guidance: str = ""
     reach: tuple[str, ...] = ()
@@ -343,6 +352,7 @@ def _task(context: PromptContext, sections: _Sections) -> str:
             last_diff=sections.last_diff,
             parked=context.parked,
             parked_diff=sections.parked_diff,
+            both_sides=context.both_sides,
             taken_over=context.taken_over,
             summary=sections.summary,
             guidance=_quoted(context.guidance),

@@ -26,6 +26,7 @@ from swarmworks.policy.tiers import BUILT_IN_SPEAKS, NO_MODEL, Candidate, ModelB
 from swarmworks.service import review_sessions, task_time
 from swarmworks.service.parking import parked_change
 from swarmworks.service.plan_reviews import plan_hold
+from swarmworks.service.resolving import conflicting
 from swarmworks.service.scheduling.purse import affordable, paused_by
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
@@ -192,7 +193,8 @@ class Leasing:
         before = _hands_over(tx, session)
         if before is not None:
             tx.begin_takeover(session.id, before.session_id)
-        begins_with = before if before is not None and before.head != before.base else parked
+        conflict = conflicting(tx, task)
+        begins_with = before if before is not None and before.head != before.base else conflict or parked
         begins = self._begins(session.model, options.runtime)
         agent = next(agent for agent in tx.agents(swarm.project) if agent.id == session.agent_id)
         identity = {
@@ -227,9 +229,10 @@ class Leasing:
             notes=_notes(tx, session, task.planned.depends_on),
             runtime=COMMAND_RUNTIME if task.planned.run else options.runtime,
             summary=None if before is None else before.handoff,
-            start=None if begins_with is None else begins_with.head,
-            start_base=None if begins_with is None else begins_with.base,
+            start=task.planned.reverted or (None if begins_with is None else begins_with.head),
+            start_base=task.planned.reverted or (None if begins_with is None else begins_with.base),
             guidance=task.guidance.note if task.guidance else None,
+            resolves=conflict is not None and begins_with is conflict,
         )
 
 

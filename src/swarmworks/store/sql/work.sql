@@ -94,7 +94,11 @@ WHERE id = :id AND state = :expected AND fence = :fence;
 UPDATE work SET state = :state WHERE id = :id AND state = :expected AND fence = :fence;
 
 -- name: ready
-SELECT id, kind, role, owns, rank, fence, attempts, guidance
+SELECT id, kind, role, owns, rank, fence, attempts, guidance,
+    CASE WHEN rejection LIKE :conflict THEN (
+        SELECT change.agent_id FROM change WHERE change.swarm_id = task.swarm_id AND change.task_id = task.id
+        ORDER BY change.number DESC LIMIT 1
+    ) END AS author
 FROM task WHERE swarm_id = :swarm_id AND state = 'ready' ORDER BY rank DESC, position LIMIT :most;
 
 -- name: claim_task

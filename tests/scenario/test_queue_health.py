@@ -1,0 +1,132 @@
+"""Failures that are no change's fault: one test that fails for everybody, gates that could not run."""
+
+from __future__ import annotations
+
+import pytest
+
+from swarmworks.domain.gate import Finding, GateOutcome, GateResult
+from swarmworks.domain.lease import WorkKind
+from swarmworks.wire import rejection as rejection_wire
+from tests.scenario.harness import passed, repository, start_plane
+from tests.scenario.queueing import handed_in, told
+
+CORE = "tests/test_core.txt"
+
+
+@pytest.fixture
+async def plane(tmp_path):
+    made = await start_plane(tmp_path)
+    yield made
+    await made.store.close()
+
+
+@pytest.fixture
+def base(tmp_path):
+    return repository(tmp_path / "repo", {"README.md": "hello\n", CORE: "def test_total(): ...\n"})
+
+
+def core_fails(named="test_total"):
+    finding = Finding("assert 3 == 2", file=CORE, line=1, expected="2", provided="3", test=f"tests.test_core.{named}")
+    return (*passed("scope"), GateResult("tests", GateOutcome.FAILED, "1 failed", findings=(finding,)))
+
+
+async def build_until_quiet(plane, worker, results):
+    """Each build with the results that `results` gives for the files of its tree."""
+    while True:
+        await plane.settle()
+        taken = await worker.take(WorkKind.BUILD)
+        if not taken:
+            return
+        for build in taken:
+            files = plane.hub.list_files(build.candidate)
+            mended = plane.hub.read_file(build.candidate, CORE) != b"def test_total(): ...\n"
+            await worker.finish_build(build, worker.build(build, results(set(files), mended)))
+
+
+async def test_one_test_that_fails_for_three_changes_is_mended_by_one_task_and_costs_the_third_nothing(
+    plane, base, tmp_path
+):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=5)
+
+    def results(files, mended):
+        breaks = not mended and files & {"t00.txt", "t01.txt", "t02.txt", "t03.txt"}
+        return core_fails() if breaks else passed("scope", "tests")
+
+    await build_until_quiet(plane, worker, results)
+    states = await plane.states(swarm)
+    assert states["t04"] == "landed"
+    health = "health-test_total"
+    assert states[health] == "ready"
+    tasks = {one.id: one for one in await plane.read(lambda reader: reader.tasks(swarm))}
+    failing = ["t00", "t01", "t02", "t03"]
+    assert sorted(states[name] for name in failing) == ["queued", "queued", "ready", "ready"]
+    assert sorted(tasks[name].attempts for name in failing) == [0, 0, 1, 1]
+    assert tasks[health].planned.owns == (CORE,)
+    assert rejection_wire.parse(tasks[health].rejection).findings[0].expected == "2"
+    (event,) = await told(plane, swarm, "task.filed")
+    assert event["tests"] == ["tests.test_core.test_total"]
+    held = [row for row in (await plane.merging.status(swarm)).rows if row.state == "held"]
+    assert {row.task_id for row in held} == {name for name in failing if states[name] == "queued"}
+    assert all(health in row.why for row in held)
+    for work in await worker.take(WorkKind.SESSION):
+        mends = work.task.id == health
+        await worker.session(work, {CORE: "def test_total(): pass\n"} if mends else {f"{work.task.id}.txt": "again\n"})
+    for work in await worker.take(WorkKind.GATES):
+        await worker.gates(work)
+    await build_until_quiet(plane, worker, results)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    assert len(await told(plane, swarm, "task.filed")) == 1
+
+
+async def test_a_test_that_goes_on_failing_after_it_was_looked_after_is_charged_as_any_other(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=3)
+
+    def always(files, _mended):
+        return core_fails() if files & {"t00.txt", "t01.txt", "t02.txt"} else passed("scope", "tests")
+
+    await build_until_quiet(plane, worker, always)
+    (mends,) = [work for work in await worker.take(WorkKind.SESSION) if work.task.id.startswith("health")]
+    await worker.session(mends, {CORE: "def test_total(): pass\n"})
+    for work in await worker.take(WorkKind.GATES):
+        await worker.gates(work)
+    await build_until_quiet(plane, worker, always)
+    tasks = await plane.read(lambda reader: reader.tasks(swarm))
+    assert {one.id: one.attempts for one in tasks} == {"t00": 1, "t01": 1, "t02": 1, mends.task.id: 0}
+    assert len(await told(plane, swarm, "task.filed")) == 1
+
+
+async def test_tests_of_a_change_s_own_are_its_own_affair(plane, base, tmp_path):
+    def own(files, _mended):
+        name = min(files & {"t00.txt", "t01.txt", "t02.txt"}, default="")
+        finding = Finding("assert 0", file=name, line=1, test="tests.test_same_name")
+        return (*passed("scope"), GateResult("tests", GateOutcome.FAILED, "1 failed", findings=(finding,)))
+
+    swarm, worker = await handed_in(plane, base, tmp_path, count=3)
+    await build_until_quiet(plane, worker, own)
+    assert set((await plane.states(swarm)).values()) == {"ready"}
+    assert not await told(plane, swarm, "task.filed")
+
+
+async def test_gates_that_could_not_run_cost_no_attempt_and_a_person_is_asked_at_last(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=1)
+    broken = (*passed("scope"), GateResult("tests", GateOutcome.COULD_NOT_RUN, "no space left on the disk"))
+    await build_until_quiet(plane, worker, lambda _files, _mended: broken)
+    (task,) = await plane.read(lambda reader: reader.tasks(swarm))
+    assert (str(task.state), task.attempts) == ("blocked", 0)
+    why = rejection_wire.parse(task.rejection)
+    assert str(why.kind) == "infrastructure"
+    assert "no space left on the disk" in why.summary
+
+
+async def test_a_flaky_test_costs_nobody_an_attempt(plane, base, tmp_path):
+    """It failed and passed on the same tree: what the worker's second look says of it."""
+    swarm, worker = await handed_in(plane, base, tmp_path, count=3)
+    flaky = GateResult(
+        "tests",
+        GateOutcome.PASSED,
+        "2 passed; flaky: test_total failed on the same tree before",
+        metrics={"flaky": 1.0, "tests": 2.0},
+    )
+    await build_until_quiet(plane, worker, lambda _files, _mended: (*passed("scope"), flaky))
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    assert not any(one.attempts for one in await plane.read(lambda reader: reader.tasks(swarm)))
