@@ -134,6 +134,9 @@ class FakeInbox:
     async def cancel(self, wanted: str, request: Any) -> Decided:
         return self._decided("cancel", wanted, request)
 
+    async def revert(self, wanted: str, request: Any) -> Decided:
+        return self._decided("revert", wanted, request)
+
     def _decided(self, what: str, wanted: str, request: Any) -> Decided:
         if self.forbids:
             raise ForbiddenError("Bob may not decide the gate security", where=wanted, mend="ask Ana")

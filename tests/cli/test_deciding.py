@@ -1,9 +1,10 @@
-"""swarm inbox, approve, reject, answer, retry, cancel, as a script uses them."""
+"""swarm inbox, approve, reject, answer, retry, cancel, revert, as a script uses them."""
 
 from __future__ import annotations
 
 import json
 import sys
+from unittest.mock import ANY
 
 import pytest
 
@@ -74,6 +75,12 @@ def test_the_inbox_is_data_with_json(launcher, swarm: Swarm):
             "cancel",
             "tests-user",
             {"reason": "not needed", "with_dependents": True},
+        ),
+        (
+            ["revert", "schema-user", "--reason", "too slow"],
+            "revert",
+            "schema-user",
+            {"reason": "too slow", "repository": ANY},
         ),
     ],
 )

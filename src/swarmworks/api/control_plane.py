@@ -17,6 +17,7 @@ from swarmworks.service.gateway.price_desk import PriceDesk
 from swarmworks.service.gating import Gating
 from swarmworks.service.inbox.deciding import Deciding
 from swarmworks.service.inbox.detail import InboxView
+from swarmworks.service.inbox.reverting import Reverting
 from swarmworks.service.merging import Merging
 from swarmworks.service.model_reviews import ModelReviews
 from swarmworks.service.reading import Reading
@@ -43,6 +44,7 @@ class ControlPlaneServices:
     finishing: Finishing
     gating: Gating
     merging: Merging
+    reverting: Reverting
     delivering: Delivering
     model_reviews: ModelReviews
     inbox: InboxView

@@ -9,7 +9,17 @@ from fastapi import APIRouter, Depends, Query
 from swarmworks.api.control_plane import ControlPlaneServices, services
 from swarmworks.api.person import Person
 from swarmworks.base.ids import SwarmId
-from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask, Decided, Inbox, InboxDetail, Reject, RetryTask
+from swarmworks.wire.inbox import (
+    AnswerQuestion,
+    Approve,
+    CancelTask,
+    Decided,
+    Inbox,
+    InboxDetail,
+    Reject,
+    RetryTask,
+    RevertTask,
+)
 
 router = APIRouter(prefix="/inbox")
 Services = Annotated[ControlPlaneServices, Depends(services)]
@@ -48,3 +58,21 @@ async def retry(item: str, body: RetryTask, plane: Services, person: Person) -> 
 @router.post("/{item:path}/cancel")
 async def cancel(item: str, body: CancelTask, plane: Services, person: Person) -> Decided:
     return await plane.deciding.cancel(item, body, person)
+
+
+@router.post("/{item:path}/revert")
+async def revert(item: str, body: RevertTask, plane: Services, person: Person) -> Decided:
+    """Of a swarm that has landed, a swarm of its own does it."""
+    found = await plane.reverting.revert(item, body, person)
+    if isinstance(found, Decided):
+        return found
+    swarm = await plane.swarms.create(found, person)
+    (task,) = found.plan.tasks
+    return Decided(
+        id=task.id,
+        swarm_id=swarm.id,
+        task_id=task.id,
+        said=f"{task.id} takes back what {task.reverts} landed as {task.reverted[:10]}, in a swarm of its own",
+        swarm_state=str(swarm.state),
+        goes_on=plane.deciding.working,
+    )

@@ -37,6 +37,7 @@ COMMANDS = {
     "answer": "Answer what an agent asked.",
     "retry": "Try a blocked task again, as you want it.",
     "cancel": "Give a task up.",
+    "revert": "Take back what a task landed.",
     "stop": "Stop a running swarm in order; nothing is lost.",
     "resume": "Go on after a stop, a crash, a block or a raised budget.",
     "notify": "Whether notices arrive: `swarm notify test`.",

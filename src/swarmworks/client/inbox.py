@@ -8,7 +8,17 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from swarmworks.base.ids import SwarmId
-from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask, Decided, Inbox, InboxDetail, Reject, RetryTask
+from swarmworks.wire.inbox import (
+    AnswerQuestion,
+    Approve,
+    CancelTask,
+    Decided,
+    Inbox,
+    InboxDetail,
+    Reject,
+    RetryTask,
+    RevertTask,
+)
 
 ROOT = "/api/v1/inbox"
 
@@ -42,6 +52,9 @@ class InboxClient:
 
     async def cancel(self, item: str, request: CancelTask) -> Decided:
         return await self._decide(item, "cancel", request)
+
+    async def revert(self, item: str, request: RevertTask) -> Decided:
+        return await self._decide(item, "revert", request)
 
     async def _decide(self, item: str, what: str, request: BaseModel) -> Decided:
         return Decided.model_validate_json(await self._send("POST", f"{ROOT}/{quote(item, safe='')}/{what}", request))

@@ -129,6 +129,13 @@ class CancelTask(Model):
     with_dependents: bool = False
 
 
+class RevertTask(Model):
+    """`repository` is where the project is, on the control plane's machine."""
+
+    reason: str = Field(default="", max_length=MOST_WORDS)
+    repository: str = Field(max_length=4_096)
+
+
 class Decided(Model):
     """`said` is what was done, in a sentence. `goes_on`: the swarm is at work on it now; otherwise it waits for a
     `swarm resume`, or for the next decision.

@@ -54,6 +54,7 @@ from swarmworks.service.gateway.record import GatewaySettings
 from swarmworks.service.gating import Gating
 from swarmworks.service.inbox.deciding import Deciding
 from swarmworks.service.inbox.detail import InboxView
+from swarmworks.service.inbox.reverting import Reverting
 from swarmworks.service.merging import Merging
 from swarmworks.service.model_reviews import ModelReviews
 from swarmworks.service.reading import Reading
@@ -288,6 +289,7 @@ async def _assemble(
         finishing=Finishing(store, hub, ids, clock, least, gateway.held_up),
         gating=Gating(store, hub, ids, clock),
         merging=Merging(store, hub, ids, clock),
+        reverting=Reverting(store, hub, working=work),
         delivering=Delivering(store, hub, ids, clock),
         model_reviews=ModelReviews(store, hub, ids),
         inbox=InboxView(store, hub, clock),

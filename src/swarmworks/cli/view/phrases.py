@@ -168,6 +168,18 @@ def _rejected(event: EventRow) -> Phrase:
     return Phrase("", f"rejected: {_text(event.data, 'summary')}{more}", Mood.CARE, Weight.MILESTONE)
 
 
+def _resolved(event: EventRow) -> Phrase:
+    rows = event.data.get("dropped")
+    dropped = len(cast("list[object]", rows)) if isinstance(rows, list) else 0
+    left_out = f", without {counted(dropped, 'line')} that it names" if dropped else ", with every line of both sides"
+    return Phrase("", f"its conflict is resolved{left_out}", Mood.GOOD, Weight.NEWS)
+
+
+def _reverting(event: EventRow) -> Phrase:
+    what = f"takes back {_text(event.data, 'reverts')}, landed as {_text(event.data, 'commit')[:10]}"
+    return Phrase("", what + _because(event.data), Mood.CARE, Weight.MILESTONE)
+
+
 def _task(text: str, mood: Mood, weight: Weight) -> Teller:
     return lambda event: Phrase("", text + _because(event.data), mood, weight)
 
@@ -194,7 +206,8 @@ def _budget_warning(event: EventRow) -> Phrase:
 
 def _filed(event: EventRow) -> Phrase:
     task = _text(event.data, "task") or event.task_id or ""
-    text = f"made for {_text(event.data, 'supersedes')}{_because(event.data)}"
+    carried = _text(event.data, "supersedes")
+    text = f"made for {carried}{_because(event.data)}" if carried else f"made{_because(event.data)}"
     return Phrase(task, text, Mood.CARE, Weight.MILESTONE)
 
 
@@ -257,6 +270,8 @@ _TELLERS: Mapping[str, Teller] = {
     "change.building": _task("being merged", Mood.NEUTRAL, Weight.DETAIL),
     "change.landed": _landed,
     "change.returned": _task("merged again", Mood.NEUTRAL, Weight.NEWS),
+    "change.resolved": _resolved,
+    "task.reverting": _reverting,
     "change.rejected": _rejected,
     "queue.pushed": _of(
         "{author} pushed to the branch: {subject}; what waits is merged anew", Mood.NEUTRAL, Weight.MILESTONE

@@ -47,6 +47,10 @@ class Deciding:
         self._ids = ids
         self._working = working
 
+    @property
+    def working(self) -> bool:
+        return self._working
+
     async def approve(self, wanted: str, request: Approve, actor: str) -> Decided:
         return await self._decide(wanted, request.reason, actor, approve=True)
 
