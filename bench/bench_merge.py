@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from bench.bench_engines import PEERS
 from bench.bench_git import git
+from bench.landing import landing_ms
 from swarmworks.git import objects
 from swarmworks.git.footprints import overlapping
 from swarmworks.git.hub import BareHub
@@ -25,6 +27,7 @@ from swarmworks.git.protocol import Candidate, Identity, Piece
 SEED = 20_261_120
 GOAL_PER_S, GOAL_TIMES = 400.0, 8.0
 GOAL_CONFLICTS_MS = 30.0
+GOAL_LANDING_MS = 25.0
 LINES = 120
 WHO = Identity("Bench", "bench@swarm.invalid")
 AT = datetime(2026, 11, 20, tzinfo=UTC)
@@ -70,6 +73,11 @@ def run(*, smoke: bool) -> None:
         each_ms = (time.perf_counter() - started) / len(heads[:20]) * 1000
         print(f"  one change against {len(in_flight)} in flight: {each_ms:.1f} ms (goal: {GOAL_CONFLICTS_MS:.0f} ms)")
         print(f"  goal: {GOAL_PER_S:.0f}/s and {GOAL_TIMES:.0f} x the best peer")
+        landings = landing_ms(root / "plane", hub.path, base, 4 if smoke else 60)
+        print(
+            f"  last gate result to moved branch, {len(landings)} landings: P50 {statistics.median(landings):.1f} ms,"
+            f" slowest {max(landings):.1f} ms (goal: P50 {GOAL_LANDING_MS:.0f} ms)"
+        )
 
 
 def synthetic(hub: Path, files: int, changes: int) -> tuple[str, list[str]]:

@@ -16,7 +16,7 @@ from swarmworks.cli.view.amounts import counted
 from swarmworks.wire.api import EventRow
 from swarmworks.wire.config import REHEARSAL
 
-LEVELS = ("none", "some", "many")
+LEVELS = ("none", "some", "many", "conflicts")
 DEFAULT_SEED = 15
 """One whose faults show most of what there is to see."""
 
@@ -52,7 +52,7 @@ def fault_options(default: str | None) -> Callable[[F], F]:
             type=click.Choice(LEVELS),
             default=default,
             show_default=default is not None,
-            help="How often the rehearsal model errs, on purpose.",
+            help="How often the rehearsal model errs, on purpose; conflicts: every task that shares a file, there and only there.",
         )(command)
 
     return add

@@ -76,7 +76,8 @@ class Coder:
         work = work_for(self.renderer, brief, session.files)
         files, mistake = mistakes.err(behaviour, work.files, brief.rejection)
         shared, clash = sharing.described(behaviour, brief, session.files)
-        work = replace(work, files={**files, **shared})
+        dropped = sharing.left_out(brief, session.files, shared)
+        work = replace(work, files={**files, **shared}, dropped=dropped)
         made = tuple(each for each in (mistake, clash) if each is not None)
         if work.floor is None and (missing := session.unwritten(work.files)):
             return _write(work, missing, made), made
@@ -261,6 +262,7 @@ def _handoff(brief: Brief, work: Work, results: Sequence[checks.Result]) -> dict
         "changed": [{"path": path, "what": what_of(path, text)} for path, text in work.files.items()],
         "notes": notes[:20],
         "risks": [risk[:480] for risk in risks[:20]],
+        **({"dropped": [dict(row) for row in work.dropped]} if work.dropped else {}),
     }
 
 

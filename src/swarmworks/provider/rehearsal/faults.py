@@ -52,13 +52,14 @@ FIRST_TURN: dict[Fault, int] = {Fault.UNPARSEABLE: 1, Fault.LOOP: 1, Fault.GARBA
 """Turns before the fault strikes; where none is said, it is drawn between 0 and 2."""
 
 MODEL = "rehearsal"
-_NAME = re.compile(r"rehearsal|faults-(?P<level>some|many)-(?P<seed>\d{1,9})")
+_NAME = re.compile(r"rehearsal|faults-(?P<level>some|many|conflicts)-(?P<seed>\d{1,9})")
 
 
 class Level(StrEnum):
     NONE = "none"
     SOME = "some"
     MANY = "many"
+    CONFLICTS = "conflicts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ RATES: dict[Level, Rates] = {
     Level.NONE: Rates(0, 0, 0),
     Level.SOME: Rates(content=12, conflict=12, running=9),
     Level.MANY: Rates(content=45, conflict=40, running=50),
+    Level.CONFLICTS: Rates(content=0, conflict=100, running=0),
 }
 
 

@@ -29,6 +29,7 @@ HEADINGS = frozenset(
         "Last attempt's diff",
         "What a person decided",
         "The parked tests",
+        "The conflict",
         "What the session before you handed over",
     }
 )

@@ -45,13 +45,16 @@ class CannotError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`files` to write, in order; `runs` are tests of its own to run; `floor` is set when coverage has to be proved."""
+    """`files` to write, in order; `runs` are tests of its own to run; `dropped` are lines that the resolution of a conflict
+    leaves out; `floor` is set when coverage has to be proved.
+    """
 
     done: str
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     runs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
+    dropped: tuple[Mapping[str, str], ...] = ()
     floor: float | None = None
 
 
