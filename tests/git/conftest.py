@@ -9,6 +9,8 @@ import pytest
 
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
+from swarmworks.git.mounting import mounted, unmount, why_not
+from swarmworks.git.overlays import OverlayCopies
 from swarmworks.git.protocol import Identity
 
 if TYPE_CHECKING:
@@ -66,9 +68,23 @@ def hub(tmp_path):
     return BareHub.open_or_create(tmp_path / "hub.git")
 
 
+WAYS = {"clone": SharedClones, "overlay": OverlayCopies}
+
+
+@pytest.fixture(params=list(WAYS))
+def way(request, tmp_path):
+    """Each way of making working copies, where the machine has it."""
+    kind = WAYS[request.param]
+    if kind is OverlayCopies and (reason := why_not(tmp_path)) is not None:
+        pytest.skip(reason)
+    yield kind
+    for place in [path for path in tmp_path.glob("*/*") if mounted(path)]:
+        unmount(place)
+
+
 @pytest.fixture
-def copies(hub, tmp_path):
-    return SharedClones(hub.path, tmp_path / "copies", None)
+def copies(hub, tmp_path, way):
+    return way(hub.path, tmp_path / "copies", None)
 
 
 @pytest.fixture

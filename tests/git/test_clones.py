@@ -81,13 +81,13 @@ class TestCreate:
         assert len(copies.existing()) == len(made) == 12
 
     @as_root
-    def test_the_tree_belongs_to_the_owner_and_links_are_not_followed(self, hub, repository, tmp_path, base):
+    def test_the_tree_belongs_to_the_owner_and_links_are_not_followed(self, hub, repository, tmp_path, base, way):
         outside = tmp_path / "outside"
         outside.write_text("mine")
         (repository.root / "link").symlink_to(outside)
         commit = repository.commit({})
         hub.import_commit(repository.root, commit)
-        copies = SharedClones(hub.path, tmp_path / "owned", 54321)
+        copies = way(hub.path, tmp_path / "owned", 54321)
         copy = copies.create("t-1", commit)
         assert {path.lstat().st_uid for path in [copy.path, *copy.path.rglob("*")]} == {54321}
         assert outside.stat().st_uid == 0
@@ -249,8 +249,8 @@ class TestSnapshot:
         assert files["3.txt"] == b"odd"
         assert files["plain"] == b"plain"
 
-    def test_what_cannot_be_taken_is_named_in_the_message(self, hub, tmp_path, base):
-        copies = SharedClones(hub.path, tmp_path / "small", None, file_limit_bytes=100)
+    def test_what_cannot_be_taken_is_named_in_the_message(self, hub, tmp_path, base, way):
+        copies = way(hub.path, tmp_path / "small", None, file_limit_bytes=100)
         copy = copies.create("t-1", base)
         (copy.path / "large").write_bytes(b"x" * 101)
         (copy.path / "GIT~1").write_text("refused by git")
@@ -343,9 +343,9 @@ class TestSnapshot:
 
 
 class TestLeftovers:
-    def test_what_an_earlier_process_left_is_listed_and_can_be_snapshotted(self, copies, copy, hub, tmp_path):
+    def test_what_an_earlier_process_left_is_listed_and_can_be_snapshotted(self, copies, copy, hub, tmp_path, way):
         (copy.path / "a.txt").write_text("unsaved\n")
-        later = SharedClones(hub.path, tmp_path / "copies", None)
+        later = way(hub.path, tmp_path / "copies", None)
         assert later.existing() == [copy]
         commit = later.snapshot(copy, REF, "rescued", AGENT, AT)
         assert hub.read_file(commit, "a.txt") == b"unsaved\n"

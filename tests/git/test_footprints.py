@@ -10,7 +10,7 @@ from swarmworks.git.footprints import overlapping, read_patch
 from swarmworks.git.protocol import Candidate, Piece
 from tests.git.conftest import AGENT, AT, COMMITTER
 
-LINES = [f"line {number}" for number in range(60)]
+LINES = [f"line {number}" for number in range(32)]
 
 
 def text(lines):
@@ -32,7 +32,7 @@ def brought(repository, hub, files, *, on):
 
 def edited(rng, serial):
     """One of the things that changes do to a file: lines replaced, taken out, put in; other lines moved by it."""
-    lines, at, count = list(LINES), rng.randrange(60), rng.choice([1, 1, 2, 5])
+    lines, at, count = list(LINES), rng.randrange(32), rng.choice([1, 1, 2, 5])
     match rng.randrange(3):
         case 0:
             lines[at : at + count] = [f"changed {serial} {n}" for n in range(count)]

@@ -72,6 +72,11 @@ def overlapping(one: Footprint, others: Mapping[str, Footprint]) -> set[str]:
     }
 
 
+def shared(one: Footprint, other: Footprint) -> list[bytes]:
+    """The files in which both touch the same places, by name."""
+    return sorted(path for path in one.keys() & other.keys() if _touch(one[path], other[path]))
+
+
 def _touch(one: Iterable[tuple[int, int]], other: Iterable[tuple[int, int]]) -> bool:
     mine, theirs = sorted(one), sorted(other)
     place = 0

@@ -19,7 +19,7 @@ from swarmworks.git.layout import HUB_CONFIG, HUB_HEAD, lay_out, sync_directory
 from swarmworks.git.objects import OBJECT_NAME, commit_text, drop_torn, made_by_merges, sync, write_loose
 from swarmworks.git.persistent import Persistent
 from swarmworks.git.protocol import Candidate, Conflicted, FileChange, Footprint, Identity, Loss, Merged, Piece
-from swarmworks.git.refs import drop_ref, swap_ref, swap_refs
+from swarmworks.git.refs import drop_ref, drop_refs, swap_ref, swap_refs
 from swarmworks.git.stacking import stack
 from swarmworks.git.survival import losses
 
@@ -83,6 +83,8 @@ class BareHub:
     def resolve(self, name: str) -> str | None:
         if (quick := self._loose(name)) is not None:
             return quick
+        if OBJECT_NAME.fullmatch(name) and (known := self._persistent.info(name)) is not None and known[1] == "commit":
+            return known[0]
         finished = self._git.run(
             self._path,
             ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision(name)}^{{commit}}"],
@@ -242,14 +244,22 @@ class BareHub:
     def delete_ref(self, ref: str) -> None:
         drop_ref(self._git, self._path, ref)
 
+    def delete_refs(self, refs: Sequence[str]) -> None:
+        drop_refs(self._git, self._path, refs)
+
+    def refs(self, prefix: str) -> list[str]:
+        """The names of the references below `prefix`, which ends with a slash."""
+        out = self._git.run(self._path, ["for-each-ref", "--format=%(refname)", prefix]).out
+        return out.decode().splitlines()
+
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
-        if ancestor == descendant or ancestor in self._parents(descendant):
+        if ancestor == descendant or ancestor in self.parents(descendant):
             return True
         arguments = ["merge-base", "--is-ancestor", revision(ancestor), revision(descendant)]
         return self._git.run(self._path, arguments, ok=(0, 1)).code == 0
 
-    def _parents(self, commit: str) -> list[str]:
-        """None too when it has to be asked for in full."""
+    def parents(self, commit: str) -> list[str]:
+        """Of a commit named in full. None too when it has to be asked for in full."""
         found = self._persistent.contents(commit, COMMIT_LIMIT_BYTES) if OBJECT_NAME.fullmatch(commit) else None
         if found is None or found[0] != "commit":
             return []

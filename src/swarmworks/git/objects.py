@@ -6,6 +6,7 @@ synced as one (`sync`), before a reference names any of them: the disk writes ma
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -18,7 +19,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swarmworks.base.errors import RejectedError
+from swarmworks.base.errors import GitError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -32,6 +33,7 @@ SYNCS_AT_ONCE = 16
 """Those that wait for the disk at the same time share its writes."""
 
 TREE_MODE = b"40000"
+MOST_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +70,33 @@ def _plain(text: str) -> str:
 
 
 def write_loose(hub: Path, text: CommitText) -> None:
-    """Not durable yet: see `sync`. An object that is there already is left alone."""
+    """Not durable yet: see `sync`. An object that is there already counts as new: it is about to be referred to."""
     place = hub / "objects" / text.name[:2] / text.name[2:]
-    if place.exists():
+    try:
+        os.utime(place)
+    except FileNotFoundError:
+        pass
+    else:
         return
-    place.parent.mkdir(exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix="tmp_obj_", dir=hub / "objects")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(zlib.compress(text.content, 1))
             os.fchmod(file.fileno(), 0o444)
-        Path(temporary).replace(place)
+        _put(Path(temporary), place)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _put(written: Path, place: Path) -> None:
+    """git, while it packs, takes away folders that it finds empty: between making one and using it, too."""
+    for _ in range(MOST_TRIES):
+        place.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            written.replace(place)
+            return
+    raise GitError("an object could not be put into its folder", where=str(place), mend="see who deletes it")
 
 
 def sync(hub: Path, names: Iterable[str]) -> None:

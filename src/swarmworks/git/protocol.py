@@ -179,15 +179,18 @@ class Hub(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkingCopy:
-    """A private checkout. `path` is the tree; `commit` what it was made from."""
+    """A private checkout. `path` is the tree; `commit` what it was made from; `ref` where its work is kept, for whoever finds
+    it after a crash.
+    """
 
     path: Path
     commit: str
     name: str
+    ref: str = ""
 
 
 class WorkingCopies(Protocol):
-    def create(self, name: str, commit: str) -> WorkingCopy:
+    def create(self, name: str, commit: str, ref: str = "") -> WorkingCopy:
         """A working copy of `commit` under `name` (unique: `<task>-<fence>`), writable by the sandbox's uid."""
         ...
 
@@ -198,8 +201,16 @@ class WorkingCopies(Protocol):
         """
         ...
 
+    def retire(self, copy: WorkingCopy) -> None:
+        """The session is over: what lies in the copy stays, and takes as little as it can."""
+        ...
+
     def destroy(self, copy: WorkingCopy) -> None: ...
 
     def existing(self) -> list[WorkingCopy]:
-        """What an earlier process left behind, to be snapshotted before anything is cleaned."""
+        """What an earlier process left behind, to be snapshotted before anything is cleaned. Without those that are retired."""
+        ...
+
+    def retired(self) -> list[WorkingCopy]:
+        """Those whose session is over, in the order in which they ended."""
         ...

@@ -80,6 +80,15 @@ def drop_ref(git: Git, hub: Path, ref: str) -> None:
     sync_directory(hub / "refs")
 
 
+def drop_refs(git: Git, hub: Path, refs: Sequence[str]) -> None:
+    """Delete several, all of them or none; one that is not there is no error."""
+    if refs:
+        lines = "".join(f"delete {_checked(ref)}\n" for ref in refs)
+        with held(hub / LOCK_NAME):
+            git.run(hub, ["update-ref", "--no-deref", "--stdin"], given=lines.encode())
+        sync_directory(hub / "refs")
+
+
 def _write(git: Git, hub: Path, ref: str, arguments: Sequence[str]) -> None:
     with held(hub / LOCK_NAME):
         finished = _past_stale_lock(git, hub, ref, arguments)
