@@ -48,6 +48,24 @@ def test_where_files_are_not_exclusive_two_tasks_may_write_the_same_one():
     assert [c.task_id for c in choose(replace(given_facts, exclusive=False))] == ["one", "two"]
 
 
+def test_where_files_are_not_exclusive_those_expected_to_write_others_go_first_but_never_before_what_unblocks_more():
+    ready = [
+        ReadyTask(TaskId(name), "code", "coder", (path,), rank)
+        for name, path, rank in (("first", "src/a.py", 2), ("clashes", "src/a.py", 1), ("apart", "src/b.py", 1))
+    ]
+    idle = [Agent(AgentId(f"a{n}"), f"a{n}", "coder", frozenset({"code"})) for n in range(2)]
+    given_facts = ClaimFacts(ready, idle, frozenset({"src/a.py"}), 2, 2, exclusive=False)
+    assert [c.task_id for c in choose(given_facts)] == ["first", "apart"]
+    assert [
+        c.task_id
+        for c in choose(replace(given_facts, places=3, affordable=3, idle=[*idle, replace(idle[0], id=AgentId("a3"))]))
+    ] == [
+        "first",
+        "apart",
+        "clashes",
+    ]
+
+
 @given(facts())
 def test_a_task_is_passed_over_only_for_a_reason(given_facts):
     choices = choose(given_facts)

@@ -594,14 +594,18 @@ class TestChanges:
 
     async def test_tests_that_changes_failed_are_counted_by_task_and_have_one_who_looks_after_them(self, store):
         change = await self.built(store)
-        none = await store.read(lambda r: (r.tasks_failing(SWARM, "t1"), r.tests_failed(SWARM, ()), r.health_tasks(SWARM)))
+        none = await store.read(
+            lambda r: (r.tasks_failing(SWARM, "t1"), r.tests_failed(SWARM, ()), r.health_tasks(SWARM))
+        )
         assert none == ([], {}, {})
         for _ in range(2):
             await store.transact(lambda tx: tx.record_failures(SWARM, change.task_id, change.id, ["t1", "t2"]))
         await store.transact(lambda tx: tx.record_failures(SWARM, TaskId("zz"), change.id, ["t3"]))
         assert await store.read(lambda r: r.tasks_failing(SWARM, "t1")) == [change.task_id]
         assert await store.read(lambda r: r.tasks_failing(SWARM, "t3")) == ["zz"]
-        assert await store.read(lambda r: r.tests_failed(SWARM, [change.id, "other"])) == {change.id: ("t1", "t2", "t3")}
+        assert await store.read(lambda r: r.tests_failed(SWARM, [change.id, "other"])) == {
+            change.id: ("t1", "t2", "t3")
+        }
         await store.transact(lambda tx: tx.insert_health(SWARM, ["t1", "t3"], TaskId("health-t1")))
         assert await store.read(lambda r: r.health_tasks(SWARM)) == {"t1": "health-t1", "t3": "health-t1"}
 

@@ -22,6 +22,7 @@ class Inbox:
         self._rest = b""
         self._open = True
         self._said: list[str] = []
+        self._told: list[str] = []
         self._hand_over = ""
 
     def first_line(self, limit: int) -> bytes:
@@ -36,6 +37,12 @@ class Inbox:
         self._take_in()
         said, self._said = self._said, []
         return said
+
+    def told(self) -> list[str]:
+        """What the platform told since the last call, which asks for nothing."""
+        self._take_in()
+        told, self._told = self._told, []
+        return told
 
     def hand_over(self) -> str:
         """The platform's words, once, when the session is to hand over to a fresh one; else nothing."""
@@ -52,6 +59,7 @@ class Inbox:
         for line in lines:
             if len(line) <= MAX_LINE_BYTES:
                 self._said += [words] if (words := _text(line, "say")) else []
+                self._told += [words] if (words := _text(line, "tell")) else []
                 self._hand_over = _text(line, "hand_over") or self._hand_over
 
     def _fill(self) -> None:

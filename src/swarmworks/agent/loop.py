@@ -57,6 +57,7 @@ class AgentLoop:
     def run(self) -> Ending:
         for _turn in range(self._request.max_turns):
             self._conversation.turns += [Spoken(PERSON.format(words=words)) for words in self._inbox.words()]
+            self._conversation.turns += [Spoken(words) for words in self._inbox.told()]
             if asked := self._inbox.hand_over():
                 self._may_hand_over = True
                 self._conversation.turns.append(Spoken(asked))

@@ -11,6 +11,7 @@ from swarmworks.api.waiting import answer_when
 from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
 from swarmworks.domain.gate import GateResult
 from swarmworks.domain.lease import WorkerLease
+from swarmworks.service.ended_tasks import over
 from swarmworks.wire.api import (
     CachedGates,
     FinishWork,
@@ -22,6 +23,7 @@ from swarmworks.wire.api import (
     RenewedWorker,
     RenewWorker,
     SessionEvents,
+    TasksOver,
 )
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.options import from_json
@@ -64,6 +66,7 @@ async def renew(worker_id: WorkerId, body: RenewWorker, plane: Services) -> Rene
         stop=renewed.stop,
         limited=renewed.limited,
         say=renewed.say,
+        tell=renewed.tell,
         hand_over=renewed.hand_over,
         planes=_planes(plane),
     )
@@ -105,6 +108,11 @@ async def finish(work_id: WorkId, body: FinishWork, plane: Services) -> None:
 @router.post("/sessions/{session_id}/events")
 async def record(session_id: SessionId, body: SessionEvents, plane: Services) -> None:
     await plane.auditing.record(session_id, body.worker_id, body.events)
+
+
+@router.post("/tasks/over")
+async def tasks_over(body: TasksOver, plane: Services) -> TasksOver:
+    return TasksOver(tasks=tuple(await plane.store.read(lambda reader: over(reader, body.tasks))))
 
 
 @router.post("/gates/cached")

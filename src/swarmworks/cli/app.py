@@ -45,6 +45,7 @@ COMMANDS = {
     "secret": "Keys of providers, sealed in the store: init, set, list, rm, rotate.",
     "store": "The database that holds the state: check, migrate, copy.",
     "doctor": "What this machine has, and what it lacks.",
+    "copies": "The working copies of sessions on this machine: list, discard.",
     "serve": "Start a control plane and leave it running.",
     "worker": "Start a worker for a control plane.",
 }

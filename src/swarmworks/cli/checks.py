@@ -19,6 +19,7 @@ from swarmworks.base.findings import Check, Finding
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.view.amounts import size
 from swarmworks.domain.isolation import Property, level_of
+from swarmworks.git.best import probe_copies
 from swarmworks.git.command import OLDEST, Git
 from swarmworks.notify.outcomes import Outcomes
 from swarmworks.policy.tiers import BUILT_IN_SPEAKS, common
@@ -44,6 +45,7 @@ def examine(launcher: Launcher, path: Path) -> list[Check]:
         *_programs(),
         *_sandbox(launcher.probe(project), project),
         *_disk(folder),
+        *_copies(folder),
         *_machine(project),
         *_runtimes(runtimes, project),
         configuration,
@@ -101,6 +103,18 @@ def _disk(folder: Path) -> Iterator[Check]:
     slow = latency_s > SLOW_FSYNC_S
     mend = "every step waits for the disk: put the project on a local one" if slow else ""
     yield Check("disk speed", Finding.NOTE if slow else Finding.OK, found, mend)
+
+
+def _copies(folder: Path) -> Iterator[Check]:
+    state = folder / ".swarm"
+    try:
+        probe = probe_copies(state if state.is_dir() else folder)
+    except OSError as error:
+        yield Check("working copies", Finding.LACKING, f"{folder}: {error.strerror}", "check the folder's permissions")
+        return
+    ways = {"overlay": "overlays: a copy takes what is changed in it", "clone": "shared clones: a copy takes its files"}
+    why = f"; overlays would be quicker: {probe.why}" if probe.why else ""
+    yield Check("working copies", Finding.NOTE if probe.why else Finding.OK, f"{ways[probe.way]}{why}")
 
 
 def _fsync_s(folder: Path) -> float:

@@ -44,6 +44,8 @@ from swarmworks.wire.api import (
     SwarmReport,
     SwarmStatus,
     SwarmSummary,
+    TaskName,
+    TasksOver,
 )
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.conversing import Said, Say, SessionRow, StopSession
@@ -228,6 +230,11 @@ class ControlPlaneClient:
     async def cached_gates(self, keys: Sequence[str]) -> dict[str, GateResult]:
         body = CachedGates(keys=tuple(keys))
         return _CACHED.validate_json(await self._send("POST", "/api/v1/gates/cached", body, again=True))
+
+    async def tasks_over(self, tasks: Sequence[TaskName]) -> frozenset[TaskName]:
+        """Those of `tasks`, at most 1,000, that have come to their end."""
+        answer = await self._send("POST", "/api/v1/tasks/over", TasksOver(tasks=tuple(tasks)), again=True)
+        return frozenset(TasksOver.model_validate_json(answer).tasks)
 
     async def config(self, swarm_id: SwarmId) -> SwarmConfig:
         return SwarmConfig.model_validate_json(await self._send("GET", f"/api/v1/swarms/{swarm_id}/config"))

@@ -12,6 +12,9 @@ from swarmworks.domain.table import TransitionTable
 PLATFORM = "platform"
 """The sender of the message that asks a session to hand over to a fresh one."""
 
+QUEUE = "platform:merge-queue"
+"""The sender of words that ask for nothing: what the merge queue sees coming."""
+
 
 class QuestionState(StrEnum):
     OPEN = "open"
@@ -56,7 +59,7 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Message:
     """Words to a running session, handed to it between two turns. `sender` is `person:<name>`, or PLATFORM, whose words say
-    why the session is to hand over.
+    why the session is to hand over, or QUEUE.
     """
 
     id: MessageId

@@ -8,6 +8,7 @@ capacity has room for one more session, and the budget has headroom for at least
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class ReadyTask:
 class ClaimFacts:
     """`ready` in rank order, bounded; `held_paths` of all tasks that hold files; `places` how many sessions fit;
     `affordable` how many sessions the headroom of the budget pays at least one call each for. Without `exclusive` nobody
-    holds a file for himself: two tasks may write the same one, and the merge queue decides.
+    holds a file for himself: two tasks may write the same one, and the merge queue decides. Which files a task is expected to
+    write is a hint then: of tasks that unblock as much, those go first that write what nobody else does now.
     """
 
     ready: Sequence[ReadyTask]
@@ -83,17 +85,25 @@ def choose(facts: ClaimFacts) -> list[Choice]:
     held = set(facts.held_paths)
     idle = list(facts.idle)
     choices: list[Choice] = []
-    for task in facts.ready:
+
+    def give(task: ReadyTask) -> None:
+        agent = _best_agent(task, idle) if len(choices) < room else None
+        if agent is not None:
+            idle.remove(agent)
+            held.update(task.owns)
+            choices.append(Choice(task.id, agent.id))
+
+    for _rank, equals in groupby(facts.ready, key=lambda task: task.rank):
+        clashing: list[ReadyTask] = []
+        for task in equals:
+            if any(overlaps(mine, theirs) for mine in task.owns for theirs in held):
+                clashing.append(task)
+            else:
+                give(task)
+        for task in () if facts.exclusive else clashing:
+            give(task)
         if len(choices) >= room:
             break
-        if facts.exclusive and any(overlaps(mine, theirs) for mine in task.owns for theirs in held):
-            continue
-        agent = _best_agent(task, idle)
-        if agent is None:
-            continue
-        idle.remove(agent)
-        held.update(task.owns)
-        choices.append(Choice(task.id, agent.id))
     return choices
 
 

@@ -75,6 +75,9 @@ class BuiltIn:
     def says(self, text: str) -> bytes | None:
         return json.dumps({"say": text}).encode() + b"\n"
 
+    def tells(self, text: str) -> bytes | None:
+        return json.dumps({"tell": text}).encode() + b"\n"
+
     def asks_to_hand_over(self, text: str) -> bytes | None:
         return json.dumps({"hand_over": text}).encode() + b"\n"
 

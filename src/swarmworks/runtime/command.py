@@ -69,6 +69,9 @@ class Command:
         del text  # its input ends with its prompt
         return None
 
+    def tells(self, text: str) -> bytes | None:
+        return self.says(text)
+
     def asks_to_hand_over(self, text: str) -> bytes | None:
         return self.says(text)
 

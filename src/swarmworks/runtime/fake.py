@@ -50,5 +50,8 @@ class Fake:
     def says(self, text: str) -> bytes | None:
         return text.replace("\n", " ").encode() + b"\n"
 
+    def tells(self, text: str) -> bytes | None:
+        return self.says(text)
+
     def asks_to_hand_over(self, text: str) -> bytes | None:
         return self.says(text)

@@ -137,6 +137,10 @@ class Runtime(Protocol):
         """A person's words as the program reads them from its standard input while it runs; None when it cannot."""
         ...
 
+    def tells(self, text: str) -> bytes | None:
+        """The platform's words, which ask for nothing, as the program reads them while it runs; None when it cannot."""
+        ...
+
     def asks_to_hand_over(self, text: str) -> bytes | None:
         """The platform's words as the program reads them while it runs: it is to end with a summary for a fresh session.
         None when it cannot be told.

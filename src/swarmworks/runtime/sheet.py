@@ -134,6 +134,9 @@ class SheetRuntime:
     def says(self, text: str) -> bytes | None:
         return None if self._sheet.says is None else self._sheet.says(text)
 
+    def tells(self, text: str) -> bytes | None:
+        return self.asks_to_hand_over(text)  # the platform's words are written one way, whatever they ask for
+
     def asks_to_hand_over(self, text: str) -> bytes | None:
         return None if self._sheet.asks is None else self._sheet.asks(text)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from swarmworks.base.ids import QuestionId
 from swarmworks.domain.event import NewEvent
-from swarmworks.domain.question import Question, QuestionState
+from swarmworks.domain.question import PLATFORM, QUEUE, Question, QuestionState
 from swarmworks.domain.session import Session
 from swarmworks.domain.task import Guidance, Task, TaskEvent
 from swarmworks.policy.wording import plain
@@ -67,7 +67,11 @@ def block(tx: Tx, session: Session, question: Question) -> None:
 
 def pass_on(tx: Tx, session: Session) -> None:
     """What people said to a session that ended before it was handed their words: for the next one of its task."""
-    late = [one.text for one in tx.messages(session.id) if one.delivered_at is None]
+    late = [
+        one.text
+        for one in tx.messages(session.id)
+        if one.delivered_at is None and one.sender not in {PLATFORM, QUEUE}  # about that session's own work
+    ]
     if late:
         tell_next(tx, tx.task(session.swarm_id, session.task_id), "\n\n".join(late))
 

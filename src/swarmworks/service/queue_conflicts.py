@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from swarmworks.base.errors import GitError, LimitReachedError
 from swarmworks.domain.change import Change
-from swarmworks.git.footprints import overlapping
+from swarmworks.git.command import path_text
+from swarmworks.git.footprints import overlapping, shared
 from swarmworks.git.protocol import Footprint, Hub
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ class Conflicts:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._head: str | None = None
+        self._commits: dict[str, str] = {}
         self._places: dict[str, Footprint] = {}
         self._edges: dict[str, set[str]] = {}
         self._known: dict[str, set[str]] = {}  # the edges as the last look left them: another look may be under way
@@ -39,27 +41,34 @@ class Conflicts:
 
     def survey(self, head: str, waiting: Sequence[Change]) -> None:
         """Look at what is new among `waiting`. Blocks: merges each that is."""
+        self.survey_commits(head, {change.id: change.head for change in waiting})
+
+    def survey_commits(self, head: str, commits: Mapping[str, str]) -> None:
+        """The same for whatever is in flight, by name; what has another commit than before is looked at anew."""
         if head != self._head:
             self._forget_moved(head)
             self._head = head
-        names = {change.id for change in waiting}
-        for gone in self._places.keys() - names:
+        for gone in [name for name in self._places if commits.get(name) != self._commits[name]]:
             self._forget(gone)
-        for change in waiting:
-            if change.id not in self._places:
-                self._places[change.id] = self._look(head, change)
-                found = overlapping(self._places[change.id], {n: p for n, p in self._places.items() if n != change.id})
-                self._edges[change.id] = set(found)
+        for name, commit in commits.items():
+            if name not in self._places:
+                self._commits[name], self._places[name] = commit, self._look(head, name, commit)
+                found = overlapping(self._places[name], {n: p for n, p in self._places.items() if n != name})
+                self._edges[name] = set(found)
                 for other in found:
-                    self._edges.setdefault(other, set()).add(change.id)
+                    self._edges.setdefault(other, set()).add(name)
         self._known = {name: set(others) for name, others in self._edges.items() if others}
 
-    def _look(self, head: str, change: Change) -> Footprint:
+    def files(self, one: str, other: str) -> list[str]:
+        """In which two that were surveyed touch the same places."""
+        return [path_text(path) for path in shared(self._places.get(one, {}), self._places.get(other, {}))]
+
+    def _look(self, head: str, name: str, commit: str) -> Footprint:
         """Empty where nothing can be said: then merging has to show it."""
         try:
-            return self._hub.footprint(head, change.head) or {}
+            return self._hub.footprint(head, commit) or {}
         except (GitError, LimitReachedError) as error:
-            log.warning("where %s touches the branch cannot be seen: %s", change.id, error)
+            log.warning("where %s touches the branch cannot be seen: %s", name, error)
             return {}
 
     def _forget_moved(self, head: str) -> None:

@@ -14,7 +14,7 @@ from swarmworks.base.errors import ConflictError
 from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
-from swarmworks.domain.question import PLATFORM, Message
+from swarmworks.domain.question import PLATFORM, QUEUE, Message
 from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import TaskState
@@ -26,13 +26,14 @@ from swarmworks.store.protocol import Store, Tx
 
 class Renewed(NamedTuple):
     """What the worker must end at once, what it must end gracefully, with the reason, and what people say to its sessions.
-    `limited`: sessions that ran into a limit only the control plane sees. `hand_over`: those whose context fills up, and how far.
+    `limited`: sessions that ran into a limit only the control plane sees. `tell`: the platform's own words. `hand_over`: those whose context fills up, and how far.
     """
 
     lost: tuple[WorkId, ...]
     stop: dict[WorkId, str]
     limited: dict[WorkId, str]
     say: dict[WorkId, tuple[str, ...]]
+    tell: dict[WorkId, tuple[str, ...]]
     hand_over: dict[WorkId, str]
 
 
@@ -57,9 +58,11 @@ class Watching:
             stops = tx.session_stops(tuple(sessions)) if sessions else {}
             limited = {sessions[session_id]: reason for session_id, reason in stops.items()}
             said = _to_say(tx, sessions)
-            say = {sessions[one]: texts for one, texts in _by_session(said, people=True).items()}
-            hand_over = {sessions[one]: texts[0] for one, texts in _by_session(said, people=False).items()}
-            return Renewed(renewal.lost, _to_stop(tx, lease, holding), limited, say, hand_over)
+            say = _by_work(sessions, [one for one in said if one.sender not in {PLATFORM, QUEUE}])
+            tell = _by_work(sessions, [one for one in said if one.sender == QUEUE])
+            asked = _by_work(sessions, [one for one in said if one.sender == PLATFORM])
+            hand_over = {work_id: texts[0] for work_id, texts in asked.items()}
+            return Renewed(renewal.lost, _to_stop(tx, lease, holding), limited, say, tell, hand_over)
 
         return await self._store.transact(write)
 
@@ -155,9 +158,9 @@ def _to_say(tx: Tx, works: dict[SessionId, WorkId]) -> list[Message]:
     return messages
 
 
-def _by_session(messages: Sequence[Message], *, people: bool) -> dict[SessionId, tuple[str, ...]]:
-    found: dict[SessionId, tuple[str, ...]] = {}
+def _by_work(works: dict[SessionId, WorkId], messages: Sequence[Message]) -> dict[WorkId, tuple[str, ...]]:
+    found: dict[WorkId, tuple[str, ...]] = {}
     for message in messages:
-        if (message.sender != PLATFORM) is people:
-            found[message.session_id] = (*found.get(message.session_id, ()), message.text)
+        work_id = works[message.session_id]
+        found[work_id] = (*found.get(work_id, ()), message.text)
     return found

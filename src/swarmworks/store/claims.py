@@ -13,7 +13,7 @@ from swarmworks.domain.budget import AccountKind
 from swarmworks.domain.lease import WorkKind, WorkState
 from swarmworks.domain.session import SESSION_TABLE, SessionEvent, SessionState
 from swarmworks.domain.swarm import SwarmState
-from swarmworks.domain.task import TASK_TABLE, TaskEvent, TaskState
+from swarmworks.domain.task import HOLDS_FILES, TASK_TABLE, TaskEvent, TaskState
 from swarmworks.policy import ledger as ledger_policy
 from swarmworks.policy.admit import Choice, ClaimFacts, ReadyTask, overlaps
 from swarmworks.policy.tiers import asked_for
@@ -106,11 +106,18 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
         return ClaimFacts(
             ready=(),
             idle=[rows.agent(row) for row in self.db.rows(_SWARM_SQL["idle_agents"], project=swarm["project"])],
-            held_paths=frozenset(row["path"] for row in self.db.rows(_SWARM_SQL["file_claims"], swarm_id=swarm["id"])),
+            held_paths=self._held_paths(swarm["id"], exclusive=terms.exclusive),
             places=places,
             affordable=ledger_policy.affordable(self.headroom(swarm["account_id"]), terms.least),
             exclusive=terms.exclusive,
         )
+
+    def _held_paths(self, swarm_id: SwarmId, *, exclusive: bool) -> frozenset[str]:
+        """What is claimed; where nothing can be, what the tasks under way are expected to write."""
+        if exclusive:
+            return frozenset(row["path"] for row in self.db.rows(_SWARM_SQL["file_claims"], swarm_id=swarm_id))
+        under_way = self.db.rows(_SWARM_SQL["owned"], swarm_id=swarm_id, states=tuple(HOLDS_FILES))
+        return frozenset(path for row in under_way for path in rows.names(row["owns"]))
 
     def _claim(
         self, lease: WorkerLease, swarm: Row, chosen: Sequence[tuple[Row, AgentId]], terms: SessionTerms

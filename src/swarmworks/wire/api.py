@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,7 +69,7 @@ class RenewWorker(Model):
 
 class RenewedWorker(Model):
     """`lost`: end at once, somebody else may have it. `stop`: end gracefully, with the reason; `limited`: the same for sessions
-    that ran into a limit of their own. `say`: a person's words to the sessions held. `hand_over`: sessions
+    that ran into a limit of their own. `say`: a person's words to the sessions held, `tell`: the platform's. `hand_over`: sessions
     that are to hand over to a fresh one, and why. `planes`: every living control plane.
     """
 
@@ -77,8 +77,20 @@ class RenewedWorker(Model):
     stop: dict[WorkId, str] = {}
     limited: dict[WorkId, str] = {}
     say: dict[WorkId, tuple[str, ...]] = {}
+    tell: dict[WorkId, tuple[str, ...]] = {}
     hand_over: dict[WorkId, str] = {}
     planes: tuple[PlaneAddress, ...] = ()
+
+
+class TaskName(NamedTuple):
+    swarm_id: str
+    task_id: str
+
+
+class TasksOver(Model):
+    """Asked: which of them have come to their end. Answered: those."""
+
+    tasks: tuple[TaskName, ...] = Field(max_length=1_000)
 
 
 class LeaseWork(Model):

@@ -19,6 +19,7 @@ from swarmworks.domain.plan import PLAN
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.tiers import TIERS
 from swarmworks.wire.config_context import ContextSection
+from swarmworks.wire.config_copies import CopiesSection
 from swarmworks.wire.config_mail import MailSection
 from swarmworks.wire.config_models import (
     REHEARSAL,
@@ -401,6 +402,7 @@ class SwarmConfig(Section):
     environment: EnvironmentSection = EnvironmentSection()
     files: FilesSection = FilesSection()
     merge: MergeSection = MergeSection()
+    copies: CopiesSection = CopiesSection()
     context: ContextSection = ContextSection()
     mail: MailSection = MailSection()
     databases: dict[Database, DatabaseSection] = Field(default_factory=dict[str, DatabaseSection])

@@ -95,8 +95,15 @@ class Access(_Event):
     address: Name = ""
 
 
+class Saved(_Event):
+    """The agent's work in progress, as a commit on its session's own ref. Said by the worker, never by the agent."""
+
+    type: Literal["saved"] = "saved"
+    commit: Name
+
+
 AgentEvent = Message | ToolCall | ToolResult | Usage | End
-SessionEvent = AgentEvent | Garbage | Access
+SessionEvent = AgentEvent | Garbage | Access | Saved
 
 _ADAPTER: TypeAdapter[AgentEvent] = TypeAdapter(Annotated[AgentEvent, Field(discriminator="type")])
 

@@ -48,6 +48,7 @@ from swarmworks.service.belonging import begin_in, look_in
 from swarmworks.service.conversing import Conversing
 from swarmworks.service.delivering import Delivering
 from swarmworks.service.electing import Electing
+from swarmworks.service.foreseeing import Foreseeing
 from swarmworks.service.gateway.app import Gateway
 from swarmworks.service.gateway.price_desk import PriceDesk
 from swarmworks.service.gateway.record import GatewaySettings
@@ -64,6 +65,7 @@ from swarmworks.service.scheduling.leasing import Leasing
 from swarmworks.service.scheduling.purse import bound_project
 from swarmworks.service.scheduling.swarms import Swarms
 from swarmworks.service.secrets import SecretKeeping
+from swarmworks.service.upkeep import HubUpkeep
 from swarmworks.service.waking import Waking
 from swarmworks.service.watching import Watching
 from swarmworks.settings import (
@@ -118,6 +120,8 @@ log = logging.getLogger(__name__)
 
 LOCAL_TTL_S = 3.0
 CHORE_S = 2.0
+FORESEE_S = 10.0
+UPKEEP_S = 600.0
 READY_S = 20.0
 
 
@@ -127,6 +131,8 @@ class _Plane:
     gateway: Gateway
     store: Store
     electing: Electing
+    foreseeing: Foreseeing
+    upkeep: HubUpkeep
 
 
 class _Server(uvicorn.Server):
@@ -312,7 +318,8 @@ async def _assemble(
         operator_token=tokens.operator,
         worker_token=tokens.worker,
     )
-    return _Plane(services, gateway, store, electing)
+    upkeep = HubUpkeep(store, hub, clock, lambda: [state / "copies", *state.glob("workers/*/copies")])
+    return _Plane(services, gateway, store, electing, Foreseeing(store, hub), upkeep)
 
 
 def _same_limits(limits: SessionLimits) -> Callable[[Session], SessionLimits]:
@@ -339,6 +346,12 @@ async def _start_chores(stack: AsyncExitStack, plane: _Plane) -> None:
         Chore("settle swarms", guarded("swarms", services.swarms.settle), every_s=CHORE_S),
         Chore("advance the merge queue", guarded("merge queue", services.merging.advance), every_s=CHORE_S),
     ]
+    unhurried = [
+        Chore("foresee conflicts", guarded("foreseeing", plane.foreseeing.look), every_s=FORESEE_S),
+        Chore("keep the hub in order", guarded("hub", plane.upkeep.once), every_s=UPKEEP_S),
+    ]
+    for chore in unhurried:
+        stack.push_async_callback(_ended, asyncio.create_task(chore.run()))
     for chore in chores:
         services.waking.listen(chore.wake)
         plane.electing.listen(chore.wake)

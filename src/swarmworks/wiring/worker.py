@@ -18,7 +18,7 @@ from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import UnavailableError
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.domain.lease import Capacity
-from swarmworks.git.clones import SharedClones
+from swarmworks.git.best import best_copies
 from swarmworks.git.hub import BareHub
 from swarmworks.git.locking import held_if_free
 from swarmworks.sandbox.best import best_sandbox
@@ -88,7 +88,7 @@ def _assemble(
     clock = SystemClock()
     hub = BareHub.open_or_create(state / "hub.git")
     owner = DEFAULT_UID if os.getuid() == 0 else None
-    copies = SharedClones(hub.path, place / "copies", owner)
+    copies = best_copies(hub.path, place / "copies", owner)
     sandbox = best_sandbox(state)
     places = Places(
         environments=state / "environments",
@@ -106,6 +106,7 @@ def _assemble(
         clock,
         runtimes=runtimes(project.config),
         database_address=database_address,
+        most_copies=project.config.copies.kept,
     )
     capacity = _capacity(project)
     access = registry_access(setup_environment(), Path.home())

@@ -1,4 +1,5 @@
-"""The way to a running agent: its first input, a person's words, and the runtime's own replies, written in order.
+"""The way to a running agent: its first input, a person's words, the platform's, and the runtime's own replies, written in
+order.
 
 An agent that reads nothing must not stop the worker: what is to be written waits, bounded, in a task of its own.
 """
@@ -24,6 +25,11 @@ class AgentInput:
     def say(self, text: str) -> bool:
         """Whether the words are on their way; a program that cannot hear, or does not read, gets none."""
         words = self._runtime.says(text)
+        return words is not None and self.write(words)
+
+    def tell(self, text: str) -> bool:
+        """As `say`, for the platform's own words."""
+        words = self._runtime.tells(text)
         return words is not None and self.write(words)
 
     def ask_to_hand_over(self, text: str) -> bool:

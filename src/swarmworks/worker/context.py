@@ -37,7 +37,9 @@ def _none(_variable: str) -> str:
 
 
 class WorkerContext:
-    """`database_address`: the address of a database that roles may read, by the variable that holds it; "" for none."""
+    """`database_address`: the address of a database that roles may read, by the variable that holds it; "" for none.
+    `most_copies`: how many working copies of ended sessions are kept at most.
+    """
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class WorkerContext:
         clock: Clock,
         runtimes: Mapping[str, Runtime],
         database_address: Callable[[str], str] = _none,
+        most_copies: int = 100,
     ) -> None:
         self.client = client
         self.hub = hub
@@ -59,6 +62,7 @@ class WorkerContext:
         self.gateways = Gateways(clock, lambda: client.url)
         self.runtimes = runtimes
         self.database_address = database_address
+        self.most_copies = most_copies
         self._configs: dict[SwarmId, SwarmConfig] = {}
 
     def learn(self, planes: Sequence[PlaneAddress]) -> None:

@@ -58,18 +58,23 @@ class Executor:
         else:
             self._said.setdefault(work_id, []).extend(texts)
 
+    def tell(self, work_id: WorkId, texts: Sequence[str]) -> None:
+        """The platform's words to a session; one that is not running has nothing yet that they could be about."""
+        if work_id in self._sessions:
+            self._sessions[work_id].tell(texts)
+
     def hand_over(self, work_id: WorkId, reason: str) -> None:
         """A session is to hand over to a fresh one; one that is not running has said nothing yet."""
         if work_id in self._sessions:
             self._sessions[work_id].hand_over(reason)
 
     def keep_leftovers(self) -> None:
-        """What an earlier process of this worker left behind, committed to refs of its own before it is removed. What
-        cannot be committed stays where it is, and keeps nobody from working. Scratch folders of gate runs hold no work.
+        """What an earlier process of this worker left behind, committed to the refs it was to be kept on; the next attempt finds
+        it there. What cannot be committed keeps nobody from working. Scratch folders of gate runs hold no work.
         """
         context = self._context
         for copy in context.copies.existing():
-            ref = f"refs/swarm/work/{copy.name}/left-over"
+            ref = copy.ref or f"refs/swarm/work/{copy.name}/left-over"
             message = f"Left over from an interrupted session of {copy.name}\n"
             try:
                 head = context.copies.snapshot(copy, ref, message, COMMITTER, context.clock.now())
@@ -77,7 +82,7 @@ class Executor:
                 log.warning("what %s had written could not be kept, it stays in %s: %s", copy.name, copy.path, error)
                 continue
             log.info("kept what %s had written as %s", copy.name, head)
-            context.copies.destroy(copy)
+            context.copies.retire(copy)
         for left in context.places.scratch.glob("*"):
             try:
                 remove_tree(left)

@@ -22,6 +22,7 @@ from swarmworks.wire.api import FinishWork, LeaseWork, PlaneAddress, RegisteredW
 from swarmworks.wire.work import AnyResult, AnyWork, SessionWork
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.executor import Executor
+from swarmworks.worker.tidying import Tidying
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class WorkerLoop:
             asyncio.create_task(self._renew()),
             asyncio.create_task(self._lease((WorkKind.SESSION,))),
             asyncio.create_task(self._lease((WorkKind.BUILD, WorkKind.GATES, WorkKind.DELIVERY, WorkKind.REVIEW))),
+            asyncio.create_task(Tidying(self._context).run()),
         ]
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -104,6 +106,8 @@ class WorkerLoop:
                     self._end(work_id, SessionOutcome.STOPPED, reason)
                 for work_id, texts in answer.say.items():
                     self._executor.say(work_id, texts)
+                for work_id, texts in answer.tell.items():
+                    self._executor.tell(work_id, texts)
                 for work_id, reason in answer.hand_over.items():
                     self._executor.hand_over(work_id, reason)
             except UnavailableError:

@@ -1,7 +1,8 @@
 """One session, from its working copy to its result: prompt, sandbox, agent, limits, and the work kept whatever happens.
 
-The order at the end never changes: what the agent wrote is committed to a ref of its own, then the tree of processes is
-ended, then what was written since is committed too, and only then is the working copy removed.
+What the agent writes is committed to a ref of its own every few minutes. The order at the end never changes: it is committed
+there, then the tree of processes is ended, then what was written since is committed too, and only then is the working copy
+let go of: it stays until the task has landed (see `tidying`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from swarmworks.domain.isolation import Property
+from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import SessionOutcome
-from swarmworks.git.protocol import Identity, WorkingCopy
+from swarmworks.git.protocol import WorkingCopy
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
 from swarmworks.runtime.protocol import Launch
@@ -35,6 +37,7 @@ from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.prompt import Prompt, hand_over
 from swarmworks.worker.relay import Relay
 from swarmworks.worker.reporting import EventReporter
+from swarmworks.worker.saving import Saving
 from swarmworks.worker.seeding import start_commit
 
 log = logging.getLogger(__name__)
@@ -85,33 +88,41 @@ class SessionRun:
             if not self._input.say(text):
                 log.warning("session %s: its agent cannot be told anything now", self._work.session_id)
 
+    def tell(self, texts: Sequence[str]) -> None:
+        """The platform's words, which ask for nothing: as `say`."""
+        for text in texts:
+            if not self._input.tell(text):
+                log.warning("session %s: its agent cannot be told anything now", self._work.session_id)
+
     def hand_over(self, reason: str) -> None:
         """Ask the agent to hand over to a fresh session; one that cannot be told anything goes on as it can."""
         if not self._input.ask_to_hand_over(hand_over(reason)):
             log.warning("session %s: its agent cannot be asked to hand over", self._work.session_id)
 
     async def result(self, reporter: EventReporter) -> SessionResult:
-        """Runs the session to its end. Raises UnavailableError when it could not even be started; the working copy is
-        gone then and nothing was written.
-        """
+        """Runs the session to its end. Raises UnavailableError when it could not even be started: nothing was written then."""
         config = await self._context.config(self._work.swarm_id)
         name = f"{self._work.swarm_id}-{self._work.task.id}-{self._work.fence}"
         start = await asyncio.to_thread(start_commit, self._context.hub, self._work, self._context.clock.now())
-        copy = await asyncio.to_thread(self._context.copies.create, name, start)
+        ref = work_ref(self._work.swarm_id, self._work.task.id, self._work.fence)
+        copy = await asyncio.to_thread(self._context.copies.create, name, start, ref)
+        saving = Saving(self._context.copies, copy, self._work, self._context.clock)
         needed = self._runtime.own_home or config.role(self._work.task.role).files == "none"
         home = self._context.places.scratch / f"home-{name}" if needed else None
         try:
-            await self._agent(Placed(copy, home, self._context.sandbox.listener_port()), config, reporter)
+            port = self._context.sandbox.listener_port()
+            await self._agent(Placed(copy, home, port), config, reporter, saving)
         finally:
             head = await asyncio.shield(
-                self._keep(copy)
-            )  # when this fails the copy stays, for a worker that can keep it
+                saving.keep()
+            )  # when this fails the copy is not let go of: a worker tries again
             if home is not None:
                 await asyncio.to_thread(remove_tree, home)
-        await asyncio.to_thread(self._context.copies.destroy, copy)
+        let_go = self._context.copies.retire if config.copies.kept else self._context.copies.destroy
+        await asyncio.to_thread(let_go, copy)
         return await self._judge(head)
 
-    async def _agent(self, placed: Placed, config: SwarmConfig, reporter: EventReporter) -> None:
+    async def _agent(self, placed: Placed, config: SwarmConfig, reporter: EventReporter, saving: Saving) -> None:
         launch = self._runtime.launch(
             facts_of(self._context.sandbox, self._work, self._briefing, config, self._environment, placed)
         )
@@ -126,12 +137,18 @@ class SessionRun:
         spec = agent_sandbox(self._context, self._work, placed, config, self._environment, launch, databases)
         try:
             await databases.start(reporter.add)
-            await self._in_sandbox(spec, launch, placed, config, reporter)
+            await self._in_sandbox(spec, launch, placed, config, reporter, saving)
         finally:
             await databases.close()
 
     async def _in_sandbox(
-        self, spec: SandboxSpec, launch: Launch, placed: Placed, config: SwarmConfig, reporter: EventReporter
+        self,
+        spec: SandboxSpec,
+        launch: Launch,
+        placed: Placed,
+        config: SwarmConfig,
+        reporter: EventReporter,
+        saving: Saving,
     ) -> None:
         process = await self._context.sandbox.start(spec)
         self._run.held = process.held
@@ -141,7 +158,7 @@ class SessionRun:
                 egress = Egress(config.role(self._work.task.role).reach, reporter.add)
                 relay = Relay(process.listener, self._context.gateways, egress, self._sign_of_life)
                 await relay.start()
-            await self._converse(process, launch, placed.copy, reporter)
+            await self._converse(process, launch, placed.copy, reporter, saving, config.copies.save_every_s)
         finally:
             process.kill()
             await process.wait()
@@ -154,6 +171,8 @@ class SessionRun:
         launch: Launch,
         copy: WorkingCopy,
         reporter: EventReporter,
+        saving: Saving,
+        save_every_s: float,
     ) -> None:
         self._sign_of_life()
         watchers = [
@@ -161,13 +180,14 @@ class SessionRun:
             asyncio.create_task(self._read(process, copy, reporter)),
             asyncio.create_task(self._watch(process, launch.silence_s or self._work.limits.idle_s)),
             asyncio.create_task(self._watch_for_a_handoff(copy, reporter)),
+            asyncio.create_task(saving.now_and_then(save_every_s, reporter.add)),
         ]
         for watcher in watchers:
             watcher.add_done_callback(self._watched)
         errors = asyncio.create_task(_tail(process.stderr))
         try:
             await self._run.ended.wait()
-            await self._keep(copy)
+            await saving.keep()
         finally:
             process.kill()
             for watcher in watchers:
@@ -254,16 +274,6 @@ class SessionRun:
                 self._run.stop(SessionOutcome.STOPPED, f"time limit of {limits.wall_s:g} s reached")
             elif now - self._run.last_sign > silence_s:
                 self._run.stop(SessionOutcome.STOPPED, f"stalled: no event for {silence_s:g} s")
-
-    async def _keep(self, copy: WorkingCopy) -> str:
-        """Commit what is in the copy onto the session's own ref; the base when nothing was written."""
-        work = self._work
-        agent = Identity(work.agent.name, work.agent.email)
-        message = f"{work.task.title}\n\nSwarm-Task: {work.task.id}\nSwarm-Session: {work.session_id}\n"
-        ref = f"refs/swarm/work/{work.swarm_id}/{work.task.id}/{work.fence}"
-        return await asyncio.to_thread(
-            self._context.copies.snapshot, copy, ref, message, agent, self._context.clock.now()
-        )
 
     async def _judge(self, head: str) -> SessionResult:
         """The outcome, from what the agent said and what the diff shows: its word alone is never evidence."""

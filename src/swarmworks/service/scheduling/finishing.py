@@ -19,6 +19,7 @@ from swarmworks.domain.gate import GateStage
 from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind
 from swarmworks.domain.question import QuestionState
+from swarmworks.domain.refs import pin_ref
 from swarmworks.domain.session import Session, SessionLimits, SessionOutcome
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
@@ -79,6 +80,8 @@ class Finishing:
         if strange and result.outcome in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO}:
             result = result.model_copy(update={"outcome": SessionOutcome.FAILED, "reason": _STRANGE})
         checked = await asyncio.to_thread(self._checked, worked, result)
+        if checked.outcome is SessionOutcome.SUBMITTED:  # whatever becomes of the session's own reference
+            await asyncio.to_thread(self._hub.update_refs, {pin_ref(ChangeId(change_id)): checked.head})
 
         def write(tx: Tx) -> None:
             tx.finish_work(lease, work_id, fence, checked.model_dump_json(), swarm_id=worked.swarm_id)

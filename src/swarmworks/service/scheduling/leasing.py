@@ -17,6 +17,7 @@ from swarmworks.domain.event import NewEvent
 from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
 from swarmworks.domain.plan import COMMAND
+from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import Session, SessionOutcome, SessionState
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskState
@@ -167,7 +168,18 @@ class Leasing:
             claimed = tx.claim_sessions(lease, swarm.id, terms, places, self._choosing(tx, options))
             return [self._start(tx, swarm, options, session, work) for session, work in claimed]
 
-        return await self._store.transact(write)
+        taken = await self._store.transact(write)
+        return None if taken is None else [await self._with_what_was_saved(work) for work in taken]
+
+    async def _with_what_was_saved(self, work: AnyWork) -> AnyWork:
+        """A session that was lost, its worker killed, has said nothing of its work: that is on its own reference all the same."""
+        if not isinstance(work, SessionWork) or work.fence <= 1:
+            return work
+        for ref, base in await self._store.read(lambda reader: _unreported(reader, work.session_id)):
+            head = await asyncio.to_thread(self._hub.resolve, ref)
+            if head is not None and head != base:
+                return work.model_copy(update={"last_head": head})
+        return work
 
     def _choosing(self, reader: Reader, options: SwarmOptions) -> Callable[[ClaimFacts], list[Choice]]:
         """Without the tasks whose sessions could only wait: every model that may answer them is paid by a subscription that is
@@ -279,6 +291,18 @@ def _last_head(reader: Reader, session: Session) -> str | None:
     """The commit of the latest session before this one that wrote anything, however it ended."""
     results = (_result(reader, one) for one in _before(reader, session))
     return next((one.head for one in results if one is not None and one.head != one.base), None)
+
+
+def _unreported(reader: Reader, session_id: SessionId) -> list[tuple[str, str]]:
+    """Where the work is kept of the sessions since the last one that reported any, the latest first, and what each began with."""
+    session, found = reader.session(session_id), list[tuple[str, str]]()
+    for one in _before(reader, session):
+        result = _result(reader, one)
+        if result is not None and result.head != result.base:
+            break
+        if result is None:
+            found.append((work_ref(one.swarm_id, one.task_id, one.fence), one.base_commit))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

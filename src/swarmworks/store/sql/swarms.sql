@@ -85,6 +85,9 @@ RETURNING state;
 -- name: file_claims
 SELECT path, task_id FROM file_claim WHERE swarm_id = :swarm_id;
 
+-- name: owned
+SELECT owns FROM task WHERE swarm_id = :swarm_id AND state IN :states;
+
 -- name: claim_file
 INSERT INTO file_claim (swarm_id, path, task_id) VALUES (:swarm_id, :path, :task_id);
 
