@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from swarmworks.git.command import path_text
 from swarmworks.git.protocol import Footprint
 
 if TYPE_CHECKING:
@@ -72,9 +73,16 @@ def overlapping(one: Footprint, others: Mapping[str, Footprint]) -> set[str]:
     }
 
 
-def shared(one: Footprint, other: Footprint) -> list[bytes]:
-    """The files in which both touch the same places, by name."""
-    return sorted(path for path in one.keys() & other.keys() if _touch(one[path], other[path]))
+def shared(one: Footprint, other: Footprint) -> list[str]:
+    """The names of the files in which both touch the same places."""
+    return sorted(_name(path) for path in one.keys() & other.keys() if _touch(one[path], other[path]))
+
+
+def _name(header: bytes) -> str:
+    """Of `diff --git a/name b/name`, both the same; git quotes those that are odd, which stay as it writes them."""
+    both = header.removeprefix(b"diff --git ")
+    half = both[: (len(both) - 1) // 2]
+    return path_text(half.removeprefix(b"a/"))
 
 
 def _touch(one: Iterable[tuple[int, int]], other: Iterable[tuple[int, int]]) -> bool:

@@ -24,17 +24,18 @@ class Upkeep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HubFacts:
-    """`busy`: work is under way. `since`: how long ago the last full upkeep was."""
+    """`busy`: work is under way. `since`: how long ago the last full upkeep was. `over`: references that can be dropped."""
 
     loose: int
     packs: int
     busy: bool
     since: timedelta
+    over: int = 0
 
 
 def due(facts: HubFacts) -> Upkeep:
     if facts.busy:
         return Upkeep.PACK if facts.loose >= PACK_AT_ALL_COSTS else Upkeep.NOTHING
-    if facts.packs > MOST_PACKS or (facts.since >= FULL_EVERY and facts.loose + facts.packs > 1):
+    if facts.packs > MOST_PACKS or (facts.since >= FULL_EVERY and (facts.over or facts.loose + facts.packs > 1)):
         return Upkeep.FULL
     return Upkeep.PACK if facts.loose >= PACK_AT else Upkeep.NOTHING

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from swarmworks.base.errors import GitError, LimitReachedError
 from swarmworks.domain.change import Change
-from swarmworks.git.command import path_text
 from swarmworks.git.footprints import overlapping, shared
 from swarmworks.git.protocol import Footprint, Hub
 
@@ -61,7 +60,7 @@ class Conflicts:
 
     def files(self, one: str, other: str) -> list[str]:
         """In which two that were surveyed touch the same places."""
-        return [path_text(path) for path in shared(self._places.get(one, {}), self._places.get(other, {}))]
+        return shared(self._places.get(one, {}), self._places.get(other, {}))
 
     def _look(self, head: str, name: str, commit: str) -> Footprint:
         """Empty where nothing can be said: then merging has to show it."""

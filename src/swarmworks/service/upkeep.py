@@ -13,7 +13,7 @@ from swarmworks.domain.lease import WorkState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.git.hub import BareHub
 from swarmworks.git.upkeep import borrowed, count, last_full, pack, tidy
-from swarmworks.policy.upkeep import RETENTION, HubFacts, Upkeep, due
+from swarmworks.policy.upkeep import FULL_EVERY, RETENTION, HubFacts, Upkeep, due
 from swarmworks.store.protocol import Reader, Store
 
 log = logging.getLogger(__name__)
@@ -35,19 +35,22 @@ class HubUpkeep:
         busy = await self._store.read(_busy)
         loose, packs = await asyncio.to_thread(count, self._hub.path)
         since = timedelta(seconds=self._clock.now().timestamp() - last_full(self._hub.path))
-        match due(HubFacts(loose, packs, busy, since)):
+        over = await self._over() if since >= FULL_EVERY and not busy else []
+        match due(HubFacts(loose, packs, busy, since, len(over))):
             case Upkeep.PACK:
                 await asyncio.to_thread(pack, self._hub)
             case Upkeep.FULL:
-                await self._full()
+                await self._full(over)
             case Upkeep.NOTHING:
                 pass
         return False
 
-    async def _full(self) -> None:
+    async def _over(self) -> list[str]:
         before = self._clock.now() - RETENTION
         over = await self._store.read(lambda reader: _over(reader, before))
-        refs = [ref for ref in await asyncio.to_thread(self._hub.refs, "refs/swarm/") if _subject(ref) in over]
+        return [ref for ref in await asyncio.to_thread(self._hub.refs, "refs/swarm/") if _subject(ref) in over]
+
+    async def _full(self, refs: list[str]) -> None:
         needed = await asyncio.to_thread(borrowed, self._copies())
         if await asyncio.to_thread(tidy, self._hub, refs, needed, RETENTION):
             log.info("the hub is in order again; %d references of swarms that landed were dropped", len(refs))

@@ -54,6 +54,7 @@ class WorkerLoop:
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._given_up = False
+        self._tidying = Tidying(context)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -63,7 +64,7 @@ class WorkerLoop:
             asyncio.create_task(self._renew()),
             asyncio.create_task(self._lease((WorkKind.SESSION,))),
             asyncio.create_task(self._lease((WorkKind.BUILD, WorkKind.GATES, WorkKind.DELIVERY, WorkKind.REVIEW))),
-            asyncio.create_task(Tidying(self._context).run()),
+            asyncio.create_task(self._tidying.run()),
         ]
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -80,6 +81,7 @@ class WorkerLoop:
         await self._end_everything(SessionOutcome.KILLED, "the worker is stopping")
         loops[0].cancel()
         await asyncio.wait([*loops, stop])
+        await self._tidying.try_once()
         with contextlib.suppress(SwarmworksError):
             await self._client.remove_worker(self._me.worker_id, RenewWorker(fence=self._me.fence, holding=()))
 

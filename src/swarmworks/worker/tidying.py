@@ -30,11 +30,14 @@ class Tidying:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            try:
-                await self.once()
-            except (SwarmworksError, OSError) as error:
-                log.warning("working copies of ended sessions stay for now: %s", error)
+            await self.try_once()
             await asyncio.sleep(EVERY_S)
+
+    async def try_once(self) -> None:
+        try:
+            await self.once()
+        except (SwarmworksError, OSError) as error:
+            log.warning("working copies of ended sessions stay for now: %s", error)
 
     async def once(self) -> None:
         """Gives up the copies whose tasks are over, and the oldest of too many."""
