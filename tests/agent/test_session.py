@@ -138,3 +138,15 @@ def test_lone_surrogates_from_a_model_do_no_harm(agent):
         run = agent.run(model)
     assert run.end.outcome == "submitted"
     assert (agent.workdir / "app/x.py").read_text() == "a?b"
+
+
+def test_what_the_platform_tells_is_heard_as_its_own_words_and_keeps_nobody_from_handing_in(agent):
+    words = "The platform says: another agent changes the same lines."
+    with ScriptedModel([hand_in("nothing_to_do")]) as model:
+        lines = [agent.request(model), {"tell": words}]
+        run = agent.finish(agent.start_raw("".join(f"{json.dumps(line)}\n" for line in lines).encode()))
+        heard = [m["content"] for m in model.requests[0].body["messages"] if m["role"] == "user"]
+    assert words in "".join(map(str, heard))
+    assert "A person says" not in str(heard)
+    assert run.end.outcome == "nothing_to_do"
+    assert len(model.requests) == 1

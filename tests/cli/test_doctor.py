@@ -24,6 +24,7 @@ def test_a_machine_with_everything(tmp_path, swarm: Swarm):
         "sandbox files",
         "disk",
         "disk speed",
+        "working copies",
         "processors",
         "memory",
         "project",

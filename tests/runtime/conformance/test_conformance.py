@@ -213,6 +213,17 @@ def test_words_of_a_person_are_one_line_for_a_program_that_can_be_spoken_to(case
     assert b"blue" in said
 
 
+def test_words_of_the_platform_are_one_line_for_those_that_hear_a_person(case):
+    told = case.runtime.tells("The platform says: mind\nthis")
+    if case.runtime.says("anything") is None:
+        assert told is None
+        return
+    assert told.endswith(b"\n")
+    assert told.count(b"\n") == 1
+    assert b"The platform says" in told
+    assert b"A person says" not in told
+
+
 def test_it_is_asked_to_hand_over_in_one_line(case):
     asked = case.runtime.asks_to_hand_over("hand over\nnow")
     assert asked.endswith(b"\n")
