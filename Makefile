@@ -38,7 +38,13 @@ setup-dev: .venv/.dev ## the same, with the tools the tests need
 	@.venv-bench/bin/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/bench.lock
 	@touch $@
 
-setup-bench: .venv-bench/.installed
+.venv-zuul/.installed: requirements/bench-zuul.lock
+	@echo "Installing Zuul's merger ..."
+	@$(PYTHON) -m venv .venv-zuul
+	@.venv-zuul/bin/pip install $(PIP_FLAGS) --require-hashes --no-deps -r requirements/bench-zuul.lock && touch $@ \
+	  || echo "Zuul's merger cannot be installed here (its lock is for Python 3.11 on Linux, x86-64): it will not be measured"
+
+setup-bench: .venv-bench/.installed .venv-zuul/.installed
 
 system: ## the Debian packages the sandbox needs (installed when run as root on Debian, otherwise named)
 	@scripts/system-packages
@@ -81,4 +87,4 @@ lock: ## re-resolve the locks (needs uv)
 	  --generate-hashes --no-emit-index-url --no-header -q -o requirements/bench.lock
 
 clean: ## remove what setup and the demo made
-	@rm -rf .venv .venv-bench .agents demo
+	@rm -rf .venv .venv-bench .venv-zuul .agents demo

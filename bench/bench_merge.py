@@ -1,5 +1,5 @@
 """Candidate builds a second: branches merged one on top of the other, each a commit, the reference moved. Ours beside `git merge` in
-a worktree, libgit2 (pygit2) and dulwich: the same repository made by seed, the same branches, the same final tree.
+a worktree, libgit2 (pygit2), dulwich and the merger of Zuul: the same repository made by seed, the same branches, the same final tree.
 
 Ours is measured as a batch and one at a time, both durable (objects and reference on the disk when it returns), and as a batch
 without that, as the peers are: none of them syncs.
@@ -32,6 +32,7 @@ LINES = 120
 WHO = Identity("Bench", "bench@swarm.invalid")
 AT = datetime(2026, 11, 20, tzinfo=UTC)
 TARGET = "refs/heads/bench"
+ZUUL = PEERS.parents[2] / ".venv-zuul" / "bin" / "python"
 PROGRAMS = Path(__file__).parent / "engines"
 
 
@@ -54,8 +55,8 @@ def run(*, smoke: bool) -> None:
         peers: dict[str, float | str] = {}
         place = copied(hub.path, root / "theirs.git")
         peers["git merge in a worktree"], trees["git merge"] = worktree_merges(place, root / "tree", base, heads)
-        for name, program in (("pygit2", PROGRAMS / "merge_pygit2.py"), ("dulwich", PROGRAMS / "merge_dulwich.py")):
-            said = peer(program, copied(hub.path, root / f"{name}.git"), base, heads)
+        for name, python in (("pygit2", PEERS), ("dulwich", PEERS), ("zuul", ZUUL)):
+            said = peer(python, PROGRAMS / f"merge_{name}.py", copied(hub.path, root / f"{name}.git"), base, heads)
             peers[name] = said if isinstance(said, str) else said[0]
             if not isinstance(said, str):
                 trees[name] = said[1]
@@ -146,12 +147,12 @@ def worktree_merges(repository: Path, tree: Path, base: str, heads: list[str]) -
     return len(heads) / (time.perf_counter() - started), git(tree, "rev-parse", "HEAD^{tree}")
 
 
-def peer(program: Path, repository: Path, base: str, heads: list[str]) -> tuple[float, str] | str:
+def peer(python: Path, program: Path, repository: Path, base: str, heads: list[str]) -> tuple[float, str] | str:
     """Merges a second and the final tree, or why it was not measured."""
-    if not PEERS.exists():
-        return "not installed: run `make bench`, which puts the peers into .venv-bench"
+    if not python.exists():
+        return f"not installed: run `make bench`, which puts it into {python.parents[1].name}"
     done = subprocess.run(
-        [PEERS, program, repository], input="\n".join([base, *heads]), capture_output=True, text=True, check=False
+        [python, program, repository], input="\n".join([base, *heads]), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         return done.stderr.strip().splitlines()[-1]
