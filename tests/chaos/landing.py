@@ -47,6 +47,9 @@ TIMED = 0.3
 """Of the lives, how many end at any moment instead of at a step."""
 
 LONGEST_LIFE_S = 1.5
+TOLD = 50
+"""Lives, after which is said how far it is."""
+
 LINES = "".join(f"line {number}\n" for number in range(60))
 STEPS = ("stack", "update_refs", "update_ref", "kept_lines", "footprint")
 
@@ -281,6 +284,9 @@ def prove(proof: Proof) -> dict[str, object]:
         ended = waited(child)
         assert ended in {0, -signal.SIGKILL}, ended
         killed += ended == -signal.SIGKILL
+        if lives % TOLD == 0:
+            at = round(time.monotonic() - began)
+            sys.stderr.write(f"{at} s: {killed} killed, {len(person.commits)} pushed, {lost_races} races lost\n")
         if ended == 0:
             break
     while len(person.commits) < proof.pushes:
