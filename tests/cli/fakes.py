@@ -223,5 +223,5 @@ class FakeLauncher:
     async def serve(self, project: OpenProject, port: int) -> None:
         self.served.append((project.name, port))
 
-    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None) -> None:
+    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None, *, own_hub: bool) -> None:
         self.served.append((project.name, urls, name))

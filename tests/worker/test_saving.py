@@ -15,6 +15,7 @@ from swarmworks.domain.plan import PlannedTask
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.hub import BareHub
 from swarmworks.worker.saving import Saving
+from swarmworks.worker.transport import SameHub
 from tests.scenario.harness import repository, task
 
 REF = "refs/swarm/work/swm_1/t/3"
@@ -74,7 +75,9 @@ def copy(hub, copies, tmp_path):
 async def saving(copies, copy):
     clock = ManualClock()
     sleep, told = VirtualSleep(clock), []
-    running = asyncio.create_task(Saving(copies, copy, Work(), clock, sleep).now_and_then(EVERY_S, told.append))
+    running = asyncio.create_task(
+        Saving(copies, copy, Work(), clock, SameHub(), sleep).now_and_then(EVERY_S, told.append)
+    )
     yield sleep, told
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):

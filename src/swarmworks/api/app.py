@@ -23,6 +23,7 @@ from swarmworks.api.prices import router as prices_router
 from swarmworks.api.replicas import router as replicas_router
 from swarmworks.api.secrets import router as secrets_router
 from swarmworks.api.swarms import router as swarms_router
+from swarmworks.api.transport import router as transport_router
 from swarmworks.api.workers import router as workers_router
 from swarmworks.base.errors import ForbiddenError, InvalidDocumentError, SwarmworksError, UnauthenticatedError
 from swarmworks.wire.api import ErrorBody
@@ -35,6 +36,7 @@ def build_app(services: ControlPlaneServices) -> FastAPI:
     app.add_exception_handler(SwarmworksError, _known)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.include_router(workers_router, prefix="/api/v1", dependencies=[Depends(worker_only)])
+    app.include_router(transport_router, prefix="/api/v1", dependencies=[Depends(worker_only)])
     app.include_router(replicas_router, prefix="/api/v1", dependencies=[Depends(worker_only)])
     app.include_router(swarms_router, prefix="/api/v1", dependencies=[Depends(operator_only)])
     app.include_router(conversing_router, prefix="/api/v1", dependencies=[Depends(operator_only)])

@@ -26,6 +26,7 @@ from swarmworks.service.scheduling.finishing import Finishing
 from swarmworks.service.scheduling.leasing import Leasing
 from swarmworks.service.scheduling.swarms import Swarms
 from swarmworks.service.secrets import SecretKeeping
+from swarmworks.service.transporting import Transporting
 from swarmworks.service.verifying import Verifying
 from swarmworks.service.waking import Waking
 from swarmworks.service.watching import Watching
@@ -59,6 +60,7 @@ class ControlPlaneServices:
     verifying: Verifying
     prices: PriceDesk
     secrets: SecretKeeping
+    transporting: Transporting
     waking: Waking
     replicas: Replicas
     counts: CallCounts

@@ -137,6 +137,8 @@ class Launcher(Protocol):
         ...
 
     async def serve(self, project: OpenProject, port: int) -> None: ...
-    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None) -> None:
-        """A worker of the control planes at `urls`. `name` sets it apart from others on this machine."""
+    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None, *, own_hub: bool) -> None:
+        """A worker of the control planes at `urls`. `name` sets it apart from others on this machine; with `own_hub` it does not
+        open the project's.
+        """
         ...

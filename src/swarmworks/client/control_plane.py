@@ -50,12 +50,14 @@ from swarmworks.wire.api import (
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.conversing import Said, Say, SessionRow, StopSession
 from swarmworks.wire.delivery import ApproveDelivery, ConfirmDelivery, DeliveryView, RequestDelivery, WithdrawDelivery
+from swarmworks.wire.transport import FetchCommits, PushWork
 from swarmworks.wire.why import WhyReport
 
 M = TypeVar("M", bound=BaseModel)
 ANSWER_S = 30.0
 LINE_S = 120.0  # between two pieces of a long answer
 CREATE_S = 1800.0  # a large repository is imported meanwhile
+FETCH_S = 1800.0  # a whole history, the first time
 REPORT_S = 300.0  # the landed tree is measured meanwhile
 HEALTH_S = 2.0
 PATIENCE = 3
@@ -230,6 +232,13 @@ class ControlPlaneClient:
     async def cached_gates(self, keys: Sequence[str]) -> dict[str, GateResult]:
         body = CachedGates(keys=tuple(keys))
         return _CACHED.validate_json(await self._send("POST", "/api/v1/gates/cached", body, again=True))
+
+    async def fetch_commits(self, request: FetchCommits) -> bytes:
+        """A pack."""
+        return await self._send("POST", "/api/v1/commits/fetch", request, timeout_s=FETCH_S, again=True)
+
+    async def push_work(self, work_id: WorkId, request: PushWork) -> None:
+        await self._send("POST", f"/api/v1/work/{work_id}/push", request, timeout_s=FETCH_S, again=True)
 
     async def tasks_over(self, tasks: Sequence[TaskName]) -> frozenset[TaskName]:
         """Those of `tasks`, at most 1,000, that have come to their end."""

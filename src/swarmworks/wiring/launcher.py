@@ -132,8 +132,8 @@ class ProcessLauncher:
     async def serve(self, project: OpenProject, port: int) -> None:
         await _load("swarmworks.wiring.plane").serve(_project(project), port)
 
-    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None) -> None:
-        await _load("swarmworks.wiring.worker").work(_project(project), urls, name)
+    async def work(self, project: OpenProject, urls: Sequence[str], name: str | None, *, own_hub: bool) -> None:
+        await _load("swarmworks.wiring.worker").work(_project(project), urls, name, own_hub=own_hub)
 
 
 def _project(project: OpenProject) -> Any:

@@ -65,6 +65,7 @@ from swarmworks.service.scheduling.leasing import Leasing
 from swarmworks.service.scheduling.purse import bound_project
 from swarmworks.service.scheduling.swarms import Swarms
 from swarmworks.service.secrets import SecretKeeping
+from swarmworks.service.transporting import Transporting
 from swarmworks.service.upkeep import HubUpkeep
 from swarmworks.service.waking import Waking
 from swarmworks.service.watching import Watching
@@ -310,6 +311,7 @@ async def _assemble(
         verifying=verifying(project, store),
         secrets=secrets,
         prices=PriceDesk(store, clock, ids, gateway.approved, found, configured_models(project.config)),
+        transporting=Transporting(store, hub),
         waking=Waking(store, clock),
         replicas=replicas,
         counts=counts,

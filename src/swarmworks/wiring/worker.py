@@ -17,7 +17,7 @@ import swarmworks
 from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import UnavailableError
 from swarmworks.client.control_plane import ControlPlaneClient
-from swarmworks.domain.lease import Capacity
+from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.git.best import best_copies
 from swarmworks.git.hub import BareHub
 from swarmworks.git.locking import held_if_free
@@ -28,21 +28,25 @@ from swarmworks.wiring.runtimes import runtimes
 from swarmworks.worker.checking import Checker
 from swarmworks.worker.context import Places, WorkerContext
 from swarmworks.worker.executor import Executor
-from swarmworks.worker.loop import WorkerLoop, register
+from swarmworks.worker.loop import COMPUTING, WorkerLoop, register
 from swarmworks.worker.registries import registry_access
+from swarmworks.worker.transport import OwnHub, SameHub
 
 log = logging.getLogger(__name__)
 
 STANDBY_S = 0.2
 """How often a worker that stands by looks whether the one before it is gone."""
 
+MADE_IN_THE_HUB = (WorkKind.DELIVERY,)
+"""Work that makes a commit which is no session's: only where the project's hub is."""
+
 KEPT_FREE_BYTES = 1 << 30
 """Memory the worker leaves to the machine."""
 
 
-async def work(project: Project, urls: Sequence[str], name: str | None = None) -> None:
+async def work(project: Project, urls: Sequence[str], name: str | None = None, *, own_hub: bool = False) -> None:
     """Until SIGTERM, or until no control plane has answered for a whole lease. Those with a `name` have folders of their own;
-    of those without, one works on this machine.
+    of those without, one works on this machine. With `own_hub` the project's hub need not be on this machine.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.raiseExceptions = False
@@ -53,11 +57,12 @@ async def work(project: Project, urls: Sequence[str], name: str | None = None) -
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         await _first_in(place, stack)
         client = await stack.enter_async_context(ControlPlaneClient(urls, worker_token()))
-        context, checker, capacity = await asyncio.to_thread(_assemble, project, state, place, client)
+        context, checker, capacity = await asyncio.to_thread(_assemble, project, place, client, own_hub=own_hub)
         executor = Executor(context, checker)
         await asyncio.to_thread(executor.keep_leftovers)
         registered = await register(context, f"{name or 'local'}-{os.getpid()}", capacity)
-        loop = WorkerLoop(context, executor, registered, capacity)
+        computing = [kind for kind in COMPUTING if not (own_hub and kind in MADE_IN_THE_HUB)]
+        loop = WorkerLoop(context, executor, registered, capacity, computing)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, loop.stop)
         await loop.run()
@@ -83,10 +88,10 @@ async def _first_in(place: Path, stack: AsyncExitStack) -> None:
 
 
 def _assemble(
-    project: Project, state: Path, place: Path, client: ControlPlaneClient
+    project: Project, place: Path, client: ControlPlaneClient, *, own_hub: bool
 ) -> tuple[WorkerContext, Checker, Capacity]:
-    clock = SystemClock()
-    hub = BareHub.open_or_create(state / "hub.git")
+    clock, state = SystemClock(), project.state
+    hub = BareHub.open_or_create(place / "own-hub.git" if own_hub else state / "hub.git")
     owner = DEFAULT_UID if os.getuid() == 0 else None
     copies = best_copies(hub.path, place / "copies", owner)
     sandbox = best_sandbox(state)
@@ -107,6 +112,7 @@ def _assemble(
         runtimes=runtimes(project.config),
         database_address=database_address,
         most_copies=project.config.copies.kept,
+        transport=OwnHub(client, hub) if own_hub else SameHub(),
     )
     capacity = _capacity(project)
     access = registry_access(setup_environment(), Path.home())

@@ -15,6 +15,7 @@ from swarmworks.sandbox.protocol import Sandbox
 from swarmworks.wire.api import PlaneAddress
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.worker.gateways import Gateways
+from swarmworks.worker.transport import SameHub, Transport
 
 COMMITTER = Identity("Swarmworks", "swarm@swarmworks.invalid")
 
@@ -38,7 +39,8 @@ def _none(_variable: str) -> str:
 
 class WorkerContext:
     """`database_address`: the address of a database that roles may read, by the variable that holds it; "" for none.
-    `most_copies`: how many working copies of ended sessions are kept at most.
+    `most_copies`: how many working copies of ended sessions are kept at most. `transport`: how commits come and go where the hub
+    is not the project's own.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class WorkerContext:
         runtimes: Mapping[str, Runtime],
         database_address: Callable[[str], str] = _none,
         most_copies: int = 100,
+        transport: Transport | None = None,
     ) -> None:
         self.client = client
         self.hub = hub
@@ -63,6 +66,7 @@ class WorkerContext:
         self.runtimes = runtimes
         self.database_address = database_address
         self.most_copies = most_copies
+        self.transport = transport or SameHub()
         self._configs: dict[SwarmId, SwarmConfig] = {}
 
     def learn(self, planes: Sequence[PlaneAddress]) -> None:

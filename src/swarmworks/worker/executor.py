@@ -90,6 +90,9 @@ class Executor:
                 log.warning("what a gate run left could not be removed: %s", error)
 
     async def run(self, work: AnyWork, me: RegisteredWorker) -> AnyResult:
+        """What it names and cannot be brought is missed by who looks for it, and told as what cannot be done."""
+        if not isinstance(work, SessionWork):
+            await self._bring(work, me)
         match work:
             case SessionWork():
                 return await self._session(work, me)
@@ -102,10 +105,17 @@ class Executor:
             case ReviewWork():
                 return await review(work, self._context.hub, self._context.gateways)
 
+    async def _bring(self, work: AnyWork, me: RegisteredWorker) -> None:
+        try:
+            await self._context.transport.bring(work, me)
+        except SwarmworksError as error:
+            log.warning("what %s names could not be brought: %s", work.work_id, error)
+
     async def _session(self, work: SessionWork, me: RegisteredWorker) -> SessionResult:
         reporter = EventReporter(self._context.client, work.session_id, me.worker_id, me.fence)
         reporting = asyncio.create_task(reporter.run())
         try:
+            await self._context.transport.bring(work, me)
             return await self._prepared_session(work, reporter)
         except (SwarmworksError, OSError) as error:
             log.warning("session %s could not be run: %s", work.session_id, error)

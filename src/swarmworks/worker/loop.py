@@ -31,6 +31,7 @@ POLL_S = 20.0
 FINISH_TRIES = 60
 PAUSE_S = 0.5
 LEAST_RENEWAL_S = 0.1
+COMPUTING = (WorkKind.BUILD, WorkKind.GATES, WorkKind.DELIVERY, WorkKind.REVIEW)
 
 
 @dataclass
@@ -40,16 +41,22 @@ class _Held:
 
 
 class WorkerLoop:
-    """`run` returns when told to stop (everything is given back) and raises FenceLostError when the lease was lost."""
+    """`computing`: what is taken beside sessions. `run` returns when told to stop (everything is given back) and raises FenceLostError when the lease was lost."""
 
     def __init__(
-        self, context: WorkerContext, executor: Executor, registered: RegisteredWorker, capacity: Capacity
+        self,
+        context: WorkerContext,
+        executor: Executor,
+        registered: RegisteredWorker,
+        capacity: Capacity,
+        computing: Sequence[WorkKind] = COMPUTING,
     ) -> None:
         self._context = context
         self._client = context.client
         self._executor = executor
         self._me = registered
         self._capacity = capacity
+        self._computing = computing
         self._held: dict[WorkId, _Held] = {}
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -63,7 +70,7 @@ class WorkerLoop:
         loops = [
             asyncio.create_task(self._renew()),
             asyncio.create_task(self._lease((WorkKind.SESSION,))),
-            asyncio.create_task(self._lease((WorkKind.BUILD, WorkKind.GATES, WorkKind.DELIVERY, WorkKind.REVIEW))),
+            asyncio.create_task(self._lease(self._computing)),
             asyncio.create_task(self._tidying.run()),
         ]
         stop = asyncio.create_task(self._stopping.wait())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from swarmworks.git.protocol import WorkingCopies, WorkingCopy
     from swarmworks.wire.session_events import SessionEvent
     from swarmworks.wire.work import SessionWork
+    from swarmworks.worker.transport import Transport
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,14 @@ class Saving:
         copy: WorkingCopy,
         work: SessionWork,
         clock: Clock,
+        transport: Transport,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._copies = copies
         self._copy = copy
         self._work = work
         self._clock = clock
+        self._transport = transport
         self._sleep = sleep
         self._saved = copy.commit
 
@@ -46,7 +49,9 @@ class Saving:
         message = f"{work.task.title}\n\nSwarm-Task: {work.task.id}\nSwarm-Session: {work.session_id}\n"
         now = self._clock.now()
         ref = work_ref(work.swarm_id, work.task.id, work.fence)
-        return await asyncio.to_thread(self._copies.snapshot, self._copy, ref, message, agent, now)
+        commit = await asyncio.to_thread(self._copies.snapshot, self._copy, ref, message, agent, now)
+        await self._transport.push(work, commit)
+        return commit
 
     async def now_and_then(self, every_s: float, told: Callable[[SessionEvent], None]) -> None:
         """Until cancelled. What cannot be saved now is tried again: that is no reason to end who writes it."""

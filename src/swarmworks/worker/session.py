@@ -106,7 +106,7 @@ class SessionRun:
         start = await asyncio.to_thread(start_commit, self._context.hub, self._work, self._context.clock.now())
         ref = work_ref(self._work.swarm_id, self._work.task.id, self._work.fence)
         copy = await asyncio.to_thread(self._context.copies.create, name, start, ref)
-        saving = Saving(self._context.copies, copy, self._work, self._context.clock)
+        saving = Saving(self._context.copies, copy, self._work, self._context.clock, self._context.transport)
         needed = self._runtime.own_home or config.role(self._work.task.role).files == "none"
         home = self._context.places.scratch / f"home-{name}" if needed else None
         try:

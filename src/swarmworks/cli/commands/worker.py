@@ -26,9 +26,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
     help="The address of a control plane's API. Give it again for others that share its state.",
 )
 @click.option("--name", metavar="NAME", help="Works beside the other workers of this folder, in a place of its own.")
+@click.option("--own-hub", is_flag=True, help="Keeps a hub of its own, and fetches and pushes over the API.")
 @project_option
 @click.pass_obj
-def command(launcher: Launcher, urls: tuple[str, ...], name: str | None, path: Path) -> None:
+def command(launcher: Launcher, urls: tuple[str, ...], name: str | None, path: Path, *, own_hub: bool) -> None:
     """Start a worker for a control plane.
 
     It learns of every control plane that lives, and goes to another when its own ends. A second worker of the same name
@@ -38,7 +39,7 @@ def command(launcher: Launcher, urls: tuple[str, ...], name: str | None, path: P
         raise UsageError(f"{name!r} cannot name a worker", where="--name", mend="use letters, digits, `_` and `-`")
     for url in urls:
         _refuse_unreadable(url)
-    asyncio.run(launcher.work(launcher.project(path), urls, name))
+    asyncio.run(launcher.work(launcher.project(path), urls, name, own_hub=own_hub))
 
 
 def _refuse_unreadable(url: str) -> None:
