@@ -227,3 +227,17 @@ async def test_at_a_terminal_the_person_is_asked_and_is_on_record(landed):
     assert git(site.root, "rev-parse", "main") == hub_head(site)
     events = (await site.truth()).events
     assert [e.actor for e in events if e.kind in {"review.approved", "delivery.delivered"}] == ["person:Ann"] * 2
+
+
+def test_a_branch_of_a_remote_is_moved_by_a_push_and_yours_stays(landed, tmp_path):
+    site = landed()
+    far, before = tmp_path / "far.git", git(site.root, "rev-parse", "main")
+    git(tmp_path, "clone", "-q", "--bare", str(site.root), str(far))
+    git(site.root, "remote", "add", "origin", str(far))
+    done = deliver(site, "--push", "origin")
+    assert done.code == 0, done
+    assert "origin/main" in done.out
+    assert git(site.root, "rev-parse", "main") == before
+    assert git(far, "show", "main:t0.txt")
+    again = deliver(site, "--push", "origin")
+    assert again.code == 0, again

@@ -78,6 +78,10 @@ class Launcher(Protocol):
         """A branch of the user's, as it stands. UsageError for what is none; ConflictError in the middle of a rebase."""
         ...
 
+    def remote_branch(self, project: OpenProject, remote: str, name: str) -> UserBranch:
+        """A branch of a remote, as it stands there now. UsageError for what is none."""
+        ...
+
     def refuse_uncommitted(self, project: OpenProject, branch: UserBranch, candidate: str | None) -> None:
         """ConflictError when moving the branch to `candidate` (None: still to be made) would touch uncommitted work."""
         ...

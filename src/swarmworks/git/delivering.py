@@ -1,4 +1,4 @@
-"""Moves a branch of the user's repository to a commit of the hub: the only code that ever writes there.
+"""Moves a branch of the user's repository, or of one of its remotes, to a commit of the hub: the only code that ever writes there.
 
 What is written: the commit's objects (one pack), the branch with a line in its reflog, and, where the branch is checked
 out, the files and the index, as `git merge --ff-only` would. No hook, filter or monitor runs, no other ref, remote or
@@ -19,6 +19,7 @@ from swarmworks.base.errors import ConflictError, GitError
 from swarmworks.git.command import Git, fail, path_text, records, revision
 from swarmworks.git.importing import common_dir, quoted
 from swarmworks.git.layout import sync_directory
+from swarmworks.git.remote_branch import push_commit
 from swarmworks.git.user_branch import HEADS, UserBranch, find_branch
 from swarmworks.git.user_checkout import Difference, comparing_settings, differences
 
@@ -65,6 +66,8 @@ def deliver_commit(repository: Path, branch: UserBranch, hub: Path, candidate: s
     git = Git().patient(SLOW_TIMEOUT_S)
     try:
         fetch_commit(git, common_dir(branch.git_dir), hub, candidate, branch.tip)
+        if branch.remote:
+            return push_commit(repository, branch, candidate)
         if find_branch(repository, branch.name, git) != branch:
             return False
         if branch.root is None:

@@ -30,7 +30,8 @@ _UNDER_WAY = {
 @dataclass(frozen=True, slots=True)
 class UserBranch:
     """`name` as it was asked for; `ref` what moves, symbolic names followed; `tip` its commit, None when it does not exist
-    yet. `root` is the worktree it is checked out in, None for none; `git_dir` that worktree's, else the repository's.
+    yet. `root` is the worktree it is checked out in, None for none; `git_dir` that worktree's, else the repository's. `remote`
+    is the one it is a branch of, "" for one of the repository's own.
     """
 
     name: str
@@ -38,6 +39,7 @@ class UserBranch:
     tip: str | None
     git_dir: Path
     root: Path | None
+    remote: str = ""
 
 
 @dataclass(frozen=True, slots=True)

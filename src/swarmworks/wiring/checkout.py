@@ -8,6 +8,7 @@ from swarmworks.base.errors import ConflictError
 from swarmworks.git.command import Git, path_text, records, revision
 from swarmworks.git.delivering import check_delivery, deliver_commit, drop_left_lock
 from swarmworks.git.importing import find_git_dir
+from swarmworks.git.remote_branch import find_remote_branch
 from swarmworks.git.user_branch import UserBranch, find_branch
 from swarmworks.git.user_checkout import describe_checkout
 
@@ -40,6 +41,10 @@ def user_branch(root: Path, name: str) -> UserBranch:
     branch = find_branch(root, name)
     drop_left_lock(branch)
     return branch
+
+
+def remote_branch(root: Path, remote: str, name: str) -> UserBranch:
+    return find_remote_branch(root, remote, name)
 
 
 def refuse_uncommitted(state: Path, branch: UserBranch, candidate: str | None) -> None:

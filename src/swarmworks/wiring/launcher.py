@@ -46,6 +46,9 @@ class ProcessLauncher:
     def user_branch(self, project: OpenProject, name: str) -> UserBranch:
         return _load("swarmworks.wiring.checkout").user_branch(project.root, name)
 
+    def remote_branch(self, project: OpenProject, remote: str, name: str) -> UserBranch:
+        return _load("swarmworks.wiring.checkout").remote_branch(project.root, remote, name)
+
     def refuse_uncommitted(self, project: OpenProject, branch: UserBranch, candidate: str | None) -> None:
         _load("swarmworks.wiring.checkout").refuse_uncommitted(project.state, branch, candidate)
 

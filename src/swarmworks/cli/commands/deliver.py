@@ -35,6 +35,7 @@ NEWS_WAIT_S = 20.0
 @click.option(
     "--to", metavar="BRANCH", help="Your branch, made when it is not there; else default_branch of swarm.toml."
 )
+@click.option("--push", "remote", metavar="REMOTE", help="The branch is one of this remote: it is moved by a push.")
 @click.option("--partial", is_flag=True, help="Deliver what has landed of a swarm that is blocked or stopped.")
 @click.option("--approve", metavar="REASON", help="Say yes to the delivery's review without being asked, and why.")
 @project_option
@@ -44,6 +45,7 @@ def command(
     launcher: Launcher,
     swarm: str | None,
     to: str | None,
+    remote: str | None,
     partial: bool,
     approve: str | None,
     path: Path,
@@ -53,12 +55,12 @@ def command(
 
     SWARM is an id or a part of one; without it, the newest. A branch that has not moved since is moved forward. One that has
     is merged with, and every gate is run again on the merged tree: when one fails, nothing is delivered. Uncommitted work is
-    never touched.
+    never touched. With --push the branch of a remote is moved instead, and only from where it was when this was merged and judged.
 
     Exit codes: 0 delivered, 1 not delivered (a conflict, a failed gate, or a review that is still open), 2 refused.
     """
     project = launcher.project(path)
-    delivering = _Delivering(launcher, project, swarm, to, partial, approve, as_json)
+    delivering = _Delivering(launcher, project, swarm, to, remote, partial, approve, as_json)
     view, already = asyncio.run(delivering.run())
     if as_json:
         click.echo(view.model_dump_json(indent=2))
@@ -74,6 +76,7 @@ class _Delivering:
     project: OpenProject
     swarm: str | None
     to: str | None
+    remote: str | None
     partial: bool
     approve: str | None
     as_json: bool
@@ -94,6 +97,8 @@ class _Delivering:
 
     def _branch(self) -> UserBranch:
         name = self.to or self.project.config.project.default_branch
+        if self.remote is not None:
+            return self.launcher.remote_branch(self.project, self.remote, name)
         branch = self.launcher.user_branch(self.project, name)
         if branch.tip is None and self.to is None:
             raise UsageError(
