@@ -6,6 +6,7 @@ import pytest
 
 from swarmworks.base.errors import InvalidDocumentError
 from swarmworks.domain.isolation import LEVELS, Property
+from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.config_file import load_config
 from swarmworks.wire.config_roles import DEFAULT_ROLES, writable
 
@@ -35,6 +36,16 @@ def test_a_role_of_the_plan_has_the_boundaries_of_its_kind_until_the_file_names_
     assert config.role("testing") == DEFAULT_ROLES["tester"]
     assert config.role("review").files == "read"
     assert config.role("a name of one's own") == DEFAULT_ROLES["implementer"]
+
+
+def test_to_name_a_host_takes_nothing_else_from_a_role():
+    config = load('[roles.api]\nreach = ["docs.python.org"]\n')
+    role = SwarmConfig.model_validate_json(config.model_dump_json()).role("api")  # as a worker gets it
+    assert role.reach == ("docs.python.org",)
+    assert (role.files, role.run) == (DEFAULT_ROLES["implementer"].files, DEFAULT_ROLES["implementer"].run)
+    assert load("[roles.api]\nrun = []\n").role("api").run == ()
+    of_kind = load('[roles.api]\nreach = ["docs.python.org"]\n[roles.implementer]\nrun = ["sh"]\n')
+    assert of_kind.role("api").run == ("sh",)
 
 
 def test_no_role_reaches_a_host_by_default():

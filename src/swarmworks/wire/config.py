@@ -33,7 +33,7 @@ from swarmworks.wire.config_models import (
 from swarmworks.wire.config_notify import NotifySection
 from swarmworks.wire.config_reach import Database, DatabaseSection
 from swarmworks.wire.config_review import ReviewsSection
-from swarmworks.wire.config_roles import RoleSection, boundaries
+from swarmworks.wire.config_roles import RoleSection, boundaries, completed
 from swarmworks.wire.config_telemetry import TelemetrySection
 from swarmworks.wire.database_address import MEND, holds_password, is_address
 from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED
@@ -443,6 +443,12 @@ class SwarmConfig(Section):
     def role(self, name: str) -> RoleSection:
         """What agents of the role may read, write, run and reach."""
         return boundaries(name, self.roles)
+
+    @field_validator("roles")
+    @classmethod
+    def _roles_are_whole(cls, roles: dict[str, RoleSection]) -> dict[str, RoleSection]:
+        """Here, since a table that is passed on no longer tells what it did not say."""
+        return completed(roles)
 
     @model_validator(mode="after")
     def _databases_are_there(self) -> SwarmConfig:

@@ -1,7 +1,7 @@
-"""`[roles.NAME]`: what agents of a role may read, write, run and reach. What is not given is off.
+"""`[roles.NAME]`: what agents of a role may read, write, run and reach.
 
-A role that the file does not name has the boundaries of the kind of role it is; the plan's own names (`api`, `testing`, ...) are
-kinds of these six. Boundaries only ever narrow what the task owns.
+What the file does not say of a role is as the kind of role has it; the plan's own names (`api`, `testing`, ...) are kinds of these
+six. Of a role of no kind, what its table does not give is off. Boundaries only ever narrow what the task owns.
 """
 
 from __future__ import annotations
@@ -154,12 +154,32 @@ _KINDS: Final = {
 }
 
 
-def boundaries(role: str, configured: Mapping[str, RoleSection]) -> RoleSection:
-    """Of the role itself where the file has a table for it, else of its kind; a name of no kind is an implementer's."""
+def completed(configured: Mapping[str, RoleSection]) -> dict[str, RoleSection]:
+    """Each table with what it does not say from the kind of role, as the file or the product has that: to name a host takes
+    nothing else away. In a table for a role of no kind, what it does not say is off.
+    """
+    kinds = {name: _on(DEFAULT_ROLES.get(name), section) for name, section in configured.items() if name not in _KINDS}
+    named = {
+        name: _on(kinds.get(_KINDS[name]) or DEFAULT_ROLES[_KINDS[name]], section)
+        for name, section in configured.items()
+        if name in _KINDS
+    }
+    return {**kinds, **named}
+
+
+def _on(base: RoleSection | None, section: RoleSection) -> RoleSection:
+    said = {field: getattr(section, field) for field in section.model_fields_set}
+    return section if base is None else base.model_copy(update=said)
+
+
+def boundaries(role: str, tables: Mapping[str, RoleSection]) -> RoleSection:
+    """Of the role itself where there is a table for it, else of its kind; a name of no kind is an implementer's. `tables` are
+    completed.
+    """
     kind = _KINDS.get(role, role)
     for name in (role, kind):
-        if name in configured:
-            return configured[name]
+        if name in tables:
+            return tables[name]
     return DEFAULT_ROLES.get(kind, _BUILDER)
 
 
