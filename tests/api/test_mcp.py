@@ -54,6 +54,61 @@ async def test_what_is_no_call_is_refused_without_a_word_of_what_is_inside(site)
     assert (await site.rpc("tools/call", name="rm", arguments={}))["error"]["code"] == -32602
 
 
+HEAD = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"\xff\xfe", b"null", b'"x"', b"0", b"{}", b"[]", b'{"jsonrpc":"2.0","id":1,"method":7}'),
+        b'{"jsonrpc":"2.0","id":true,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":[1],"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":' + b"9" * 5_000 + b',"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":"\\ud800","method":"\\ud800\\u0000"}',
+        b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":["2025-06-18"]}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call"}',
+        HEAD + b'{"name":["hand_in"],"arguments":1}}',
+        HEAD + b'{"name":"hand_in","arguments":[]}}',
+        HEAD + b'{"name":"hand_in","arguments":{"outcome":NaN,"done":1e999}}}',
+        HEAD + b'{"name":"hand_in","arguments":{"\\ud800":"\\ud800"}}}',
+        HEAD + b'{"name":"hand_in","arguments":' + b'{"a":' * 150 + b"1" + b"}" * 150 + b"}}",
+        HEAD + b'{"name":"hand_in","arguments":' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}}",
+        HEAD + b'{"name":"take_over","arguments":{"task":"\\ud800","owns":["\\ud800"],"left":"\\u0000"}}}',
+        HEAD + b'{"name":"request_scope","arguments":{"paths":["\\ud800","a\\u0000b"],"reason":"\\u0000"}}}',
+        HEAD
+        + b'{"name":"request_scope","arguments":{"paths":'
+        + b'["a/../../b"'
+        + b',"x"' * 50_000
+        + b'],"reason":"r"}}}',
+        HEAD + b'{"name":"send_message","arguments":{"to":"\\ud800","text":"\\u202e"}}}',
+        HEAD + b'{"name":"progress","arguments":{"text":"' + b"x" * 1_000_000 + b'"}}}',
+    ],
+    ids=range(26),
+)
+async def test_whatever_an_agent_sends_is_answered_and_harms_nothing(site, body):
+    answer = await site.send(body)
+    assert answer.status_code in {200, 202, 400}, answer.text
+    assert len(answer.content) < 10_000
+    assert answer.status_code == 202 or "jsonrpc" in answer.json()
+    assert site.handed_in == []
+    assert (await site.rpc("ping"))["result"] == {}
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1:8181", 200),
+        ("http://localhost", 200),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("http://[", 403),
+    ],
+)
+async def test_a_page_of_a_browser_is_not_served(site, origin, status):
+    assert (await site.send({"jsonrpc": "2.0", "id": 1, "method": "ping"}, origin=origin)).status_code == status
+
+
 async def test_a_handoff_that_does_not_fit_is_answered_with_what_is_wrong(site):
     text, wrong = await site.tool("hand_in", outcome="done", done="x" * 3000, changed=[{"path": "a"}])
     assert wrong

@@ -180,6 +180,8 @@ def _check_handoff(arguments: Object, *, may_hand_over: bool) -> None:
     """What an agent hands in is read where its session is watched; here it is told at once whether it can be."""
     try:
         document = HandoffDocument.model_validate_json(json.dumps(arguments), strict=True)
+    except RecursionError:
+        raise ToolRefusal("not handed in: nested too deeply") from None
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, row['loc'])) or 'arguments'}: {row['msg'].removeprefix('Value error, ')}"

@@ -10,14 +10,21 @@ from __future__ import annotations
 import json
 import logging
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from swarmworks import __version__
 from swarmworks.api.agent_tools import AgentTools, ToolRefusal
-from swarmworks.base.errors import LimitReachedError, RejectedError, SwarmworksError, UnauthenticatedError
+from swarmworks.base.errors import (
+    ForbiddenError,
+    LimitReachedError,
+    RejectedError,
+    SwarmworksError,
+    UnauthenticatedError,
+)
 from swarmworks.domain.session import Session
 from swarmworks.service.conversing import Conversing
 
@@ -28,6 +35,8 @@ VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
 """The newest first: what a client of an unknown version is offered."""
 MOST_BODY_BYTES = 1 << 20
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Object = dict[str, Any]
 
@@ -55,6 +64,7 @@ class McpServer:
 
     async def _respond(self, request: Request) -> Response:
         try:
+            _check_origin(request)
             session = await self._conversing.caller(_token(request))
             if request.method == "DELETE":
                 return Response(status_code=200)
@@ -65,7 +75,7 @@ class McpServer:
                 raise RejectedError(f"the protocol version {version[:40]!r} is not spoken here")
             body = await _body(request)
         except SwarmworksError as error:
-            return JSONResponse({"error": {"code": error.code, "message": error.what}}, error.http_status)
+            return _json({"error": {"code": error.code, "message": error.what}}, error.http_status)
         return await self._message(session, body)
 
     async def _message(self, session: Session, body: bytes) -> Response:
@@ -83,7 +93,7 @@ class McpServer:
         except SwarmworksError as error:
             log.warning("an agent's %s failed: %s", method[:40], error)
             return _error(number, _RpcError(INTERNAL, "the platform cannot answer now; try again"))
-        return JSONResponse({"jsonrpc": "2.0", "id": number, "result": result})
+        return _json({"jsonrpc": "2.0", "id": number, "result": result})
 
     async def _call(self, session: Session, method: str, params: Object) -> Object:
         match method:
@@ -132,15 +142,34 @@ def _parsed(body: bytes) -> Object:
         message = json.loads(body)
     except (ValueError, RecursionError):
         raise _RpcError(PARSE_ERROR, "not JSON") from None
-    rpc = _object(message)
-    if rpc.get("jsonrpc") != "2.0" or not isinstance(rpc.get("id"), str | int | None):
+    rpc, number = _object(message), _object(message).get("id")
+    if rpc.get("jsonrpc") != "2.0" or isinstance(number, bool) or not isinstance(number, str | int | None):
         raise _RpcError(INVALID_REQUEST, "one JSON-RPC 2.0 message is expected")
     return rpc
 
 
 def _error(number: str | int | None, error: _RpcError, *, status: int = 200) -> Response:
     body: Object = {"jsonrpc": "2.0", "id": number, "error": {"code": error.code, "message": error.message}}
-    return JSONResponse(body, status)
+    return _json(body, status)
+
+
+def _json(body: Object, status: int = 200) -> Response:
+    """In ASCII: what an agent sent comes back in it, and need not be text that can be encoded."""
+    return Response(json.dumps(body), status, media_type="application/json")
+
+
+def _check_origin(request: Request) -> None:
+    """A page of a browser has no business here, whatever name it found the listener by (the transport's rule on DNS rebinding)."""
+    origin = request.headers.get("origin")
+    if origin is not None and _host(origin) not in _LOOPBACK:
+        raise ForbiddenError(f"requests of the origin {origin[:200]!r} are not served")
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:
+        return None
 
 
 def _token(request: Request) -> str:
