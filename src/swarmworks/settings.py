@@ -25,6 +25,7 @@ from swarmworks.base.errors import NotFoundError, UsageError
 from swarmworks.domain.anchor import KEY_BYTES
 from swarmworks.domain.provider import AccountLimits
 from swarmworks.git.locking import held
+from swarmworks.policy.egress import Place, places_of
 from swarmworks.policy.subscription import Subscription, Window
 from swarmworks.store.key_file import GivenKeys, KeyFile
 from swarmworks.telemetry.collector import Collector
@@ -47,6 +48,7 @@ PROFILE_VARIABLE = "SWARM_PROFILE"
 PERSON_VARIABLE = "SWARM_PERSON"
 WORKER_TOKEN_VARIABLE = "SWARM_WORKER_TOKEN"  # noqa: S105 - the variable's name, not a token
 OPERATOR_TOKEN_VARIABLE = "SWARM_OPERATOR_TOKEN"  # noqa: S105 - the variable's name, not a token
+REACH_VARIABLE = "SWARM_REACH_HOSTS"
 STORE_VARIABLE = "SWARM_STORE_URL"
 LISTEN_VARIABLE = "SWARM_STORE_LISTEN_URL"
 COLLECTOR_HEADERS = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "TRACES_", "METRICS_", "LOGS_"))
@@ -427,8 +429,9 @@ def clean_environment(config: SwarmConfig) -> dict[str, str]:
 
 def worker_environment(config: SwarmConfig, token: str) -> dict[str, str]:
     """What a worker process started by the local engine gets: the caller's environment without provider keys, with the
-    addresses of the databases that roles may read.
+    addresses of the databases that roles may read. UsageError when it says wrongly where hosts are.
     """
+    reach_places()
     wanted = {database.url_env for database in config.databases.values()}
     databases = {name: os.environ[name] for name in wanted if name in os.environ}
     return {**clean_environment(config), **databases, WORKER_TOKEN_VARIABLE: token}
@@ -437,6 +440,15 @@ def worker_environment(config: SwarmConfig, token: str) -> dict[str, str]:
 def database_address(variable: str) -> str:
     """Of a database that roles may read, as the worker's environment has it; "" when it has none."""
     return os.environ.get(variable, "")
+
+
+def reach_places() -> Mapping[str, Place]:
+    """Where hosts are that roles may reach, as the worker's environment says. UsageError when it says it wrongly."""
+    try:
+        return places_of(os.environ.get(REACH_VARIABLE, ""))
+    except ValueError as error:
+        mend = f"export {REACH_VARIABLE}=mirror.example=10.1.2.3:8080, with a comma between several"
+        raise UsageError(str(error), where=f"environment variable {REACH_VARIABLE}", mend=mend) from None
 
 
 def worker_token() -> str:

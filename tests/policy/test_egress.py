@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmworks.policy.egress import forbidden, named, normal_host, rules_of
+from swarmworks.policy.egress import forbidden, named, normal_host, places_of, rules_of
 
 RULES = rules_of(["pypi.org", "files.example.org:8443", "*.Hosted.org"])
 
@@ -56,6 +56,32 @@ def test_public_addresses_are(address):
 
 def test_a_name_without_an_address_is_not_reached():
     assert forbidden([])
+
+
+def test_who_runs_the_worker_says_where_a_host_is():
+    found = places_of("Mirror.test = 10.1.2.3:8080, docs.test=::1,a.test=[fd00::7]:81, b.test=127.0.0.1")
+    assert [(host, place.address, place.port) for host, place in found.items()] == [
+        ("mirror.test", "10.1.2.3", 8080),
+        ("docs.test", "::1", None),
+        ("a.test", "fd00::7", 81),
+        ("b.test", "127.0.0.1", None),
+    ]
+    assert places_of(" ") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        *(("mirror.test", "is not host=address"), ("mirror.test=other.test", "is not host=address")),
+        *(("=10.0.0.1", "names no host"), ("m.test=10.0.0.1:0", "no port"), ("m.test=10.0.0.1:99999", "no port")),
+        ("m.test=10.0.0", "is not host=address"),
+        *(("m.test=169.254.169.254", "a cloud's own"), ("m.test=169.254.1.1", "no host's"), ("m.test=::", "no host's")),
+        ("m.test=::ffff:169.254.169.254", "a cloud's own"),
+    ],
+)
+def test_what_is_said_wrongly_of_hosts_or_never_reached_is_refused(text, says):
+    with pytest.raises(ValueError, match=says):
+        places_of(text)
 
 
 @given(st.ip_addresses(v=4))

@@ -37,10 +37,10 @@ FULL, ROOM = 8_200, 2_000
 
 class Rehearsing:
     """The rehearsal model, told how many tokens its requests are. Once its window is full it answers only when the test lets
-    it, so that the platform's word comes in between.
+    it, so that the platform's word comes in between. `confused`: how often it says wrongly what it took over.
     """
 
-    def __init__(self, *, confused=False):
+    def __init__(self, *, confused=0):
         self.go = threading.Event()
         self.full = threading.Event()
         self.prompts: list[str] = []
@@ -58,6 +58,7 @@ class Rehearsing:
             assert self.go.wait(60)
         answer, _ = Coder().answer(conversation, Behaviour())
         if self._confused and answer.calls and answer.calls[0].name == "take_over":
+            self._confused -= 1
             answer.calls[0].arguments["owns"] = ["everything/"]  # type: ignore[index]
         self.steps[-1] += [call.name for call in answer.calls] or [answer.text]
         usage = Usage(FULL if first and conversation.turns == 1 else ROOM, 50)
@@ -67,9 +68,9 @@ class Rehearsing:
 
 @pytest.fixture
 def played(tmp_path, request):
-    script = Rehearsing(confused=getattr(request, "param", False))
+    script = Rehearsing(confused=getattr(request, "param", 0))
     with ScriptedModel(script) as model:
-        more = WINDOW + "[limits]\nattempts = 1\n" if getattr(request, "param", False) else WINDOW
+        more = WINDOW + "[limits]\nattempts = 1\n"
         site = Site(tmp_path / "site", model.base_url, plan(TASK), agents=1, more=more)
         try:
             yield site, script
@@ -115,7 +116,42 @@ async def test_a_session_whose_window_is_full_hands_over_and_a_fresh_one_ends_th
     truth.assert_sound()
 
 
-@pytest.mark.parametrize("played", [True], indirect=True)
+async def test_both_sessions_are_on_record_with_their_agent_and_their_cost(played):
+    site, script = played
+    await run(site, script)
+    shown, report = site.run("logs"), site.run("report", "--format", "json").json
+    truth = await site.truth()
+    ended_rows = [row for row in truth.events if row.kind == "session.ended"]
+    assert [row.session_id for row in ended_rows] == [one.id for one in truth.sessions]
+    assert [row.actor for row in ended_rows] == [f"agent:{name(one)}" for one in truth.sessions]
+    costs = [data["cost_nano_usd"] for data in truth.data("session.ended")]
+    assert costs == [one.spent.nano_usd for one in truth.usage]
+    assert min(costs) > 0
+    assert sum(costs) == truth.totals.spent.nano_usd
+    spans = [(row["agent"], row["outcome"], row["cost_nano_usd"]) for row in report["timeline"]]
+    outcomes = ("handed_off", "submitted")
+    assert spans == [(name(one), *more) for one, *more in zip(truth.sessions, outcomes, costs, strict=True)]
+    assert "fills its window: 8250 of 10000 tokens" in shown.out
+    assert "goes on where the one before it was" in shown.out
+
+
+def name(session):
+    return session.agent_id.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("played", [1], indirect=True)
+async def test_what_is_said_wrongly_is_not_accepted_and_may_be_said_again(played):
+    site, script = played
+    done = await run(site, script)
+    assert (done.code, done.json["state"]) == (0, "landed"), done
+    assert script.steps[1][:2] == ["take_over", "take_over"]
+    truth = await site.truth()
+    (wrong,) = truth.data("session.misunderstood")
+    assert "you do not own everything/" in wrong["problems"]
+    assert len(truth.data("session.took_over")) == 1
+
+
+@pytest.mark.parametrize("played", [99], indirect=True)
 async def test_a_fresh_session_that_does_not_know_its_task_hands_nothing_in(played):
     site, script = played
     done = await run(site, script)

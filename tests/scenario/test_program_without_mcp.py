@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -17,15 +18,19 @@ from swarmworks.runtime.builtin import NormalForm
 from swarmworks.runtime.protocol import Launch
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID
+from swarmworks.sandbox.none import NoSandbox
+from swarmworks.settings import read_run_file
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.api import PlaneAddress
 from swarmworks.worker.context import Places, WorkerContext
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.prompt import Prompt
 from swarmworks.worker.session import SessionRun
+from tests.agent.scripted_model import ScriptedModel
 from tests.agent.test_swarm_agent import serving
 from tests.api.agents import sites
-from tests.scenario.harness import configuration
+from tests.scenario.driver import Site, ended, job
+from tests.scenario.harness import configuration, plan
 
 pytestmark = [pytest.mark.sandbox]
 
@@ -58,21 +63,23 @@ class Shell:
         return None
 
 
-@pytest.fixture
-async def played(tmp_path):
+@pytest.fixture(params=["best", "none"])
+async def played(tmp_path, request):
+    """With the machine's best sandbox, and with none, in which paths inside are the host's."""
     async with sites(tmp_path) as (site,), serving(site.server) as url:
 
         async def config(_swarm_id):
-            return configuration()
+            return configuration(sandbox={"floor": "none"} if request.param == "none" else {})
 
         async def play(script):
             client = SimpleNamespace(url=url, config=config, learn=lambda _urls: None)
-            owner = DEFAULT_UID if os.getuid() == 0 else None
+            alone = request.param == "none"
+            owner = DEFAULT_UID if os.getuid() == 0 and not alone else None
             context = WorkerContext(
                 client,  # type: ignore[arg-type]
                 site.plane.hub,
                 SharedClones(site.plane.hub.path, tmp_path / "worker", owner),
-                best_sandbox(tmp_path),
+                NoSandbox(tmp_path) if alone else best_sandbox(tmp_path),
                 Places(
                     environments=tmp_path / "environments",
                     caches=tmp_path / "caches",
@@ -110,9 +117,10 @@ async def test_it_hands_in_by_the_command_and_its_session_ends_although_it_goes_
     assert [row.data["text"] for row in await played.site.events("session.progress")] == ["half way"]
 
 
-async def test_it_leaves_a_file_and_ends(played):
+@pytest.mark.parametrize("place", [".swarm-handoff.json", "$SWARM_HANDOFF_FILE"])
+async def test_it_leaves_a_file_and_ends_whatever_its_exit_status_is(played, place):
     result = await played(
-        """echo done > t0.txt; printf '{"outcome": "submitted", "done": "wrote it"}' > .swarm-handoff.json"""
+        f"""echo done > t0.txt; printf '{{"outcome": "submitted", "done": "wrote it"}}' > "{place}"; exit 3"""
     )
     assert result.outcome is SessionOutcome.SUBMITTED, result
     assert handoff_wire.parse(result.handoff).done == "wrote it"
@@ -124,3 +132,51 @@ async def test_a_file_that_is_no_handoff_is_a_failure_with_its_reason(played):
     assert result.outcome is SessionOutcome.FAILED
     assert "its handoff file is no handoff: outcome" in result.reason
     assert result.changed == ("t0.txt",), "what it wrote is kept all the same"
+
+
+PROGRAM = (
+    "swarm-agent task > seen && grep -q '# Task t0' seen && rm seen && swarm-agent progress half way"
+    " && ! swarm-agent send all hello && ! swarm-agent request-scope --reason want swarm.toml"
+    " && swarm-agent request-scope --reason 'both need it' shared.txt && echo shared > shared.txt"
+    " && swarm-agent ask Blue or red? > t0.txt"
+    " && swarm-agent handoff --done 'wrote it' --changed t0.txt=new --changed shared.txt=new --note 'mind the gap'"
+)
+
+
+async def begun(site, process):
+    """When its swarm is there: no model is called by which that could be told."""
+    while process.poll() is None:
+        if read_run_file(site.state) is not None:
+            async with site.client() as client:
+                if await client.swarms():
+                    return
+        await asyncio.sleep(0.05)
+    raise AssertionError(ended(process))
+
+
+async def test_a_whole_run_of_a_program_of_one_s_own_that_asks_and_is_answered(tmp_path):
+    more = f'[runtimes.command]\nrun = "{PROGRAM}"\n'
+    with ScriptedModel([]) as model:
+        site = Site(tmp_path / "site", model.base_url, plan(job("t0")), agents=1, more=more)
+        toml = site.root / "swarm.toml"
+        toml.write_text(toml.read_text().replace("count = 1", "count = 1\nanswer_wait_s = 60"))
+        try:
+            process = site.start_run("--allow-dirty", "--runtime", "command")
+            await begun(site, process)
+            scope = await site.event(process, lambda row: row.kind == "question.asked" and "paths" in row.data)
+            assert site.run("answer", scope.data["question"], "yes").code == 0
+            choice = await site.event(process, lambda row: row.kind == "question.asked" and "paths" not in row.data)
+            assert site.run("answer", choice.data["question"], "blue").code == 0
+            done = ended(process)
+            logs = site.run("logs")
+        finally:
+            site.close()
+    assert (done.code, done.json["state"]) == (0, "landed"), done
+    truth = await site.truth()
+    head = truth.hub.resolve(truth.swarm.integration_ref)
+    assert truth.hub.read_file(head, "t0.txt") == b"A person answers: blue\n"
+    assert truth.hub.read_file(head, "shared.txt") == b"shared\n"
+    assert set(truth.hub.list_files(head)) == {"README.md", "swarm.toml", "t0.txt", "shared.txt"}
+    assert [row["paths"] for row in truth.data("scope.refused")] == [["swarm.toml"]]
+    assert truth.data("mail.sent") == []
+    assert "progress: half way" in logs.out

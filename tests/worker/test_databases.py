@@ -1,4 +1,4 @@
-"""A database as a session is offered it: real clients at the socket, a real server behind."""
+"""A database as a session is offered it: real clients at the sandbox's listener, a real server behind."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import UsageError
 from swarmworks.worker.databases import messages
 from swarmworks.worker.databases.address import parse
-from swarmworks.worker.databases.proxy import SOCKET_NAME, DatabaseProxy, Offered
+from swarmworks.worker.databases.proxy import DatabaseProxy, Offered
+from swarmworks.worker.egress import Egress
+from swarmworks.worker.gateways import Gateways
+from swarmworks.worker.relay import Exits, Relay
 from tests.postgres import NOBODY, Server, needs_postgres
+from tests.worker.test_relay import listener
 
 pytestmark = needs_postgres
 CERTIFICATE = Path(__file__).parents[1] / "notify" / "localhost.pem"
+SECRET = "of-the-session"
 RULES = """
 hostssl all scrambled 127.0.0.1/32 scram-sha-256
 host all scrambled 127.0.0.1/32 reject
@@ -65,21 +71,25 @@ def owner(server):
 
 
 @asynccontextmanager
-async def offered(server, tmp_path, *, user="reader", password="", query="", name="shop", timeout_s=30.0):
+async def offered(server, *, user="reader", password="", query="", timeout_s=30.0):
+    """The port of a session's listener, and what is put on record."""
     word = f":{password}" if password else ""
     address = parse(f"postgresql://{user}{word}@127.0.0.1:{server.port}/postgres{query}", "SHOP_URL")
     said = []
-    proxy = DatabaseProxy(Offered(name, address, tmp_path / "socket", timeout_s), said.append)
-    await proxy.start()
+    databases = DatabaseProxy([Offered("shop", address, "SHOP_URL", SECRET, timeout_s)], said.append)
+    inside = listener()
+    found = Gateways(SystemClock(), lambda: "")
+    relay = Relay(inside, found, Exits(Egress((), said.append), databases), lambda: None)
+    await relay.start()
     try:
-        yield tmp_path / "socket", said
+        yield inside.getsockname()[1], said
     finally:
-        await proxy.close()
+        await relay.close()
 
 
-async def ask(folder, *queries, user="anybody"):
+async def ask(port, *queries, user="shop", password=SECRET):
     async with await psycopg.AsyncConnection.connect(
-        f"host={folder} user={user} dbname=whatever password=nothing", autocommit=True
+        f"host=127.0.0.1 port={port} user={user} dbname=whatever password={password}", autocommit=True
     ) as connection:
         found = None
         for query in queries:
@@ -88,28 +98,28 @@ async def ask(folder, *queries, user="anybody"):
         return found
 
 
-async def test_an_agent_reads_as_the_role_of_the_project_whatever_it_calls_itself(server, tmp_path):
-    async with offered(server, tmp_path) as (folder, said):
-        assert await ask(folder, "SELECT name, current_user, current_database() FROM item", user="swarm") == [
+async def test_an_agent_reads_as_the_role_of_the_project_in_the_database_of_the_project(server):
+    async with offered(server) as (port, said):
+        assert await ask(port, "SELECT name, current_user, current_database() FROM item") == [
             ("lamp", "reader", "postgres")
         ]
-        assert await ask(folder, "SELECT 1") == [(1,)]
+        assert await ask(port, "SELECT 1") == [(1,)]
     assert [(row.to, row.verdict) for row in said] == [("database shop", "allowed")] * 2
 
 
-async def test_it_writes_nothing_even_when_it_says_that_it_may(server, tmp_path):
-    async with offered(server, tmp_path) as (folder, _said):
+async def test_it_writes_nothing_even_when_it_says_that_it_may(server):
+    async with offered(server) as (port, _said):
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            await ask(folder, "CREATE TEMP TABLE t (id int)")
+            await ask(port, "CREATE TEMP TABLE t (id int)")
         for write in ("INSERT INTO item (name) VALUES ('x')", "DELETE FROM item", "DROP TABLE item"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                await ask(folder, "SET default_transaction_read_only = off", write)
+                await ask(port, "SET default_transaction_read_only = off", write)
 
 
-async def test_a_statement_that_takes_too_long_is_ended(server, tmp_path):
-    async with offered(server, tmp_path, timeout_s=0.05) as (folder, _said):
+async def test_a_statement_that_takes_too_long_is_ended(server):
+    async with offered(server, timeout_s=0.05) as (port, _said):
         with pytest.raises(psycopg.errors.QueryCanceled):
-            await ask(folder, "SELECT pg_sleep(30)")
+            await ask(port, "SELECT pg_sleep(30)")
 
 
 @pytest.mark.parametrize(
@@ -133,17 +143,18 @@ async def test_a_statement_that_takes_too_long_is_ended(server, tmp_path):
         ),
     ],
 )
-async def test_a_role_that_is_more_than_a_reader_is_not_let_in(server, owner, tmp_path, grant, undo, why):
+async def test_a_role_that_is_more_than_a_reader_is_not_let_in(server, owner, grant, undo, why):
     owner.execute(grant)
     try:
-        async with offered(server, tmp_path) as (folder, said):
+        async with offered(server) as (port, said):
             with pytest.raises(psycopg.OperationalError, match="is not offered: its role is more than a reader"):
-                await ask(folder, "SELECT 1")
+                await ask(port, "SELECT 1")
     finally:
         owner.execute(undo)
     (row,) = said
     assert row.verdict == "refused"
     assert why in row.reason
+    assert row.reason.endswith("mend: name one in SHOP_URL that may only SELECT")
 
 
 @pytest.mark.parametrize(
@@ -155,9 +166,9 @@ async def test_a_role_that_is_more_than_a_reader_is_not_let_in(server, owner, tm
         ("spoken", "word", "?sslmode=disable"),
     ],
 )
-async def test_the_worker_proves_who_it_is_in_every_way_a_server_asks(server, tmp_path, user, password, query):
-    async with offered(server, tmp_path, user=user, password=password, query=query) as (folder, _said):
-        assert await ask(folder, "SELECT current_user") == [(user,)]
+async def test_the_worker_proves_who_it_is_in_every_way_a_server_asks(server, user, password, query):
+    async with offered(server, user=user, password=password, query=query) as (port, _said):
+        assert await ask(port, "SELECT current_user") == [(user,)]
 
 
 @pytest.mark.parametrize(
@@ -169,20 +180,49 @@ async def test_the_worker_proves_who_it_is_in_every_way_a_server_asks(server, tm
         ("nobody_of_that_name", "", "does not let this role in"),
     ],
 )
-async def test_whoever_cannot_be_let_in_is_told_so_and_no_more(server, tmp_path, user, query, says):
-    async with offered(server, tmp_path, user=user, password="wrong", query=query) as (folder, said):
+async def test_whoever_cannot_be_let_in_is_told_so_and_no_more(server, user, query, says):
+    async with offered(server, user=user, password="wrong", query=query) as (port, said):
         with pytest.raises(psycopg.OperationalError) as refused:
-            await ask(folder, "SELECT 1")
+            await ask(port, "SELECT 1")
     assert says in str(refused.value)
-    assert "127.0.0.1" not in str(refused.value)
+    assert str(server.port) not in str(refused.value)
     assert "wrong" not in f"{refused.value}{said}"
 
 
-async def test_connections_are_bounded_and_end_with_the_session(server, tmp_path):
-    async with offered(server, tmp_path) as (folder, _said):
-        held = [await psycopg.AsyncConnection.connect(f"host={folder} user=x dbname=x") for _ in range(8)]
-        with pytest.raises(psycopg.OperationalError, match="too many connections"):
-            await ask(folder, "SELECT 1")
+@pytest.mark.parametrize(
+    ("user", "password", "says"),
+    [
+        ("shop", "wrong", "the password is not the one in SWARM_DATABASE_SHOP"),
+        ("reader", SECRET, "this role is offered shop"),
+        ("postgres", SECRET, "this role is offered shop"),
+    ],
+)
+async def test_whoever_has_not_what_the_session_was_given_is_kept_out_and_it_is_on_record(server, user, password, says):
+    async with offered(server) as (port, said):
+        with pytest.raises(psycopg.OperationalError, match=says):
+            await ask(port, "SELECT 1", user=user, password=password)
+    (row,) = said
+    assert (row.to, row.verdict) == (f"database {user}", "refused")
+    assert says in row.reason
+
+
+async def test_it_becomes_nobody_else(server, owner):
+    owner.execute("CREATE ROLE stranger; GRANT SELECT ON item TO stranger")
+    try:
+        async with offered(server) as (port, _said):
+            for become in ("SET ROLE stranger", "SET SESSION AUTHORIZATION stranger", "SET ROLE swarm"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    await ask(port, become)
+    finally:
+        owner.execute("DROP OWNED BY stranger; DROP ROLE stranger")
+
+
+async def test_connections_are_bounded_and_end_with_the_session(server):
+    async with offered(server) as (port, _said):
+        where = f"host=127.0.0.1 port={port} user=shop dbname=x password={SECRET}"
+        held = [await psycopg.AsyncConnection.connect(where) for _ in range(8)]
+        with pytest.raises(psycopg.OperationalError, match="8 connections to databases open"):
+            await ask(port, "SELECT 1")
         await held.pop().close()
     for connection in held:
         with pytest.raises(psycopg.OperationalError):
@@ -190,19 +230,19 @@ async def test_connections_are_bounded_and_end_with_the_session(server, tmp_path
         await connection.close()
 
 
-async def test_what_speaks_something_else_is_left_alone(server, tmp_path):
-    async with offered(server, tmp_path) as (folder, _said):
+async def test_what_speaks_something_else_is_left_alone(server):
+    async with offered(server) as (port, _said):
         for garbage in (
-            b"GET / HTTP/1.1\r\n\r\n",
             struct.pack("!ii", 16, messages.CANCEL_REQUEST) + b"x" * 8,
+            struct.pack("!i", 1 << 20),
             b"\0" * 8,
         ):
-            reader, writer = await asyncio.open_unix_connection(str(folder / SOCKET_NAME))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(garbage)
             async with asyncio.timeout(10):
                 assert await reader.read() == b""
             writer.close()
-        assert await ask(folder, "SELECT 1") == [(1,)]
+        assert await ask(port, "SELECT 1") == [(1,)]
 
 
 def test_a_server_that_does_not_know_the_password_proves_nothing():
@@ -226,17 +266,3 @@ def test_an_address_that_cannot_be_used_is_refused_without_its_password(text):
         parse(text, "SHOP_URL")
     assert "secret" not in str(error.value)
     assert "SHOP_URL" in str(error.value)
-
-
-def test_a_socket_lies_in_a_folder_however_long_its_path(tmp_path):
-    folder = tmp_path / ("deep" * 20) / ("deeper" * 20)
-
-    async def run():
-        address = parse("postgresql://reader@127.0.0.1:1/x", "SHOP_URL")
-        proxy = DatabaseProxy(Offered("shop", address, folder, 1.0), lambda _access: None)
-        await proxy.start()
-        await proxy.close()
-
-    asyncio.run(run())
-    assert (folder / SOCKET_NAME).is_socket()
-    assert len(str(folder / SOCKET_NAME)) > 108

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from swarmworks.worker.egress import Egress, wants_proxy
+from swarmworks.policy.egress import places_of
+from swarmworks.worker.egress import UNCLEAR, Egress, resolve, wants_proxy
 from swarmworks.worker.relay import Relay
-from tests.worker.test_relay import gateways, listener
+from tests.worker.test_relay import exits, gateways, listener
 
 PUBLIC = "93.184.215.14"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
@@ -58,12 +59,12 @@ async def gateway():
 
 
 @asynccontextmanager
-async def sandbox(net, reach, **more):
+async def sandbox(net, reach, places=None, **more):
     said = []
     server, behind = await net.start(**more), await gateway()
     inside = listener()
-    egress = Egress(reach, said.append, resolved=net.resolve, connected=net.connect)
-    relay = Relay(inside, gateways(behind), egress, lambda: None)
+    egress = Egress(reach, said.append, places=places or {}, resolved=net.resolve, connected=net.connect)
+    relay = Relay(inside, gateways(behind), exits(egress), lambda: None)
     await relay.start()
 
     async def ask(*parts):
@@ -145,6 +146,46 @@ async def test_an_allowed_name_that_leads_inside_is_refused(address):
     assert address in ask.said[0].reason
 
 
+@pytest.mark.parametrize("host", ["localhost", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "127.1", "0"])
+async def test_no_spelling_of_this_machine_is_reached_even_if_a_rule_names_it(host):
+    """With the machine's own resolver."""
+    net = Internet()
+    net.resolve = resolve
+    async with sandbox(net, [host]) as ask:
+        assert b" 403 " in await ask(f"GET http://{host}/ HTTP/1.1\r\n\r\n".encode())
+    assert net.dialled == []
+    assert "no public address" in ask.said[0].reason
+
+
+async def test_a_host_is_where_the_worker_s_operator_says_and_only_for_roles_that_may_reach_it():
+    net = Internet()
+    places = places_of("mirror.test=10.1.2.3:8080, other.test=10.1.2.4")
+    async with sandbox(net, ["mirror.test"], places=places) as ask:
+        assert await ask(b"GET http://mirror.test/ HTTP/1.1\r\n\r\n") == ANSWER
+        assert b" 403 " in await ask(b"GET http://other.test/ HTTP/1.1\r\n\r\n")
+        assert b" 403 " in await ask(b"GET http://10.1.2.3:8080/ HTTP/1.1\r\n\r\n")
+    assert net.dialled == [("10.1.2.3", 8080)]
+    assert net.received.startswith(b"GET / HTTP/1.1\r\nhost: mirror.test\r\n")
+    assert [(row.to, row.verdict, row.address) for row in ask.said] == [
+        ("mirror.test:80", "allowed", "10.1.2.3"),
+        ("other.test:80", "refused", ""),
+        ("10.1.2.3:8080", "refused", ""),
+    ]
+
+
+async def test_a_session_that_asks_without_end_gets_no_further_and_the_record_says_so(monkeypatch):
+    monkeypatch.setattr("swarmworks.worker.egress.MOST_RECORDED", 3)
+    net = Internet(pypi_org=[[PUBLIC]])
+    async with sandbox(net, ["pypi.org"]) as ask:
+        for _ in range(3):
+            assert await ask(b"GET http://pypi.org/ HTTP/1.1\r\n\r\n") == ANSWER
+        for _ in range(2):
+            assert b" 403 " in await ask(b"GET http://pypi.org/ HTTP/1.1\r\n\r\n")
+    assert len(net.dialled) == 3
+    assert [row.verdict for row in ask.said] == [*["allowed"] * 3, "refused"]
+    assert "3 times" in ask.said[-1].reason
+
+
 async def test_a_name_that_changes_its_mind_gains_nothing():
     """Rebinding: the second look would lead inside; there is none."""
     net = Internet(pypi_org=[[PUBLIC], ["127.0.0.1"]])
@@ -184,6 +225,7 @@ async def test_what_could_be_read_in_two_ways_is_not_passed_on(request_, status)
     async with sandbox(net, ["pypi.org"]) as ask:
         assert (await ask(request_)).split(b" ")[1] == status
     assert net.dialled == []
+    assert [(row.to, row.verdict) for row in ask.said] == [(UNCLEAR, "refused")]
 
 
 async def test_the_gateway_is_where_it_was():

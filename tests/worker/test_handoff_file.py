@@ -54,7 +54,7 @@ def test_neither_links_nor_pipes_are_followed(tmp_path, file):
 
 
 def test_while_the_program_runs_only_what_stands_unchanged_counts(tmp_path, file):
-    looking = HandoffFile(tmp_path)
+    looking = HandoffFile([tmp_path / "elsewhere", tmp_path])
     assert looking.settled() is None
     file.write_text(GOOD)
     assert looking.settled() is None
@@ -65,6 +65,6 @@ def test_while_the_program_runs_only_what_stands_unchanged_counts(tmp_path, file
 
 
 def test_a_broken_one_never_ends_a_program_that_still_runs(tmp_path, file):
-    looking = HandoffFile(tmp_path)
+    looking = HandoffFile([tmp_path])
     file.write_text("{")
     assert [looking.settled() for _ in range(3)] == [None] * 3

@@ -4,9 +4,10 @@ from contextlib import AsyncExitStack, suppress
 
 from swarmworks.base.clock import SystemClock
 from swarmworks.wire.api import PlaneAddress
+from swarmworks.worker.databases.proxy import DatabaseProxy
 from swarmworks.worker.egress import Egress
 from swarmworks.worker.gateways import GONE_S, Gateways
-from swarmworks.worker.relay import Relay
+from swarmworks.worker.relay import Exits, Relay
 
 
 def listener():
@@ -19,6 +20,11 @@ def listener():
 def address(server):
     port = server.sockets[0].getsockname()[1]
     return PlaneAddress(api_url=f"http://plane-{port}", gateway_url=f"http://127.0.0.1:{port}")
+
+
+def exits(egress):
+    """No database beside it."""
+    return Exits(egress, DatabaseProxy((), lambda _access: None))
 
 
 def gateways(*servers, clock=None, current=0):
@@ -54,7 +60,7 @@ class Sandbox:
     def __init__(self, found):
         inside = listener()
         self.address = inside.getsockname()
-        self.relay = Relay(inside, found, Egress((), lambda _access: None), lambda: None)
+        self.relay = Relay(inside, found, exits(Egress((), lambda _access: None)), lambda: None)
 
     async def __aenter__(self):
         await self.relay.start()
@@ -179,7 +185,7 @@ async def test_an_answer_that_comes_in_pieces_is_a_sign_of_life_and_a_request_is
     server = await asyncio.start_server(gateway, "127.0.0.1", 0)
     inside = listener()
     address = inside.getsockname()
-    relay = Relay(inside, gateways(server), Egress((), signs.append), lambda: signs.append("answered"))
+    relay = Relay(inside, gateways(server), exits(Egress((), signs.append)), lambda: signs.append("answered"))
     await relay.start()
     reader, writer = await asyncio.open_connection(*address)
     writer.write(b"call")

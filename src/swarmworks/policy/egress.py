@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -21,6 +22,9 @@ _OF_CLOUDS = frozenset(
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_PLACE = re.compile(
+    r"(?:(?P<v4>[0-9.]+)|\[(?P<bracketed>[0-9a-fA-F:.]+)\])(?::(?P<port>[0-9]{1,5}))?|(?P<bare>[0-9a-fA-F:.]+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,48 @@ def normal_host(host: str) -> str:
 def named(rules: Iterable[Rule], host: str, port: int) -> bool:
     """`host` in its normal form."""
     return any(rule.allows(host, port) for rule in rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a host is, as whoever runs the worker says. `port`: None for the one that is asked for."""
+
+    address: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        return self.address if self.port is None else f"{self.address} port {self.port}"
+
+
+def places_of(text: str) -> Mapping[str, Place]:
+    """By host, from `host=address` or `host=address:port` with commas between; an IPv6 address with a port in brackets.
+    ValueError, in words for a person, for anything else, and for an address that is never reached all the same.
+    """
+    found: dict[str, Place] = {}
+    for row in filter(None, (row.strip() for row in text.split(","))):
+        host, _, where = row.partition("=")
+        match = _PLACE.fullmatch(where.strip())
+        try:
+            address = ipaddress.ip_address((match["bare"] or match["bracketed"] or match["v4"]) if match else "")
+        except ValueError:
+            raise ValueError(f"{row[:100]!r} is not host=address or host=address:port") from None
+        port = int(match["port"]) if match and match["port"] else None
+        if not host.strip() or (port is not None and not 0 < port < 65_536):
+            raise ValueError(f"{row[:100]!r} names no host, or no port between 1 and 65535")
+        if why := _never(str(address), address):
+            raise ValueError(f"{row[:100]!r}: {why}")
+        found[normal_host(host)] = Place(str(address), port)
+    return found
+
+
+def _never(text: str, address: Address) -> str | None:
+    """Why an address is not reached even when it is named: where machines are told secrets, and what is no host."""
+    for each in _meant(address):
+        if each in _OF_CLOUDS:
+            return f"{text} is an address of a cloud's own services"
+        if each.is_link_local or each.is_multicast or each.is_unspecified:
+            return f"{text} is no host's address"
+    return None
 
 
 def forbidden(addresses: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from swarmworks.domain.plan import Plan
 from swarmworks.domain.swarm import StopReason
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.report import (
+    AccessReport,
     CostPoint,
     IncidentReport,
     InterventionReport,
@@ -391,6 +392,7 @@ class SwarmReport(Model):
     issues: tuple[IssueReport, ...] = ()
     interventions: tuple[InterventionReport, ...] = ()
     incidents: tuple[IncidentReport, ...] = ()
+    accesses: tuple[AccessReport, ...] = ()
     timeline: tuple[SpanReport, ...] = ()
     costs: tuple[CostPoint, ...] = ()
     models: tuple[ModelReport, ...] = ()

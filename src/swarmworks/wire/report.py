@@ -58,6 +58,18 @@ class IncidentReport(Model):
     agent: str = ""
 
 
+class AccessReport(Model):
+    """What sandboxes reached besides the gateway, or were kept from: `to` is `host:port` or `database NAME`, asked for `times`
+    times. `tasks` are the first of those whose sessions asked.
+    """
+
+    to: str
+    verdict: str
+    reason: str = ""
+    times: int
+    tasks: tuple[str, ...] = ()
+
+
 class SpanReport(Model):
     """A session, from its claim to its end."""
 

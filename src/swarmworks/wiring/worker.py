@@ -23,10 +23,17 @@ from swarmworks.git.hub import BareHub
 from swarmworks.git.locking import held_if_free
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID
-from swarmworks.settings import Project, database_address, setup_environment, worker_token
+from swarmworks.settings import (
+    REACH_VARIABLE,
+    Project,
+    database_address,
+    reach_places,
+    setup_environment,
+    worker_token,
+)
 from swarmworks.wiring.runtimes import runtimes
 from swarmworks.worker.checking import Checker
-from swarmworks.worker.context import Places, WorkerContext
+from swarmworks.worker.context import Outside, Places, WorkerContext
 from swarmworks.worker.executor import Executor
 from swarmworks.worker.loop import COMPUTING, WorkerLoop, register
 from swarmworks.worker.registries import registry_access
@@ -110,13 +117,20 @@ def _assemble(
         places,
         clock,
         runtimes=runtimes(project.config),
-        database_address=database_address,
+        outside=_outside(),
         most_copies=project.config.copies.kept,
         transport=OwnHub(client, hub) if own_hub else SameHub(),
     )
     capacity = _capacity(project)
     access = registry_access(setup_environment(), Path.home())
     return context, Checker(context, state, access, _processors()), capacity
+
+
+def _outside() -> Outside:
+    hosts = reach_places()
+    for host, place in hosts.items():
+        log.warning("%s is taken to be at %s, as %s says", host, place, REACH_VARIABLE)
+    return Outside(database_address, hosts)
 
 
 def _processors() -> int:

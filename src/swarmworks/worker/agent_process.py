@@ -15,7 +15,9 @@ from swarmworks.wire.config_roles import RoleSection
 from swarmworks.wire.work import SessionWork
 from swarmworks.worker import swarm_agent
 from swarmworks.worker.context import WorkerContext
-from swarmworks.worker.databases.offering import Databases
+from swarmworks.worker.databases.client import NO_CLIENT, database_client
+from swarmworks.worker.databases.offering import variables
+from swarmworks.worker.databases.proxy import Offered
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.prompt import Prompt
@@ -90,19 +92,19 @@ def agent_sandbox(
     config: SwarmConfig,
     environment: BuiltEnvironment,
     launch: Launch,
-    databases: Databases,
+    databases: tuple[Offered, ...],
 ) -> SandboxSpec:
     role = config.role(work.task.role)
-    command = swarm_agent.shown(
-        context.places, runtime_of(context, work), launch, f"http://127.0.0.1:{placed.port}", INSIDE_COPY
-    )
+    home = PRIVATE_TMP if placed.home is None else INSIDE_HOME
+    url, kept = f"http://127.0.0.1:{placed.port}", INSIDE_COPY if placed.home is None else INSIDE_HOME
+    command = swarm_agent.shown(context.places, context.sandbox, runtime_of(context, work), launch, url, kept)
+    psql = database_client() if databases else NO_CLIENT
     mounts = (
         *_repository(context, placed, role),
         *_writable(placed)[1:],
         *(Mount(shown.source, shown.target) for shown in launch.shown),
         *environment.mounts,
         *command.mounts,
-        *databases.mounts(),
     )
     return SandboxSpec(
         argv=launch.argv,
@@ -111,9 +113,9 @@ def agent_sandbox(
         environment={
             **environment.variables,
             **command.variables,
-            **databases.variables(),
-            "PATH": ":".join(filter(None, (environment.search_path(), command.folder))),
-            "HOME": PRIVATE_TMP if placed.home is None else INSIDE_HOME,
+            **variables(databases, placed.port),
+            "PATH": ":".join(filter(None, (psql.folder, environment.search_path(), command.folder))),
+            "HOME": home,
             "LANG": "C.UTF-8",
             **(_proxy(placed.port) if role.reach else {}),
             **launch.environment,
@@ -121,7 +123,7 @@ def agent_sandbox(
         network=Network.LISTENER,
         listener_port=placed.port,
         protected=_protected(placed.copy.path, config, work),
-        programs=(*_programs(config, role, environment, launch), *command.programs),
+        programs=(*_programs(config, role, environment, launch), *command.programs, *psql.programs),
         limits=process_limits(config),
         noexec=config.sandbox.agents_noexec,
         floor=config.sandbox.floor,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.ids import SwarmId
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.git.protocol import Hub, Identity, WorkingCopies
+from swarmworks.policy.egress import Place
 from swarmworks.runtime.protocol import Runtime
 from swarmworks.sandbox.protocol import Sandbox
 from swarmworks.wire.api import PlaneAddress
@@ -37,9 +38,18 @@ def _none(_variable: str) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What roles may reach besides the gateway, as the worker's environment has it. `database_address`: of a database, by the
+    variable that holds it; "" for none. `hosts`: where those are that are not to be resolved.
+    """
+
+    database_address: Callable[[str], str] = _none
+    hosts: Mapping[str, Place] = field(default_factory=dict[str, Place])
+
+
 class WorkerContext:
-    """`database_address`: the address of a database that roles may read, by the variable that holds it; "" for none.
-    `most_copies`: how many working copies of ended sessions are kept at most. `transport`: how commits come and go where the hub
+    """`most_copies`: how many working copies of ended sessions are kept at most. `transport`: how commits come and go where the hub
     is not the project's own.
     """
 
@@ -52,7 +62,7 @@ class WorkerContext:
         places: Places,
         clock: Clock,
         runtimes: Mapping[str, Runtime],
-        database_address: Callable[[str], str] = _none,
+        outside: Outside | None = None,
         most_copies: int = 100,
         transport: Transport | None = None,
     ) -> None:
@@ -64,7 +74,7 @@ class WorkerContext:
         self.clock = clock
         self.gateways = Gateways(clock, lambda: client.url)
         self.runtimes = runtimes
-        self.database_address = database_address
+        self.outside = outside or Outside()
         self.most_copies = most_copies
         self.transport = transport or SameHub()
         self._configs: dict[SwarmId, SwarmConfig] = {}

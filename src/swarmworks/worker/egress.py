@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from swarmworks.policy.egress import Rule, forbidden, named, normal_host, rules_of
+from swarmworks.policy.egress import Place, Rule, forbidden, named, normal_host, rules_of
 from swarmworks.wire.session_events import Access
 
 MOST_HEAD_BYTES = 32 << 10
@@ -23,6 +23,8 @@ CONNECT_S = 15.0
 CHUNK_BYTES = 64 << 10
 MOST_RECORDED = 1_000
 """Of one session; what comes after is refused: nothing goes out that is not on record."""
+UNCLEAR = "an unclear request"
+"""On record in place of a host that a request does not name."""
 
 _OF_THIS_HOP = frozenset(
     (
@@ -38,6 +40,8 @@ _OF_THIS_HOP = frozenset(
 )
 _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
+
+_NOWHERE: Mapping[str, Place] = {}
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -85,28 +89,31 @@ async def connect(address: str, port: int) -> Line:
 
 
 class Egress:
-    """Of one session. `record` takes every verdict; `resolved` and `connected` are for tests to stand in for the Internet."""
+    """Of one session. `record` takes every verdict. A host of `places` is where they say: its name is not resolved, and its
+    address may be a private one. `resolved` and `connected` are for tests to stand in for the Internet.
+    """
 
     def __init__(
         self,
         reach: Sequence[str],
         record: Callable[[Access], None],
         *,
+        places: Mapping[str, Place] = _NOWHERE,
         resolved: Resolve = resolve,
         connected: Connect = connect,
     ) -> None:
         self._rules: tuple[Rule, ...] = rules_of(reach)
         self._record = record
+        self._places = places
         self._resolved = resolved
         self._connected = connected
-        self._recorded = 0
+        self._requests = 0
 
     async def serve(self, start: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request of the connection that began with `start`; it is over afterwards."""
         try:
-            async with asyncio.timeout(HEAD_S):
-                head, rest = await _head(start, reader)
-            request = _parsed(head)
+            self._count()
+            request, rest = await self._asked(start, reader)
             far_reader, far_writer = await self._opened(request)
         except TimeoutError:
             return
@@ -125,29 +132,50 @@ class Egress:
         finally:
             far_writer.close()
 
+    def _count(self) -> None:
+        self._requests += 1
+        if self._requests > MOST_RECORDED:
+            reason = f"this session has asked for hosts {MOST_RECORDED} times"
+            if self._requests == MOST_RECORDED + 1:
+                self._record(Access(to="any host", verdict="refused", reason=reason))
+            raise _Refused("403 Forbidden", reason)
+
+    async def _asked(self, start: bytes, reader: asyncio.StreamReader) -> tuple[_Request, bytes]:
+        """The request, and what came after its head already."""
+        try:
+            async with asyncio.timeout(HEAD_S):
+                head, rest = await _head(start, reader)
+            return _parsed(head), rest
+        except _Refused as refused:
+            self._record(Access(to=UNCLEAR, verdict="refused", reason=refused.reason))
+            raise
+
     async def _opened(self, request: _Request) -> Line:
         to = f"{request.host}:{request.port}"
-        if self._recorded >= MOST_RECORDED:
-            raise _Refused("403 Forbidden", f"this session has asked for hosts {MOST_RECORDED} times")
-        self._recorded += 1
         if not _HOST.fullmatch(request.host) or not named(self._rules, request.host, request.port):
             raise self._refused(to, "no rule of this role allows it")
-        try:
-            addresses = await self._resolved(request.host, request.port)
-        except OSError as error:
-            raise self._refused(to, f"its name cannot be resolved: {error.strerror or error}") from error
-        if (reason := forbidden(addresses)) is not None:
-            raise self._refused(to, reason)
+        addresses, port = await self._where(request, to)
         for address in addresses:
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    line = await self._connected(address, request.port)
+                    line = await self._connected(address, port)
             except OSError:
                 continue
             self._record(Access(to=to, verdict="allowed", address=address[:100]))
             return line
         self._record(Access(to=to, verdict="allowed", reason="none of its addresses answers"))
         raise _Refused("502 Bad Gateway", f"{to} does not answer")
+
+    async def _where(self, request: _Request, to: str) -> tuple[Sequence[str], int]:
+        if (place := self._places.get(request.host)) is not None:
+            return (place.address,), place.port or request.port
+        try:
+            addresses = await self._resolved(request.host, request.port)
+        except OSError as error:
+            raise self._refused(to, f"its name cannot be resolved: {error.strerror or error}") from error
+        if (reason := forbidden(addresses)) is not None:
+            raise self._refused(to, reason)
+        return addresses, request.port
 
     def _refused(self, to: str, reason: str) -> _Refused:
         self._record(Access(to=to[:300], verdict="refused", reason=reason[:300]))

@@ -1,4 +1,4 @@
-"""The handoff that an agent's program leaves as a file in its working copy: read by the worker, never committed.
+"""The handoff that an agent's program leaves as a file in its home or in its working copy: read by the worker, never committed.
 
 `swarm-agent handoff` leaves it once the platform has accepted it; a program may as well write it itself. What lies there was
 written by an agent, so it is opened as what it may be: a link, a pipe, something huge, no JSON.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,25 +31,30 @@ class Left:
 
 
 class HandoffFile:
-    """Of one working copy. A program that writes it itself may still be writing, or may not have ended its work: while it
-    runs, only a handoff that stands unchanged from one look to the next counts.
+    """Of one session. A program that writes it itself may still be writing, or may not have ended its work: while it runs, only
+    a handoff that stands unchanged from one look to the next counts.
     """
 
-    def __init__(self, copy: Path) -> None:
-        self._copy = copy
+    def __init__(self, places: Sequence[Path]) -> None:
+        self._places = places
         self._seen: Left | None = None
 
     def settled(self) -> HandoffDocument | None:
         """Blocks, shortly."""
-        left = read(self._copy)
+        left = read_any(self._places)
         same, self._seen = left == self._seen, left
         return left.handoff if left is not None and same else None
 
 
-def read(copy: Path) -> Left | None:
+def read_any(places: Sequence[Path]) -> Left | None:
+    """The first that is there, in the folders `places`. Blocks."""
+    return next((left for left in map(read, places) if left is not None), None)
+
+
+def read(place: Path) -> Left | None:
     """None when there is no file. Blocks."""
     try:
-        descriptor = os.open(copy / HANDOFF_FILE, _FLAGS)
+        descriptor = os.open(place / HANDOFF_FILE, _FLAGS)
     except FileNotFoundError:
         return None
     except OSError as error:

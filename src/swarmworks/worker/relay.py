@@ -1,6 +1,7 @@
 """From a sandbox's only listener to a gateway: bytes both ways. The session's token says who calls.
 
-Only the beginning of a connection is looked at: who asks for a proxy is served by `egress`.
+Only the beginning of a connection is looked at: who asks for a proxy is served by `egress`, who speaks as a client of PostgreSQL
+by `databases`.
 """
 
 from __future__ import annotations
@@ -9,24 +10,34 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from swarmworks.worker.databases.proxy import DatabaseProxy
 from swarmworks.worker.egress import Egress, wants_proxy
 from swarmworks.worker.gateways import Gateways
 
 CHUNK_BYTES = 64 << 10
 MOST_CONNECTIONS = 64
+STARTUP = b"\0"
+"""What a client of PostgreSQL begins with, the length of its first message, and no client of HTTP does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exits:
+    """What a session reaches besides the gateway."""
+
+    egress: Egress
+    databases: DatabaseProxy
 
 
 class Relay:
     """Relays every connection accepted on `listener` to a gateway that lives at that moment. `answered` is called for
     everything that comes back from there: a model that thinks aloud is at work, although its agent says nothing meanwhile.
-    `egress` serves what is meant for other hosts.
+    `exits` serve what is meant for others.
     """
 
-    def __init__(
-        self, listener: socket.socket, gateways: Gateways, egress: Egress, answered: Callable[[], None]
-    ) -> None:
-        self._egress = egress
+    def __init__(self, listener: socket.socket, gateways: Gateways, exits: Exits, answered: Callable[[], None]) -> None:
+        self._exits = exits
         self._answered = answered
         self._listener = listener
         self._gateways = gateways
@@ -64,13 +75,16 @@ class Relay:
             writer.close()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        start = b""
+        start = await reader.read(1)
+        if start == STARTUP:
+            await self._exits.databases.serve(start, reader, writer)
+            return
         while (proxy := wants_proxy(start)) is None:
             if not (chunk := await reader.read(CHUNK_BYTES)):
                 break
             start += chunk
         if proxy:
-            await self._egress.serve(start, reader, writer)
+            await self._exits.egress.serve(start, reader, writer)
             return
         async with self._gateways.line() as (far_reader, far_writer):
             far_writer.write(start)

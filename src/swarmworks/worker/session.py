@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from swarmworks.domain.isolation import Property
 from swarmworks.domain.refs import work_ref
@@ -18,7 +19,7 @@ from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.protocol import WorkingCopy
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
-from swarmworks.runtime.protocol import Launch
+from swarmworks.runtime.protocol import Launch, Reading
 from swarmworks.runtime.reading import ENDED
 from swarmworks.sandbox.protocol import SandboxedProcess, SandboxSpec
 from swarmworks.wire import handoff as handoff_wire
@@ -31,11 +32,12 @@ from swarmworks.worker.agent_input import AgentInput
 from swarmworks.worker.agent_process import Placed, agent_sandbox, facts_of, furnish, runtime_of
 from swarmworks.worker.circuit import Circuit
 from swarmworks.worker.context import WorkerContext
-from swarmworks.worker.databases.offering import Databases
+from swarmworks.worker.databases.offering import offered
+from swarmworks.worker.databases.proxy import DatabaseProxy
 from swarmworks.worker.egress import Egress
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.prompt import Prompt, hand_over
-from swarmworks.worker.relay import Relay
+from swarmworks.worker.relay import Exits, Relay
 from swarmworks.worker.reporting import EventReporter
 from swarmworks.worker.saving import Saving
 from swarmworks.worker.seeding import start_commit
@@ -128,37 +130,30 @@ class SessionRun:
         )
         if placed.home is not None:
             await asyncio.to_thread(furnish, placed.home, launch, self._context.sandbox)
-        databases = Databases(
-            config,
-            self._work.task.role,
-            self._context.database_address,
-            self._context.places.scratch / f"databases-{self._work.work_id}",
-        )
+        databases = offered(config, self._work.task.role, self._context.outside.database_address)
         spec = agent_sandbox(self._context, self._work, placed, config, self._environment, launch, databases)
-        try:
-            await databases.start(reporter.add)
-            await self._in_sandbox(spec, launch, placed, config, reporter, saving)
-        finally:
-            await databases.close()
+        reach, hosts = config.role(self._work.task.role).reach, self._context.outside.hosts
+        exits = Exits(Egress(reach, reporter.add, places=hosts), DatabaseProxy(databases, reporter.add))
+        await self._in_sandbox(spec, launch, placed, exits, reporter, saving, config.copies.save_every_s)
 
     async def _in_sandbox(
         self,
         spec: SandboxSpec,
         launch: Launch,
         placed: Placed,
-        config: SwarmConfig,
+        exits: Exits,
         reporter: EventReporter,
         saving: Saving,
+        save_every_s: float,
     ) -> None:
         process = await self._context.sandbox.start(spec)
         self._run.held = process.held
         relay: Relay | None = None
         try:
             if process.listener is not None:
-                egress = Egress(config.role(self._work.task.role).reach, reporter.add)
-                relay = Relay(process.listener, self._context.gateways, egress, self._sign_of_life)
+                relay = Relay(process.listener, self._context.gateways, exits, self._sign_of_life)
                 await relay.start()
-            await self._converse(process, launch, placed.copy, reporter, saving, config.copies.save_every_s)
+            await self._converse(process, launch, placed, reporter, saving, save_every_s)
         finally:
             process.kill()
             await process.wait()
@@ -169,17 +164,18 @@ class SessionRun:
         self,
         process: SandboxedProcess,
         launch: Launch,
-        copy: WorkingCopy,
+        placed: Placed,
         reporter: EventReporter,
         saving: Saving,
         save_every_s: float,
     ) -> None:
         self._sign_of_life()
+        places = [place for place in (placed.home, placed.copy.path) if place is not None]
         watchers = [
             asyncio.create_task(self._input.feed(process, launch)),
-            asyncio.create_task(self._read(process, copy, reporter)),
+            asyncio.create_task(self._read(process, places, reporter)),
             asyncio.create_task(self._watch(process, launch.silence_s or self._work.limits.idle_s)),
-            asyncio.create_task(self._watch_for_a_handoff(copy, reporter)),
+            asyncio.create_task(self._watch_for_a_handoff(places, reporter)),
             asyncio.create_task(saving.now_and_then(save_every_s, reporter.add)),
         ]
         for watcher in watchers:
@@ -206,7 +202,7 @@ class SessionRun:
         if not watcher.cancelled() and (error := watcher.exception()) is not None:
             self._run.stop(SessionOutcome.FAILED, f"it could not be watched: {error}")
 
-    async def _read(self, process: SandboxedProcess, copy: WorkingCopy, reporter: EventReporter) -> None:
+    async def _read(self, process: SandboxedProcess, places: Sequence[Path], reporter: EventReporter) -> None:
         """Events until the stream ends or the agent says that it is done."""
         reading = self._runtime.reading()
         circuit = Circuit()
@@ -231,23 +227,33 @@ class SessionRun:
         if process.exceeded:
             self._run.stop(SessionOutcome.STOPPED, process.exceeded)
             return
-        left = await asyncio.to_thread(handoff_file.read, copy.path)
-        if left is not None and left.handoff is not None:
-            self._handed_in(left.handoff, reporter)
-            return
-        for event in reading.finish(status):
-            reporter.add(event)
-            if isinstance(event, End):
-                self._run.end = event
-                self._run.stop(SessionOutcome.SUBMITTED, event.reason)
-                return
-        said = f"; {reading.ended()}" if reading.ended() else ""
-        said += f"; {left.problem}" if left is not None else ""
-        self._run.stop(SessionOutcome.FAILED, f"the agent ended without a word, exit status {status}{said}")
+        await self._ended(reading, status, places, reporter)
 
-    async def _watch_for_a_handoff(self, copy: WorkingCopy, reporter: EventReporter) -> None:
+    async def _ended(self, reading: Reading, status: int, places: Sequence[Path], reporter: EventReporter) -> None:
+        """The program has ended, without having handed in so far. A handoff it left counts for more than its exit status, which
+        may say anything; what the gateway refused it counts for more than that.
+        """
+        end: End | None = None
+        for event in reading.finish(status):
+            if isinstance(event, End):
+                end = event
+            else:
+                reporter.add(event)
+        left = await asyncio.to_thread(handoff_file.read_any, places)
+        if left is not None and (end is None or end.outcome != REFUSED):
+            if left.handoff is not None:
+                self._handed_in(left.handoff, reporter)
+            else:
+                self._run.stop(SessionOutcome.FAILED, f"{left.problem}; exit status {status}")
+        elif end is not None:
+            self._handed(end, reporter)
+        else:
+            said = f"; {reading.ended()}" if reading.ended() else ""
+            self._run.stop(SessionOutcome.FAILED, f"the agent ended without a word, exit status {status}{said}")
+
+    async def _watch_for_a_handoff(self, places: Sequence[Path], reporter: EventReporter) -> None:
         """Of a program that hands in through a file, and goes on running."""
-        file = handoff_file.HandoffFile(copy.path)
+        file = handoff_file.HandoffFile(places)
         while True:
             await asyncio.sleep(HANDOFF_CHECK_S)
             if (handoff := await asyncio.to_thread(file.settled)) is not None:
@@ -256,9 +262,12 @@ class SessionRun:
 
     def _handed_in(self, handoff: HandoffDocument, reporter: EventReporter) -> None:
         if self._run.end is None:
-            self._run.end = End(outcome=handoff.outcome, reason="handed in", handoff=handoff)
-            reporter.add(self._run.end)
-            self._run.stop(SessionOutcome.SUBMITTED, self._run.end.reason)
+            self._handed(End(outcome=handoff.outcome, reason="handed in", handoff=handoff), reporter)
+
+    def _handed(self, end: End, reporter: EventReporter) -> None:
+        reporter.add(end)
+        self._run.end = end
+        self._run.stop(SessionOutcome.SUBMITTED, end.reason)
 
     async def _watch(self, process: SandboxedProcess, silence_s: float) -> None:
         """Wall time and silence, caps an agent cannot argue with; memory and disk are the sandbox's own to watch."""
@@ -303,10 +312,11 @@ class SessionRun:
         )
 
 
+REFUSED = "refused"
 _OUTCOMES = {
     "submitted": SessionOutcome.SUBMITTED,
     "nothing_to_do": SessionOutcome.NOTHING_TO_DO,
-    "refused": SessionOutcome.STOPPED,
+    REFUSED: SessionOutcome.STOPPED,
     "handed_off": SessionOutcome.HANDED_OFF,
     "needs_answer": SessionOutcome.ASKED,
     "failed": SessionOutcome.FAILED,

@@ -9,12 +9,13 @@ from pathlib import Path
 from swarmworks.git.snapshot import HANDOFF_FILE
 from swarmworks.runtime.protocol import BUILTIN, Launch, Runtime
 from swarmworks.sandbox.interpreter import python_mounts
-from swarmworks.sandbox.protocol import Mount
+from swarmworks.sandbox.protocol import Mount, Sandbox
 from swarmworks.worker.context import Places
 
 NAME = "swarm-agent"
 INSIDE_FOLDER = "/opt/swarm/bin"
 INSIDE_PACKAGE = "/opt/swarm/swarmworks"
+SHELL = "sh"
 TOKEN = "SWARM_TOKEN"  # noqa: S105 - the variable's name
 
 
@@ -28,24 +29,25 @@ class Shown:
     programs: tuple[str, ...] = ()
 
 
-def shown(places: Places, runtime: Runtime, launch: Launch, gateway_url: str, workdir: str) -> Shown:
+def shown(places: Places, sandbox: Sandbox, runtime: Runtime, launch: Launch, gateway_url: str, kept: str) -> Shown:
     """Blocks: writes the command once, and may ask the interpreter where it lives. The built-in agent has the tools itself,
-    and keeps its token from its commands.
+    and keeps its token from its commands. `kept` is a folder inside, of which the worker reads the handoff.
     """
     if runtime.name == BUILTIN or TOKEN not in launch.environment:
         return Shown()
     package = Mount(places.package, INSIDE_PACKAGE)
-    command = Mount(_written(places), INSIDE_FOLDER)
-    variables = {"SWARM_GATEWAY_URL": gateway_url, "SWARM_HANDOFF_FILE": f"{workdir}/{HANDOFF_FILE}"}
-    programs = (f"{INSIDE_FOLDER}/{NAME}", str(places.interpreter))
+    command = Mount(_written(places, sandbox.seen(INSIDE_PACKAGE, (package,))), INSIDE_FOLDER)
+    variables = {"SWARM_GATEWAY_URL": gateway_url, "SWARM_HANDOFF_FILE": f"{kept}/{HANDOFF_FILE}"}
+    programs = (SHELL, f"{INSIDE_FOLDER}/{NAME}", str(places.interpreter))
     return Shown((package, command, *python_mounts(places.interpreter)), variables, INSIDE_FOLDER, programs)
 
 
-def _written(places: Places) -> Path:
+def _written(places: Places, package: str) -> Path:
+    """The command names the package by the path it is seen at: what is in a file, no sandbox translates."""
     folder = places.scratch / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     command = folder / NAME
-    text = f'#!/bin/sh\nexec "{places.interpreter}" -S -E -B {INSIDE_PACKAGE}/agent/swarm_agent.py "$@"\n'
+    text = f'#!/bin/sh\nexec "{places.interpreter}" -S -E -B "{package}/agent/swarm_agent.py" "$@"\n'
     if not command.exists() or command.read_text(encoding="utf-8") != text:
         beside = folder / f"{NAME}.new"
         beside.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from swarmworks.cli.view.report_charts import graph
 from swarmworks.cli.view.report_page import report_html, report_markdown
 from swarmworks.cli.view.report_text import report_text
 from swarmworks.wire.report import (
+    AccessReport,
     CostPoint,
     IncidentReport,
     InterventionReport,
@@ -64,6 +65,11 @@ STORY = {
         InterventionReport(at_s=70, person="ada", what="approved at security", why="read it", task_id="schema-user"),
     ),
     "incidents": (IncidentReport(at_s=80, kind="session lost", what="its worker stood still", agent="api-1"),),
+    "accesses": (
+        AccessReport(
+            to="evil.example:443", verdict="refused", reason="no rule", times=3, tasks=("endpoint-user-create",)
+        ),
+    ),
     "timeline": (span(0), span(1, agent="database-1", outcome="lost"), span(2, attempt=2)),
     "costs": (
         CostPoint(at_s=0, spent_nano_usd=0, tokens=0),
@@ -82,6 +88,7 @@ SECTIONS = [
     "Issues",
     "Who stepped in",
     "Incidents",
+    "Outside",
     "Code",
     "Record",
 ]
@@ -136,6 +143,7 @@ def test_the_page_has_every_part_and_the_right_numbers():
         "fix-tests-user abababab",
         "1:10 ada approved at security read it schema-user",
         "session lost its worker stood still",
+        "evil.example:443 refused 3 no rule endpoint-user-create",
         "1.5 hours: 30 min for each function above 10",
         "5,210 events, chain intact",
     ):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from swarmworks.cli.view.report_text import report_text
+from swarmworks.wire.report import AccessReport
 from tests.cli import sample
 
 WHOLE = """\
@@ -72,6 +73,13 @@ def test_what_was_not_measured_is_said_so():
 
 def test_a_broken_chain_cannot_be_overlooked():
     assert "chain BROKEN" in text(chain_intact=False)
+
+
+def test_what_was_asked_for_outside_is_told():
+    asked = AccessReport(to="evil.example:443", verdict="refused", reason="no rule", times=3, tasks=("t0", "t1"))
+    said = text(accesses=(asked,))
+    assert "Asked for outside the sandboxes\n" in said
+    assert "refused: evil.example:443, 3 times (t0, t1): no rule" in said
 
 
 def test_a_real_model_is_not_called_a_rehearsal():

@@ -32,6 +32,7 @@ def report_text(report: SwarmReport) -> Iterator[str]:
         ("Issues found and fixed", _issues(report)),
         ("Who stepped in", _interventions(report)),
         ("Incidents", _incidents(report)),
+        ("Asked for outside the sandboxes", _accesses(report)),
         ("Code", _code(report)),
         ("Needs attention", _attention(report)),
     ):
@@ -161,6 +162,17 @@ def _incidents(report: SwarmReport) -> Iterator[str]:
         on = f" ({one.task_id})" if one.task_id else ""
         yield from _told(one.at_s, f"{one.kind.replace('_', ' ')}{on}: {one.what}")
     yield from _more(len(report.incidents), report.left_out.get("incidents", 0))
+
+
+def _accesses(report: SwarmReport) -> Iterator[str]:
+    for one in report.accesses[:MOST_TOLD]:
+        on = f" ({', '.join(one.tasks)})" if one.tasks else ""
+        yield from _told(None, f"{one.verdict}: {one.to}, {counted(one.times, 'time')}{on}{_because(one.reason)}")
+    yield from _more(len(report.accesses), report.left_out.get("accesses", 0))
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
 
 
 def _told(at_s: float | None, text: str) -> Iterator[str]:

@@ -24,7 +24,11 @@ from swarmworks.wire.api import AgentReport, CodeReport, ModelReport, SwarmRepor
 from swarmworks.wire.options import from_json
 
 MOST_FILES = 5_000
-MOST_ROWS = {"rejected": 500, "interventions": 500, "incidents": 500, "issues": 500, "timeline": 5_000, "costs": 5_000}
+MOST_ROWS = {
+    **dict.fromkeys(("rejected", "interventions", "incidents", "issues", "accesses"), 500),
+    "timeline": 5_000,
+    "costs": 5_000,
+}
 """Rows of each part of the story: a page of it stays readable, and small."""
 
 M = TypeVar("M", bound=BaseModel)
@@ -91,6 +95,7 @@ class Report:
             "issues": _cut("issues", story.issues(facts), left_out),
             "interventions": _cut("interventions", story.interventions(facts), left_out),
             "incidents": _cut("incidents", story.incidents(facts), left_out),
+            "accesses": _cut("accesses", story.accesses(facts), left_out),
             "timeline": _cut("timeline", story.timeline(facts, end), left_out),
             "costs": _cut("costs", story.costs(facts, end), left_out),
             "left_out": left_out,

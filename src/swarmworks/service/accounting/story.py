@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -16,6 +16,7 @@ from swarmworks.domain.session import Session, SessionOutcome
 from swarmworks.git.protocol import Hub
 from swarmworks.service.accounting.facts import Facts, data_of, name_of, text
 from swarmworks.wire.report import (
+    AccessReport,
     CostPoint,
     IncidentReport,
     InterventionReport,
@@ -29,6 +30,7 @@ MOST_COMPARED = 200
 
 MOST_FILES = 8
 MOST_TEXT = 400
+REFUSED = "refused"
 CALM = frozenset(
     {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO, SessionOutcome.HANDED_OFF, SessionOutcome.ASKED}
 )
@@ -105,6 +107,21 @@ def _first_finding(facts: Facts, change: Change) -> tuple[str, str, int, str]:
                     return result.gate, "", 0, ""
                 return result.gate, found.file, found.line, found.message
     return "", "", 0, ""
+
+
+def accesses(facts: Facts) -> Iterator[AccessReport]:
+    """What was refused first, and of each verdict what was asked for most often."""
+    times: Counter[tuple[str, str, str]] = Counter()
+    tasks: defaultdict[tuple[str, str, str], dict[str, None]] = defaultdict(dict)
+    for event in facts.events:
+        if event.kind == "session.access":
+            data = data_of(event)
+            row = (text(data, "to"), text(data, "verdict"), text(data, "reason"))
+            times[row] += 1
+            tasks[row].setdefault(event.task_id or "")
+    for row, count in sorted(times.items(), key=lambda item: (item[0][1] != REFUSED, -item[1], item[0])):
+        to, verdict, reason = row
+        yield AccessReport(to=to, verdict=verdict, reason=reason, times=count, tasks=tuple(tasks[row])[:MOST_FILES])
 
 
 def issues(facts: Facts) -> Iterator[IssueReport]:

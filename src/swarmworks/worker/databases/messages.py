@@ -36,14 +36,22 @@ def startup(parameters: Mapping[str, str]) -> bytes:
     return struct.pack("!i", len(payload) + 4) + payload
 
 
+def parameters(rest: bytes) -> dict[str, str]:
+    """Of a startup message, from what follows its version."""
+    words = [word.decode("utf-8", "replace") for word in rest.split(b"\0")]
+    return dict(zip(words[::2], words[1::2], strict=False))
+
+
 def fatal(text: str, code: str = "28000") -> bytes:
     fields = {"S": "FATAL", "V": "FATAL", "C": code, "M": text}
     return message(b"E", b"".join(key.encode() + value.encode() + b"\0" for key, value in fields.items()) + b"\0")
 
 
-async def read_startup(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """The code of a client's first message (the protocol's version, or a request before it), and what follows it."""
-    (length,) = struct.unpack("!i", await reader.readexactly(4))
+async def read_startup(reader: asyncio.StreamReader, begun: bytes = b"") -> tuple[int, bytes]:
+    """The code of a client's first message (the protocol's version, or a request before it), and what follows it. `begun` are
+    those of its first four bytes that were read already.
+    """
+    (length,) = struct.unpack("!i", begun + await reader.readexactly(4 - len(begun)))
     if not 8 <= length <= MOST_STARTUP_BYTES:
         raise ProtocolError("its first message has no sensible length")
     payload = await reader.readexactly(length - 4)

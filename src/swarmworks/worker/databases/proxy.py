@@ -1,21 +1,21 @@
-"""A database for agents to read: a socket in the sandbox, and behind it a connection that the worker opened and looked at.
+"""Databases for agents to read: at the sandbox's listener, and behind it a connection that the worker opened and looked at.
 
-The agent gets neither the address nor the password: whatever user it names, it is connected as the configured role. Each
-connection is let in only after the server itself has said that this role, and every role it can turn into, cannot write. The
-session starts read-only too, which the agent may undo, and the role may not.
+The agent gets neither the address nor the password: the user it names stands for a database of its role, and it is connected as
+the configured one. Each connection is let in only after the server itself has said that this role, and every role it can turn
+into, cannot write. The session starts read-only too, which the agent may undo, and the role may not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
-import os
-import socket
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from swarmworks.policy.wording import plain
 from swarmworks.wire.session_events import Access
 from swarmworks.worker.databases import messages
 from swarmworks.worker.databases.address import ENCRYPTED, Address
@@ -29,7 +29,8 @@ MOST_CONNECTIONS = 8
 """Of one session at once."""
 MOST_REQUESTS = 4
 MOST_RECORDED = 500
-SOCKET_NAME = ".s.PGSQL.5432"
+MOST_NAME = 60
+MOST_WHY, MOST_REASON = 300, 500
 ROLE_CHECK = Path(__file__).with_name("role_check.sql").read_text(encoding="utf-8")
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -41,126 +42,128 @@ class _Refused(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A database as a session is offered it: `name` is the project's for it, `folder` where its socket is, on the host."""
+    """A database as a session is offered it: `name` is the project's for it, `variable` the one that holds its address. A client
+    shows `secret`, the session's own: in some sandboxes others on the machine can reach the listener.
+    """
 
     name: str
     address: Address
-    folder: Path
-    statement_timeout_s: float
+    variable: str
+    secret: str = field(repr=False)
+    statement_timeout_s: float = 30.0
 
 
 class DatabaseProxy:
-    """Of one session and one database. `record` takes every verdict."""
+    """Of one session. `record` takes every verdict."""
 
-    def __init__(self, offered: Offered, record: Callable[[Access], None]) -> None:
-        self._offered = offered
+    def __init__(self, offered: Sequence[Offered], record: Callable[[Access], None]) -> None:
+        self._offered = {one.name: one for one in offered}
         self._record = record
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._open = 0
         self._recorded = 0
 
-    async def start(self) -> None:
-        """Makes the socket, which everybody may connect to who sees it."""
-        self._offered.folder.mkdir(parents=True, exist_ok=True)
-        listener = _bound(self._offered.folder)
-        self._server = await asyncio.start_unix_server(self._accepted, sock=listener)
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if len(self._connections) >= MOST_CONNECTIONS or self._recorded >= MOST_RECORDED:
-            writer.write(messages.fatal("this session has too many connections to the database", "53300"))
-            writer.close()
-            return
-        self._connections.add(task)
-        self._recorded += 1
+    async def serve(self, begun: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A connection that began with `begun`, to its end."""
+        self._open += 1
         try:
-            await self._serve(reader, writer)
-        except (OSError, EOFError, ProtocolError, asyncio.CancelledError):
-            pass  # either side went away, or speaks something else
+            await self._serve(begun, reader, writer)
+        except (EOFError, ProtocolError, TimeoutError):
+            pass  # it went away, or speaks something else
         finally:
-            self._connections.discard(task)
-            writer.close()
+            self._open -= 1
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to = f"database {self._offered.name}"
+    async def _serve(self, begun: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(CONNECT_S):
-            if not await _asked_in(reader, writer):
+            user = await _asked_in(begun, reader, writer)
+            if user is None:
                 return
+            word = await _password(reader, writer)
+        to = f"database {user}"
         try:
+            found = self._let_in(user, word)
             async with asyncio.timeout(CONNECT_S):
-                far, greeting = await self._entered()
+                far, greeting = await _entered(found)
         except (_Refused, TimeoutError, OSError, EOFError, ProtocolError) as error:
             said = str(error) if isinstance(error, _Refused | ProtocolError) else "it does not answer"
             log.warning("%s is not reached: %s", to, error)
-            self._record(Access(to=to, verdict="refused", reason=said[:300]))
-            writer.write(messages.fatal(f"the database {self._offered.name} is not offered: {said}"))
+            self._note(Access(to=to, verdict="refused", reason=said[:MOST_REASON]))
+            writer.write(messages.fatal(f"the database {user} is not offered: {said}"))
             await writer.drain()
             return
-        self._record(Access(to=to, verdict="allowed"))
+        self._note(Access(to=to, verdict="allowed"))
         try:
             writer.write(messages.message(b"R", struct.pack("!i", 0)) + greeting)
             await asyncio.gather(_pump(reader, far[1]), _pump(far[0], writer), return_exceptions=True)
         finally:
             far[1].transport.abort()
 
-    async def _entered(self) -> tuple[Line, bytes]:
-        """A connection in which nothing was asked yet but what its role may do, and what the server says of itself."""
-        address = self._offered.address
-        line = await _connected(address)
-        try:
-            line[1].write(messages.startup(self._parameters()))
-            await _authenticated(line, address)
-            greeting = await _until_ready(line[0])
-            await _check_reader(line)
-        except BaseException:
-            line[1].transport.abort()
-            raise
-        return line, greeting
+    def _note(self, access: Access) -> None:
+        """Once the record is full nobody is let in, which is on record once."""
+        self._recorded += 1
+        if self._recorded <= MOST_RECORDED + 1:
+            self._record(access)
 
-    def _parameters(self) -> dict[str, str]:
-        timeout_ms = int(self._offered.statement_timeout_s * 1000)
-        return {
-            "user": self._offered.address.user,
-            "database": self._offered.address.database,
-            "application_name": "swarmworks agent",
-            "options": f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms}",
-        }
+    def _let_in(self, user: str, word: bytes) -> Offered:
+        if self._open > MOST_CONNECTIONS:
+            raise _Refused(f"this session has {MOST_CONNECTIONS} connections to databases open, and gets no more")
+        if self._recorded >= MOST_RECORDED:
+            raise _Refused(f"this session has connected to databases {MOST_RECORDED} times, and gets no further")
+        found = self._offered.get(user)
+        if found is None:
+            known = ", ".join(self._offered) or "none"
+            raise _Refused(f"this role is offered {known}; its address is in SWARM_DATABASE_<NAME>")
+        if not hmac.compare_digest(word, found.secret.encode()):
+            raise _Refused(f"the password is not the one in SWARM_DATABASE_{found.name.upper()}")
+        return found
 
 
-def _bound(folder: Path) -> socket.socket:
-    """By way of an open folder: a socket's path is short, and the folder's may be long."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+async def _entered(offered: Offered) -> tuple[Line, bytes]:
+    """A connection in which nothing was asked yet but what its role may do, and what the server says of itself."""
+    line = await _connected(offered.address)
     try:
-        path = folder / SOCKET_NAME
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(f"/proc/self/fd/{descriptor}/{SOCKET_NAME}")
-        path.chmod(0o666)
-    finally:
-        os.close(descriptor)
-    listener.setblocking(False)
-    return listener
+        line[1].write(messages.startup(_parameters(offered)))
+        await _authenticated(line, offered.address)
+        greeting = await _until_ready(line[0])
+        await _check_reader(line, offered)
+    except BaseException:
+        line[1].transport.abort()
+        raise
+    return line, greeting
 
 
-async def _asked_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Whether the client wants a session. What it says of itself does not count."""
+def _parameters(offered: Offered) -> dict[str, str]:
+    timeout_ms = int(offered.statement_timeout_s * 1000)
+    return {
+        "user": offered.address.user,
+        "database": offered.address.database,
+        "application_name": "swarmworks agent",
+        "options": f"-c default_transaction_read_only=on -c statement_timeout={timeout_ms}",
+    }
+
+
+async def _asked_in(begun: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str | None:
+    """The user a client names that wants a session, which stands for the database it wants; None for any other client. What else it says of
+    itself does not count.
+    """
     for _ in range(MOST_REQUESTS):
-        code, _rest = await messages.read_startup(reader)
-        if code == messages.VERSION or code >> 16 == messages.VERSION >> 16:
-            return True
+        code, rest = await messages.read_startup(reader, begun)
+        if code >> 16 == messages.VERSION >> 16:
+            return plain(messages.parameters(rest).get("user", ""), MOST_NAME)
         if code not in {messages.SSL_REQUEST, messages.GSS_REQUEST}:
-            return False  # a request to cancel names another connection of the server's, which is not shown here
+            return None  # a request to cancel names another connection of the server's, which is not shown here
+        begun = b""
         writer.write(b"N")
         await writer.drain()
-    return False
+    return None
+
+
+async def _password(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    writer.write(messages.message(b"R", struct.pack("!i", 3)))
+    await writer.drain()
+    kind, payload = await messages.read(reader)
+    if kind != b"p":
+        raise ProtocolError("no password came")
+    return payload.removesuffix(b"\0")
 
 
 async def _connected(address: Address) -> Line:
@@ -236,9 +239,10 @@ async def _until_ready(reader: asyncio.StreamReader) -> bytes:
             return said
 
 
-async def _check_reader(line: Line) -> None:
+async def _check_reader(line: Line, offered: Offered) -> None:
     if why := await _more_than_a_reader(line):
-        raise _Refused(f"its role is more than a reader: {why}")
+        mend = f"name one in {offered.variable} that may only SELECT"
+        raise _Refused(f"its role is more than a reader: {why[:MOST_WHY]}; mend: {mend}")
 
 
 async def _more_than_a_reader(line: Line) -> str:
