@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import threading
 
 import pytest
@@ -17,7 +18,9 @@ pytestmark = [pytest.mark.sandbox]
 
 
 class Listening:
-    """The first answer waits until the test lets it go; the work is handed in once a person's word was heard."""
+    """The first answer waits until the test lets it go; the work is handed in once a person's word was heard: between two turns, or
+    in place of the first handing in when it comes as late as that.
+    """
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -25,7 +28,7 @@ class Listening:
 
     def __call__(self, recorded):
         texts = [text for message in recorded.body["messages"] for text in _texts(message)]
-        self.heard = [text for text in texts if text.startswith("A person says")]
+        self.heard = re.findall("A person says: .*", "\n".join(texts))
         turn = sum(message["role"] == "tool" for message in recorded.body["messages"])
         if turn == 0:
             assert self.go.wait(60)

@@ -59,6 +59,9 @@ class Shell:
     def says(self, _text):
         return None
 
+    def tells(self, _text):
+        return None
+
     def asks_to_hand_over(self, _text):
         return None
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from swarmworks.domain.isolation import Property
 from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import SessionOutcome
-from swarmworks.git.protocol import WorkingCopy
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
 from swarmworks.runtime.protocol import Launch, Reading
