@@ -1,5 +1,7 @@
-"""What a sandbox costs: to start, beside bubblewrap alone, gVisor where it is installed and a plain process, in turns; a hundred at
-once; and while it runs, on spawning processes, files and computing.
+"""What a sandbox costs beside bubblewrap alone, gVisor and the npm sandbox-runtime where they are installed, and a plain process, in
+turns: to start; a hundred at once; and while it runs, on spawning processes, files and computing.
+
+gVisor: `apt-get install runsc`. The other: `npm install --prefix .bench/srt @anthropic-ai/sandbox-runtime`, `apt-get install socat ripgrep`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
@@ -43,6 +46,9 @@ for _ in range({hashes}):
 print(spawning - start, writing - spawning, time.perf_counter() - writing)
 """
 PARTS = ("spawning processes", "files", "computing")
+
+SRT = Path(".bench/srt/node_modules/.bin/srt")
+OURS, PLAIN, BUBBLEWRAP = "ours, all layers", "plain process", "bubblewrap alone"
 
 Timed = Callable[[], Awaitable[float]]
 
@@ -75,26 +81,36 @@ async def _measure(directory: Path, *, smoke: bool) -> None:
 
 
 async def _starts(sandbox: BubblewrapSandbox, spec: SandboxSpec, rounds: int) -> None:
-    bubblewrap = shutil.which("bwrap") or "bwrap"
-    timed: dict[str, Timed] = {
-        "ours, all layers": lambda: _one(sandbox, spec),
-        "bubblewrap alone": lambda: _plain(bubblewrap, "--ro-bind", "/", "/", "--unshare-all", "true"),
-        "plain process": lambda: _plain("true"),
-    }
-    if (runsc := shutil.which("runsc")) is not None:
-        timed["gVisor, runsc do"] = lambda: _plain(runsc, "--network=none", "--rootless", "do", "true")
+    timed: dict[str, Timed] = {OURS: lambda: _one(sandbox, spec)}
+    for name, words in _others().items():
+        timed[name] = partial(_plain, *words, "true")
     times: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(rounds):
         for name, take in timed.items():
             times[name].append(await take())
     medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
     for name, milliseconds in medians.items():
-        print(f"{name:18} {milliseconds:6.1f} ms  (median of {rounds})")
-    ours = medians["ours, all layers"]
+        print(f"{name:20} {milliseconds:6.1f} ms  (median of {rounds})")
+    ours = medians[OURS]
     print(
-        f"ratio to bubblewrap alone {ours / medians['bubblewrap alone']:.1f}, to a plain process "
-        f"{ours / medians['plain process']:.1f}; target {TARGET_MS} ms: {'met' if ours <= TARGET_MS else 'MISSED'}"
+        f"ratio to bubblewrap alone {ours / medians[BUBBLEWRAP]:.1f}, to a plain process "
+        f"{ours / medians[PLAIN]:.1f}; target {TARGET_MS} ms: {'met' if ours <= TARGET_MS else 'MISSED'}"
     )
+
+
+def _others() -> dict[str, tuple[str, ...]]:
+    """The words before a command, by what runs it then."""
+    bubblewrap = shutil.which("bwrap") or "bwrap"
+    found: dict[str, tuple[str, ...]] = {
+        BUBBLEWRAP: (bubblewrap, "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all"),
+        PLAIN: (),
+    }
+    if (runsc := shutil.which("runsc")) is not None:
+        found["gVisor, runsc do"] = (runsc, "--network=none", "--rootless", "do")
+    srt = shutil.which("srt") or (str(SRT.absolute()) if SRT.exists() else None)
+    if srt is not None:
+        found["npm sandbox-runtime"] = (srt,)
+    return found
 
 
 async def _one(sandbox: BubblewrapSandbox, spec: SandboxSpec) -> float:
@@ -111,7 +127,7 @@ async def _one(sandbox: BubblewrapSandbox, spec: SandboxSpec) -> float:
 
 async def _plain(*command: str) -> float:
     start = time.perf_counter()
-    await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+    await asyncio.to_thread(subprocess.run, command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     return time.perf_counter() - start
 
 
@@ -127,24 +143,37 @@ async def _many(sandbox: BubblewrapSandbox, spec: SandboxSpec, count: int) -> No
 
 
 async def _steady(sandbox: BubblewrapSandbox, spec: SandboxSpec, copy: Path, rounds: int, *, smoke: bool) -> None:
-    """The same program inside and outside, in turns, in the same folder."""
+    """The same program in each, in turns, in folders beside each other."""
+    beside = copy.with_name("beside")
+    beside.mkdir()
     script = WORK.format(spawns=20 if smoke else 400, files=50 if smoke else 4_000, hashes=200 if smoke else 40_000)
     words = (str(PYTHON), "-I", "-S", "-c", script)
-    inside: list[list[float]] = []
-    outside: list[list[float]] = []
+    took: dict[str, list[list[float]]] = {name: [] for name in (OURS, *_others())}
     for _ in range(rounds):
         process = await sandbox.start(replace(spec, argv=words))
         if await process.wait() != 0:
             raise RuntimeError((await process.stderr.read()).decode())
-        inside.append([float(word) for word in (await process.stdout.read()).split()])
+        took[OURS].append(_seconds(await process.stdout.read()))
         if process.listener is not None:
             process.listener.close()
-        done = await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True, cwd=copy)
-        outside.append([float(word) for word in done.stdout.split()])
-    totals = statistics.median(sum(each) for each in inside), statistics.median(sum(each) for each in outside)
-    for index, part in enumerate(PARTS):
-        ratio = statistics.median(e[index] for e in inside) / statistics.median(e[index] for e in outside)
-        print(f"{part:18} {100 * (ratio - 1):+6.1f} %")
-    overhead = 100 * (totals[0] / totals[1] - 1)
-    met = "met" if overhead <= OVERHEAD_PERCENT else "MISSED"
-    print(f"{'all of it':18} {overhead:+6.1f} %; target {OVERHEAD_PERCENT} %: {met}")
+        for name, before in _others().items():
+            command = [*before, *words]
+            done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, cwd=beside)
+            took[name].append(_seconds(done.stdout))
+    for name in [name for name in took if name != PLAIN]:
+        parts = [f"{part} {_percent(took, name, index):+.1f} %" for index, part in enumerate(PARTS)]
+        print(f"{name:20} {_percent(took, name):+6.1f} % in all: {', '.join(parts)}")
+    overhead = _percent(took, OURS)
+    print(f"target {OVERHEAD_PERCENT} %: {'met' if overhead <= OVERHEAD_PERCENT else 'MISSED'}")
+
+
+def _seconds(printed: bytes) -> list[float]:
+    return [float(word) for word in printed.split()]
+
+
+def _percent(took: dict[str, list[list[float]]], name: str, part: int | None = None) -> float:
+    """More than a plain process takes, by the medians."""
+    inside, outside = (
+        statistics.median(sum(each) if part is None else each[part] for each in took[one]) for one in (name, PLAIN)
+    )
+    return 100 * (inside / outside - 1)

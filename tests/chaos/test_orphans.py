@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 import pytest
 
@@ -39,13 +41,21 @@ def test_a_worker_whose_control_plane_vanished_keeps_the_work_and_ends_within_it
     assert (again.code, again.json["state"]) == (0, "landed"), again
 
 
-async def test_work_of_a_killed_worker_is_given_to_the_one_started_in_its_place(build, model):
+async def test_work_of_a_killed_worker_is_kept_and_given_to_the_one_started_in_its_place(build, model):
     site = build(twelve(2))
+    mounted = _mounts()
     model.hold()
     process = site.start_run()
     assert model.reached(2)
     (worker,) = site.workers()
+    copies = site.copies()
+    for path in copies.values():
+        (path / "half.txt").write_text("half a thought\n")
+    inside = worker.children(recursive=True)
+    assert len(inside) >= 2 * len(["launcher", "bubblewrap", "anchor", "program"])
     kill(worker)
+    assert psutil.wait_procs(inside, timeout=10)[1] == []
+    assert _mounts() - mounted == set()
     model.release()
     done = ended(process)
     assert (done.code, done.json["state"]) == (0, "landed"), done
@@ -53,6 +63,12 @@ async def test_work_of_a_killed_worker_is_given_to_the_one_started_in_its_place(
     truth.assert_sound()
     assert [row["outcome"] for row in truth.data("session.ended")].count("lost") == 2
     assert all(task.attempts == 0 for task in truth.tasks)
+    for session in copies:
+        assert git(truth.hub.path, "show", f"{site.kept(session, left_over=True)}:half.txt") == "half a thought"
+
+
+def _mounts() -> set[str]:
+    return {line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()}
 
 
 async def test_a_new_worker_does_not_take_the_working_copies_of_one_that_is_still_ending(build):

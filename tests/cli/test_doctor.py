@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+
+import pytest
 
 from swarmworks.base.errors import InvalidDocumentError, NotFoundError, Problem, UsageError
 from swarmworks.base.findings import Check, Finding
@@ -11,6 +14,20 @@ from tests.cli.conftest import Swarm
 from tests.cli.fakes import CONFIG, FakeLauncher
 
 WITH_PROVIDER = CONFIG + '[models]\ndefault = "openai:gpt-5"\n[providers.openai]\nkind = "openai"\n'
+
+
+@pytest.fixture(autouse=True)
+def repository(tmp_path):
+    git(tmp_path, "init", "-q")
+    return tmp_path
+
+
+def git(root, *words):
+    subprocess.run(["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@x", *words], check=True)
+
+
+def checks(ran, name):
+    return [check for check in json.loads(ran.out)["checks"] if check["name"] == name]
 
 
 def test_a_machine_with_everything(tmp_path, swarm: Swarm):
@@ -96,3 +113,41 @@ def test_a_collector_that_does_not_answer_is_lacking(tmp_path, swarm: Swarm):
     assert ran.code == 4
     assert "the variable X holds no headers" in ran.out
     assert "export X=name=value" in ran.out
+
+
+def test_a_folder_that_is_no_repository_is_lacking(tmp_path, swarm: Swarm):
+    (tmp_path / ".git").rename(tmp_path / "gone")
+    (found,) = checks(swarm(FakeLauncher(tmp_path), "doctor", "--json"), "git settings")
+    assert (found["finding"], found["found"]) == ("lacking", "not a git repository")
+
+
+def test_settings_of_the_repository_that_a_swarm_works_without_are_told(repository, swarm: Swarm):
+    (repository / ".gitattributes").write_text("*.bin filter=lfs\n")
+    for name in ("a.bin", "b.txt"):
+        (repository / name).write_text("x")
+    git(repository, "-c", "filter.lfs.clean=cat", "add", "-A")
+    git(repository, "config", "core.autocrlf", "input")
+    (repository / ".git" / "shallow").write_text("")
+    ran = swarm(FakeLauncher(repository), "doctor", "--json")
+    assert ran.code == 0
+    told = [check["found"] for check in checks(ran, "git settings")]
+    assert told[0].startswith("a shallow clone")
+    assert told[1:] == ["core.autocrlf is input", "files that pass through a filter: a.bin"]
+
+
+def test_a_partial_clone_lacks_objects(repository, swarm: Swarm):
+    git(repository, "config", "core.repositoryFormatVersion", "1")
+    git(repository, "config", "extensions.partialClone", "origin")
+    (found,) = checks(swarm(FakeLauncher(repository), "doctor", "--json"), "git settings")
+    assert (found["finding"], found["mend"]) == ("lacking", "git fetch --refetch --no-filter")
+
+
+def test_the_mend_of_a_property_that_is_lacking_is_told_by_itself(tmp_path, swarm: Swarm):
+    missing = {
+        Property.NETWORK: "no namespaces; mend: sysctl -w a=1",
+        Property.EXEC: "no Landlock; mend: a newer kernel",
+    }
+    ran = swarm(FakeLauncher(tmp_path, missing=missing), "doctor", "--json")
+    (network,), (exec_,) = checks(ran, "sandbox network"), checks(ran, "sandbox exec")
+    assert (network["found"], network["mend"].partition(";")[0]) == ("no namespaces", "sysctl -w a=1")
+    assert (exec_["found"], exec_["mend"]) == ("no Landlock", "a newer kernel")

@@ -25,9 +25,14 @@ def test_a_demo_is_content_with_contained_and_with_nothing_weaker(held, floor):
     assert demo_floor(probe(held)) == floor
 
 
-@pytest.mark.parametrize("name", ["strict", "full", "namespaces"])
+@pytest.mark.parametrize("name", ["strict", "full"])
 def test_a_usual_floor_needs_no_banner(name):
     assert list(weaker(LEVELS[name], probe(LEVELS[name]))) == []
+
+
+def test_a_kernel_without_landlock_is_told_of_although_the_usual_floor_allows_it():
+    said = list(weaker(NAMESPACES, probe(NAMESPACES)))
+    assert said[0] == "The sandbox (fake) lacks exec, and [sandbox] floor in swarm.toml allows that."
 
 
 def test_a_weak_floor_on_a_strong_machine_needs_none_either():

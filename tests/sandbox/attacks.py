@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from swarmworks.domain.isolation import Property
+from swarmworks.domain.isolation import LEVELS, Property
 from swarmworks.sandbox.syscalls import AARCH64, X86_64
 from tests.sandbox.playground import PYTHON
 
@@ -52,14 +52,20 @@ def _run(words: str, **more: str) -> str:
     return f"subprocess.run({words}{options}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
 
 
+def _send(what: str, port: str) -> str:
+    return f"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto({what}, ('127.0.0.1', {port}))"
+
+
 P = Property
+DATAGRAM, QUERY = "sends a datagram to the host", "asks a name server"
 ATTACKS = (
-    Attack("reads a secret of the host", P.FILES, "got(SECRET in open(OUTSIDE + '/id_rsa').read())"),
-    Attack("reads it through a link", P.FILES, "os.symlink(OUTSIDE, 'way'); got(SECRET in open('way/id_rsa').read())"),
-    Attack("reads it through /proc/1/root", P.FILES, "got(SECRET in open('/proc/1/root' + OUTSIDE + '/id_rsa').read())", True),
+    Attack("reads a secret of the host", P.FILES, "got(SECRET in open(OUTSIDE + '/.ssh/id_rsa').read())"),
+    Attack("reads it through a link", P.FILES, "os.symlink(OUTSIDE, 'way'); got(SECRET in open('way/.ssh/id_rsa').read())"),
+    Attack("reads it through /proc/1/root", P.FILES, "got(SECRET in open('/proc/1/root' + OUTSIDE + '/.ssh/id_rsa').read())", True),
+    Attack("reads the passwords of the host", P.FILES, "got(open('/etc/shadow').read())", True),
     Attack("writes outside its copy", P.FILES, "open(OUTSIDE + '/written', 'w').close(); got()"),
     Attack("writes through a link", P.FILES, "os.symlink(OUTSIDE, 'out'); open('out/linked', 'w').close(); got()"),
-    Attack("writes through a hard link", P.FILES, "os.link(OUTSIDE + '/id_rsa', 'hard'); open('hard', 'a').close(); got()"),
+    Attack("writes through a hard link", P.FILES, "os.link(OUTSIDE + '/.ssh/id_rsa', 'hard'); open('hard', 'a').close(); got()"),
     Attack("reads a variable of the worker", P.ENVIRONMENT, "got(SECRET in str(os.environ))"),
     Attack("reads another process's environment", P.PROCESSES, "got(SECRET in open(f'/proc/{VICTIM}/environ').read())"),
     Attack("sees another process's command", P.PROCESSES, "got('sleep' in open(f'/proc/{VICTIM}/cmdline').read())"),
@@ -72,6 +78,7 @@ ATTACKS = (
     Attack("writes the continuous integration", P.PROTECTED, "open('.github/ci.yml', 'w').close(); got()"),
     Attack("runs a forbidden program", P.EXEC, _run("[FORBIDDEN, PROOF]")),
     Attack("runs it through sh", P.EXEC, _run("['sh', '-c', FORBIDDEN + ' ' + PROOF]")),
+    Attack("runs it through Python", P.EXEC, "os.spawnv(os.P_WAIT, FORBIDDEN, [FORBIDDEN, PROOF])"),
     Attack("runs it through make", P.EXEC, "open('m', 'w').write('x:\\n\\t' + FORBIDDEN + ' ' + PROOF + '\\n'); " + _run("['make', '-f', 'm', 'x']"), True),
     Attack("runs it through env", P.EXEC, _run("['env', FORBIDDEN, PROOF]")),
     Attack("runs it through a git alias", P.EXEC, _run("['git', '-c', 'alias.x=!' + FORBIDDEN + ' ' + PROOF, 'x']")),
@@ -85,7 +92,9 @@ ATTACKS = (
     Attack("runs with the loader what it wrote", P.NOEXEC, "shutil.copy('given', 'own3'); " + _run("[LOADER, './own3', PROOF]")),
     Attack("loads a library it wrote", P.NOEXEC, "shutil.copy('library', 'own.so'); ctypes.CDLL('./own.so'); got()"),
     Attack("connects to a port of the host", P.NETWORK, "socket.create_connection(('127.0.0.1', TCP), 2); got()"),
-    Attack("sends a datagram to the host", P.NETWORK, "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', UDP))"),
+    Attack("connects to another address of the host", P.NETWORK, "socket.create_connection(('127.0.0.2', TCP), 2); got()"),
+    Attack(DATAGRAM, P.NETWORK, _send("b'x'", "UDP")),
+    Attack(QUERY, P.NETWORK, _send(r"b'\0\1\1\0\0\1\0\0\0\0\0\0\7example\3org\0\0\1\0\1'", "DNS")),
     Attack("connects to an abstract socket", P.NETWORK, "socket.socket(socket.AF_UNIX).connect('\\0' + ABSTRACT); got()"),
     Attack("connects to a socket with a path", P.NETWORK, "socket.socket(socket.AF_UNIX).connect(OUTSIDE + '/docker.sock'); got()"),
     Attack("opens a socket to a hypervisor", P.SYSCALLS, "socket.socket(40, 1, 0); got()", True),
@@ -99,18 +108,35 @@ ATTACKS = (
     Attack("joins a keyring", P.SYSCALLS, _call("keyctl", "1, 0"), True),
 )  # fmt: skip
 
-DATAGRAM = "sends a datagram to the host"
 LIMITED = ("forks without end", "fills the memory", "fills the memory with many processes", "prints without end")
 FILLING = ("fills the disk in its copy", "fills the disk with a file that has no name", "fills the disk in /tmp")
 LEFT_BEHIND = "leaves a daemon behind"
+RESULTS = (
+    "leaves a link to a secret as its result",
+    "leaves a setuid program as its result",
+    "leaves a pipe and a device as its result",
+    "leaves a repository that runs code when git looks at it",
+)
+"""For the host to be caught by; no sandbox is needed to be safe from them."""
 DEPENDING = frozenset({attack.title for attack in ATTACKS if attack.depends} | {"forks without end"})
 TITLES = {
     **{attack.title: attack.stopped_by for attack in ATTACKS},
     **dict.fromkeys(LIMITED, Property.LIMITS),
     **dict.fromkeys(FILLING, Property.QUOTA),
     LEFT_BEHIND: Property.PROCESSES,
+    **dict.fromkeys(RESULTS, None),
 }
-"""Every attack there is, and what should stop it."""
+"""Every attack there is, and which property stops it; None for the host itself."""
+
+BY_THE_WORKER = frozenset({*LIMITED[1:], *FILLING[:2], LEFT_BEHIND})
+"""What the worker sees to at the level `none` as well, where no property can be promised."""
+
+
+def is_stopped(title: str, level: str) -> bool:
+    stopped_by = TITLES[title]
+    by_nobody_else = level == "none" and title in BY_THE_WORKER
+    return stopped_by is None or stopped_by in LEVELS[level] or by_nobody_else
+
 
 PRELUDE = """
 import ctypes, os, shutil, socket, subprocess, sys

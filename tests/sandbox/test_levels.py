@@ -24,11 +24,11 @@ from swarmworks.sandbox.none import NoSandbox
 from swarmworks.sandbox.protocol import Network, ProcessLimits
 from tests.sandbox import attacks
 from tests.sandbox.playground import PYTHON, Playground, host_processes_with, python_argv
+from tests.sandbox.results import left_by
+from tests.sandbox.table import PAGE, parts, table
 
 pytestmark = pytest.mark.sandbox
 
-PAGE = Path(__file__).parents[2] / "docs" / "sandbox.md"
-STOPPED = "stopped"
 CEILING = 8 << 20
 
 
@@ -80,31 +80,19 @@ def test_every_name_is_weaker_than_the_one_before_and_the_first_is_everything():
 
 async def test_the_attacks_are_stopped_as_the_table_says(level, ground, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", attacks.SECRET)
-    through = await _attacked(ground, level) | await _exhausted(ground, level)
-    told = _table()[level]
-    assert set(told) == set(attacks.TITLES), "the table names other attacks than the tests make"
-    said_to_be_stopped = {title for title, answer in told.items() if answer == STOPPED}
+    through = await _attacked(ground, level) | await _exhausted(ground, level) | await left_by(ground, level)
+    said_to_be_stopped = {title for title in attacks.TITLES if attacks.is_stopped(title, level)}
     assert through & said_to_be_stopped == set()
-    assert said_to_be_stopped | through | attacks.DEPENDING == set(told), "more is stopped than the table says"
+    missed = set(attacks.TITLES) - said_to_be_stopped - through - attacks.DEPENDING
+    assert missed == set(), "more is stopped than the table says"
+
+
+def test_the_page_has_the_table_of_the_attacks():
+    assert parts(PAGE.read_text(encoding="utf-8"))[1] == table(), "python -m tests.sandbox.table writes it anew"
 
 
 def test_the_strictest_level_stops_every_attack():
-    assert set(_table()["strict"].values()) == {STOPPED}
-
-
-def _table() -> dict[str, dict[str, str]]:
-    """Level, attack, answer: from the page."""
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
-    first = next(number for number, line in enumerate(lines) if line.startswith("| attack |"))
-    names = [cell.strip(" `") for cell in lines[first].strip("|").split("|")][1:]
-    found: dict[str, dict[str, str]] = {name: {} for name in names}
-    for line in lines[first + 2 :]:
-        if not line.startswith("|"):
-            break
-        title, *answers = [cell.strip() for cell in line.strip("|").split("|")]
-        for name, answer in zip(names, answers, strict=True):
-            found[name][title] = answer
-    return found
+    assert all(attacks.is_stopped(title, "strict") for title in attacks.TITLES)
 
 
 async def _attacked(ground: Playground, level: str) -> set[str]:
@@ -115,9 +103,8 @@ async def _attacked(ground: Playground, level: str) -> set[str]:
     _prepare(ground.copy, outside)
     with contextlib.ExitStack() as stack:
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        udp.bind(("127.0.0.1", 0))
-        udp.setblocking(False)
+        stack.enter_context(socket.create_server(("127.0.0.2", tcp.getsockname()[1])))
+        udp, dns = stack.enter_context(_datagrams()), stack.enter_context(_datagrams())
         name = f"swarmworks-{uuid.uuid4()}"
         for address in (f"\0{name}", str(outside / "docker.sock")):
             unix = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -133,22 +120,37 @@ async def _attacked(ground: Playground, level: str) -> set[str]:
                 "VICTIM": victim.pid,
                 "TCP": tcp.getsockname()[1],
                 "UDP": udp.getsockname()[1],
+                "DNS": dns.getsockname()[1],
                 "ABSTRACT": name,
             }
             outcome = await _python(ground, level, attacks.batch(attacks.ATTACKS, facts))
         said = {line.removeprefix("got ") for line in outcome.stdout.splitlines()}
         proven = {path.name.removeprefix("proof-") for path in ground.copy.glob("proof-*")}
         through = {attack.title for attack in attacks.ATTACKS if attack.key in said | proven}
-        with contextlib.suppress(BlockingIOError):
-            udp.recv(16)
-            through.add(attacks.DATAGRAM)
+        through |= {title for title, arrived in ((attacks.DATAGRAM, udp), (attacks.QUERY, dns)) if _received(arrived)}
     assert outcome.status == 0, outcome.stderr
     return through
 
 
+def _datagrams() -> socket.socket:
+    receiving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiving.bind(("127.0.0.1", 0))
+    receiving.setblocking(False)
+    return receiving
+
+
+def _received(receiving: socket.socket) -> bool:
+    try:
+        return bool(receiving.recv(64))
+    except BlockingIOError:
+        return False
+
+
 def _prepare(copy: Path, outside: Path) -> None:
-    (outside / "id_rsa").write_text(attacks.SECRET)
-    (outside / "id_rsa").chmod(0o666)
+    (outside / ".ssh").mkdir(mode=0o777)
+    (outside / ".ssh").chmod(0o777)
+    (outside / ".ssh" / "id_rsa").write_text(attacks.SECRET)
+    (outside / ".ssh" / "id_rsa").chmod(0o666)
     for folder in (".git/hooks", ".github"):
         (copy / folder).mkdir(parents=True)
     for name in ("AGENTS.md", ".mcp.json", ".git/config", ".github/ci.yml"):

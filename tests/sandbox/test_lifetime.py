@@ -37,8 +37,10 @@ def test_a_sandbox_outlives_the_thread_that_started_it(bubblewrap):
 
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(playground):
-    children = set(psutil.Process().children())  # what earlier tests of this process started is not this one's
     await playground.shell("true")
+    children = set(
+        psutil.Process().children(recursive=True)
+    )  # the starter, and what earlier tests of this process started
     before = _descriptors()
     for milliseconds in range(0, 30, 2):
         try:
@@ -50,7 +52,7 @@ async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(playground
         await process.wait()
     gc.collect()
     assert _descriptors() == before
-    assert set(psutil.Process().children()) <= children
+    assert set(psutil.Process().children(recursive=True)) <= children
 
 
 async def test_a_launcher_that_is_killed_takes_the_sandbox_along(playground):
@@ -59,6 +61,37 @@ async def test_a_launcher_that_is_killed_takes_the_sandbox_along(playground):
     psutil.Process(process.pid).kill()
     assert await process.wait() == 137
     assert psutil.wait_procs(inside, timeout=10)[1] == []
+
+
+async def test_a_starter_that_is_killed_costs_no_sandbox_and_is_started_anew(playground):
+    async with playground.running("/bin/sh", "-c", "read line; echo $line") as process:
+        starter = psutil.Process(process.pid).parent()
+        assert starter.parent().pid == os.getpid()
+        starter.kill()
+        psutil.wait_procs([starter], timeout=10)
+        assert (await playground.shell("echo next")).stdout == "next\n"
+        process.stdin.write(b"still here\n")
+        assert await process.wait() == 0
+        assert await process.stdout.read() == b"still here\n"
+
+
+async def test_a_starter_keeps_nothing_of_the_sandboxes_it_started(playground):
+    async with playground.running("sleep", "600") as process:
+        starter = psutil.Process(process.pid).parent()
+        before = starter.num_fds()
+    for _ in range(3):
+        await playground.shell("true")
+    assert starter.num_fds() == before
+    assert starter.children() == []
+
+
+async def test_a_hundred_started_at_once_all_run(playground):
+    outcomes = await asyncio.gather(
+        *(playground.run("echo", str(n), programs=("echo",), timeout_s=120) for n in range(100))
+    )
+    assert [(outcome.status, outcome.stdout, outcome.stderr) for outcome in outcomes] == [
+        (0, f"{n}\n", "") for n in range(100)
+    ]
 
 
 async def test_mounts_are_reached_below_directories_closed_to_others(bubblewrap, tmp_path):

@@ -115,6 +115,7 @@ class Site:
         self.plan_file = root.parent / f"{root.name}-plan.yaml"
         self.plan_file.write_text(dump_plan(tasks))
         self.plan = tasks
+        self.command = [sys.executable, "-m", "swarmworks"]
         self._started: list[subprocess.Popen[str]] = []
         repository(root, {"README.md": "hello\n", "swarm.toml": configuration(model_url, agents, more, gates)})
 
@@ -122,7 +123,7 @@ class Site:
         environment = {**self.environment(), **(environment or {})}
         environment.setdefault("OPENAI_API_KEY", "sk-not-a-secret")
         process = subprocess.Popen(
-            [sys.executable, "-m", "swarmworks", *arguments],
+            [*self.command, *arguments],
             cwd=self.root,
             env=environment,
             stdout=subprocess.PIPE,

@@ -17,6 +17,7 @@ from swarmworks import __version__
 from swarmworks.base.errors import GitError, NotFoundError, SwarmworksError, UsageError
 from swarmworks.base.findings import Check, Finding
 from swarmworks.cli.context import Launcher, OpenProject
+from swarmworks.cli.git_settings import git_settings
 from swarmworks.cli.view.amounts import size
 from swarmworks.domain.isolation import Property, level_of
 from swarmworks.git.best import probe_copies
@@ -49,6 +50,7 @@ def examine(launcher: Launcher, path: Path) -> list[Check]:
         *_machine(project),
         *_runtimes(runtimes, project),
         configuration,
+        *(git_settings(project.root) if project is not None else ()),
         *(_keys(launcher, project, runtimes) if project is not None else ()),
         *(_channels(launcher, project) if project is not None else ()),
         *(_collector(launcher, project) if project is not None else ()),
@@ -63,6 +65,10 @@ def _programs() -> Iterator[Check]:
         yield Check("git", Finding.LACKING, error.what, error.mend)
     else:
         yield Check("git", Finding.OK, f"{major}.{minor}, at least {OLDEST[0]}.{OLDEST[1]} is needed")
+        if not Git().unbuffers():
+            yield Check(
+                "git speed", Finding.NOTE, "there is no stdbuf, so each merge starts git anew", "install coreutils"
+            )
     where = shutil.which("bwrap")
     if where is None:
         yield Check("bubblewrap", Finding.LACKING, "not installed", "install it, such as with apt install bubblewrap")
@@ -80,8 +86,9 @@ def _sandbox(probe: Probe, project: OpenProject | None) -> Iterator[Check]:
             yield Check(name, Finding.OK, "holds")
             continue
         needed = each in floor
-        why = probe.missing.get(each, "not given here")
-        mend = "mend that, or take it out of [sandbox] floor in swarm.toml if you accept the risk" if needed else ""
+        why, _, mend = probe.missing.get(each, "not given here").partition("; mend: ")
+        if needed:
+            mend = f"{mend or 'mend that'}; or take it out of [sandbox] floor in swarm.toml if you accept the risk"
         yield Check(name, Finding.LACKING if needed else Finding.NOTE, why, mend)
 
 

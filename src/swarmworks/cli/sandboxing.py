@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from swarmworks.cli.context import Launcher, OpenProject
-from swarmworks.domain.isolation import CONTAINED, Property
+from swarmworks.domain.isolation import CONTAINED, FULL, Property
 from swarmworks.sandbox.protocol import Probe
 from swarmworks.wire.config import SandboxSection
 
@@ -22,14 +22,14 @@ def demo_floor(probe: Probe) -> str | None:
 
 
 def weakness(launcher: Launcher, project: OpenProject) -> Iterator[str]:
-    """The machine is only looked at where the project is content with less than usual."""
-    floor = project.config.sandbox.floor
-    return weaker(floor, launcher.probe(project)) if not floor >= SandboxSection().floor else iter(())
+    return weaker(project.config.sandbox.floor, launcher.probe(project))
 
 
 def weaker(floor: frozenset[Property], probe: Probe) -> Iterator[str]:
-    """A banner where the floor asks for less than usual, and the machine gives no more; nothing otherwise."""
-    lacking = sorted((SandboxSection().floor - floor) - probe.properties)
+    """A banner where the floor does not ask for everything an agent can work with, and the machine does not give it either;
+    nothing otherwise.
+    """
+    lacking = sorted((FULL - floor) - probe.properties)
     if not lacking:
         return
     if Property.FILES in lacking:

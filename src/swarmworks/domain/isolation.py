@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Property(StrEnum):
@@ -42,6 +42,12 @@ LEVELS: Final[Mapping[str, frozenset[Property]]] = {
     "none": NONE,
 }
 """From the strongest to the weakest."""
+
+
+def properties(names: Iterable[str]) -> frozenset[Property]:
+    """Of the record of a session; a name of another version's is passed over."""
+    known = {each.value for each in Property}
+    return frozenset(Property(name) for name in names if name in known)
 
 
 def level_of(held: frozenset[Property]) -> str:

@@ -207,6 +207,7 @@ class SharedClones:
 
     def _lay_out(self, own: Path, commit: str, index: Path) -> None:
         lay_out(own, head=f"{commit}\n", config=COPY_CONFIG, alternate=self._hub.path / "objects")
+        (own / "hooks").mkdir()  # so that a mount can keep it as it is
         shutil.copyfile(index, own / "index")
         if (self._hub.path / "shallow").exists():
             shutil.copyfile(self._hub.path / "shallow", own / "shallow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from swarmworks.sandbox import cgroups
@@ -12,7 +13,7 @@ from swarmworks.sandbox.none import NoSandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from swarmworks.sandbox.protocol import Sandbox
+    from swarmworks.sandbox.protocol import Probe, Sandbox
 
 
 def best_sandbox(state_dir: Path, *, uid: int = DEFAULT_UID, program: str = "bwrap") -> Sandbox:
@@ -26,3 +27,9 @@ def best_sandbox(state_dir: Path, *, uid: int = DEFAULT_UID, program: str = "bwr
         return sandbox
     contained = ContainedSandbox(state_dir, why=probe.missing)
     return contained if contained.probe().properties else NoSandbox(state_dir, why=probe.missing)
+
+
+@cache
+def probed(state_dir: Path) -> Probe:
+    """What the strongest back end gives here, looked at once for each process; blocks as `best_sandbox` does."""
+    return best_sandbox(state_dir).probe()

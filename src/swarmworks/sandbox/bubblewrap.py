@@ -58,6 +58,7 @@ class BubblewrapSandbox:
         if uid <= 0:
             raise SandboxUnavailableError(f"programs cannot run as uid {uid}", mend="choose an unused uid above 0")
         self._uid, self._gid = (uid, uid) if self._is_root else (os.geteuid(), os.getegid())
+        self._of_etc: dict[tuple[Network, str], list[str]] = {}
         self._probe: Probe | None = None
         self._probing = threading.Lock()
 
@@ -132,7 +133,6 @@ class BubblewrapSandbox:
         environment = {"PATH": PATH, "HOME": HOME, "PWD": spec.workdir, **spec.environment}
         arguments = [*self._isolation(), *self._file_system(spec, environment["HOME"], staged)]
         order: Order = {
-            "worker_pid": os.getpid(),
             "identity": (self._uid, self._gid) if self._is_root else None,
             "bubblewrap": [
                 *(self._program_path, "--args", str(_ARGUMENTS_FD), "--"),
@@ -145,8 +145,6 @@ class BubblewrapSandbox:
             "argv": list(spec.argv),
             "environment": environment,
             "workdir": spec.workdir,
-            "cgroups": [],
-            "inherited": [],
         }
         return order, b"".join(os.fsencode(word) + b"\0" for word in arguments)
 
@@ -201,7 +199,7 @@ class BubblewrapSandbox:
         protected = [str(PurePosixPath(spec.workdir) / path) for path in spec.protected]
         shown, protections = view.bindings(spec.mounts, protected, on_host)
         sized = ["--size", str(spec.limits.file_bytes)] if "--size" in self._options else []
-        arguments = [*view.system_root(), *view.system_etc(spec.network, on_host(self._etc))]
+        arguments = [*self._system_root, *self._system_etc(spec.network, on_host(self._etc))]
         arguments += ["--ro-bind", os.path.realpath("/bin/sh"), ANCHOR]
         arguments += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev", "--remount-ro", "/dev"]
         arguments += [*sized, "--tmpfs", "/dev/shm", *sized, "--tmpfs", "/tmp"]  # noqa: S108 -- the sandbox's own
@@ -211,6 +209,16 @@ class BubblewrapSandbox:
         for binding in (*shown, *protections):
             arguments += binding
         return [*arguments, "--remount-ro", "/"]
+
+    @cached_property
+    def _system_root(self) -> list[str]:
+        return view.system_root()
+
+    def _system_etc(self, network: Network, ours: str) -> list[str]:
+        """Looked for once: what goes away later is left out by bubblewrap itself."""
+        if (network, ours) not in self._of_etc:
+            self._of_etc[network, ours] = view.system_etc(network, ours)
+        return self._of_etc[network, ours]
 
     @cached_property
     def _program_path(self) -> str:

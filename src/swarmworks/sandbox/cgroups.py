@@ -31,9 +31,13 @@ class Cgroup:
 
     folders: tuple[Path, ...]
 
-    def procs(self) -> list[str]:
-        """The files to which a process writes `0` to join, with all it will start."""
-        return [str(folder / "cgroup.procs") for folder in self.folders]
+    def take(self, pid: int) -> None:
+        """With all it will start. Blocks for some milliseconds: the kernel waits for its readers. Where a group may be made and not
+        be joined, it stays empty: the watchdog holds the same limits, only later.
+        """
+        for folder in self.folders:
+            with suppress(OSError):
+                (folder / "cgroup.procs").write_text(str(pid), encoding="ascii")
 
     def remove(self) -> None:
         """Once it is empty; what the kernel has not let go of yet is left to `sweep`."""

@@ -185,7 +185,6 @@ class ContainedSandbox:
             raise SandboxUnavailableError(f"the workdir {spec.workdir} does not exist")
         variables = {"PATH": PATH, "HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
         return {
-            "worker_pid": os.getpid(),
             "identity": None,
             "bubblewrap": [],
             "sources": [],
@@ -195,8 +194,6 @@ class ContainedSandbox:
             "argv": [translate(word, spec.mounts) for word in spec.argv],
             "environment": {**variables, **translated_variables(spec), "PWD": str(workdir)},
             "workdir": str(workdir),
-            "cgroups": [],
-            "inherited": [],
         }
 
     def _restrictions(self, spec: SandboxSpec, place: Path) -> Restrictions:

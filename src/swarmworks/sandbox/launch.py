@@ -7,11 +7,16 @@ socket is gone, so it does not matter from which thread a sandbox was started.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import marshal
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -29,8 +34,8 @@ if TYPE_CHECKING:
 
 _PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
 _BOOT: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from swarmworks.sandbox.launcher import main; "
-    "main(int(sys.argv[2]), int(sys.argv[3]))"
+    "import sys; sys.path.append(sys.argv[1]); from swarmworks.sandbox.starter import serve; "
+    "serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 START_TIMEOUT_S: Final = 30.0
 _MAX_SET_UP_TEXT_BYTES: Final = 1 << 16
@@ -39,9 +44,10 @@ _MAX_HANDED_FDS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Everything the worker holds of a launcher that was spawned. All descriptors are non-blocking and not inheritable."""
+    """Everything the worker holds of a launcher that was started. All descriptors are non-blocking and not inheritable."""
 
-    launcher: subprocess.Popen[bytes]
+    launcher_pid: int
+    launcher_pidfd: int
     control: socket.socket
     set_up_fd: int
     stdin_fd: int
@@ -51,13 +57,21 @@ class Channels:
 
     def abandon(self) -> None:
         """End a launcher whose sandbox did not come up. What it may have started dies with it."""
-        self.launcher.kill()
-        self.launcher.wait()
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.launcher_pidfd, signal.SIGKILL)
+        _ended(self.launcher_pidfd)
         self.control.close()
-        for fd in (self.set_up_fd, self.stdin_fd, self.stdout_fd, self.stderr_fd):
+        for fd in (self.launcher_pidfd, self.set_up_fd, self.stdin_fd, self.stdout_fd, self.stderr_fd):
             os.close(fd)
         if self.group is not None:
             self.group.remove()
+
+
+def _ended(pidfd: int) -> None:
+    """Blocks until the process has ended."""
+    waiting = select.poll()
+    waiting.register(pidfd, select.POLLIN)
+    waiting.poll()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +94,57 @@ def memory_file(content: bytes) -> int:
     return fd
 
 
+class _Starter:
+    """This process's end of its starter, which is started when it is needed: at first, after it was killed, and in a process
+    that was forked from the one that had it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._requests: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def send(self, fds: Sequence[int]) -> None:
+        """Raises OSError when no starter can be started."""
+        with self._lock:
+            if self._requests is not None and self._owner == os.getpid():
+                with suppress(OSError):
+                    socket.send_fds(self._requests, [b"start"], fds)
+                    return
+            self._begin()
+            assert self._requests is not None
+            socket.send_fds(self._requests, [b"start"], fds)
+
+    def end(self) -> None:
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        if self._process is not None and self._owner == os.getpid():
+            self._process.wait()
+
+    def _begin(self) -> None:
+        self.end()
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._owner = os.getpid()
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_ROOT, str(theirs.fileno()), str(self._owner)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+
+
+_starter: Final = _Starter()
+atexit.register(_starter.end)
+
+
 def spawn(order: Order, files: Sequence[bytes], limits: ProcessLimits) -> Channels:
-    """Start the launcher. `files` become fd 4, 5, ... of bubblewrap; fd 3 is the anchor's there."""
+    """Start a launcher; blocks for as long as a fork takes. `files` become fd 4, 5, ... of bubblewrap; fd 3 is the anchor's there."""
     stdin_read, stdin_write = os.pipe()
     stdout_read, stdout_write = os.pipe()
     stderr_read, stderr_write = os.pipe()
@@ -89,34 +152,41 @@ def spawn(order: Order, files: Sequence[bytes], limits: ProcessLimits) -> Channe
     mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     inherited = [stderr_write, *(memory_file(content) for content in files)]
     group = cgroups.make(limits)
-    joined = group.procs() if group is not None else []
-    order_fd = memory_file(marshal.dumps({**order, "inherited": inherited, "cgroups": joined}))
+    order_fd = memory_file(marshal.dumps({**order}))
+    given = [stdin_read, stdout_write, set_up_write, theirs.fileno(), order_fd, *inherited]
     try:
-        launcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_ROOT, str(theirs.fileno()), str(order_fd)],
-            stdin=stdin_read,
-            stdout=stdout_write,
-            stderr=set_up_write,
-            pass_fds=(theirs.fileno(), order_fd, *inherited),
-            env={},
-            cwd="/",
-            start_new_session=True,
-        )
+        _starter.send(given)
     except OSError as error:
-        mine.close()
-        if group is not None:
-            group.remove()
-        for fd in (stdin_write, stdout_read, stderr_read, set_up_read):
-            os.close(fd)
+        _abandon_start(mine, (stdin_write, stdout_read, stderr_read, set_up_read), group)
         raise SandboxUnavailableError(f"the sandbox's launcher cannot be started: {error.strerror}") from error
     finally:
         theirs.close()
         for fd in (stdin_read, stdout_write, set_up_write, order_fd, *inherited):
             os.close(fd)
+    mine.settimeout(START_TIMEOUT_S)
+    try:
+        said, fds, _, _ = socket.recv_fds(mine, 64, 1, socket.MSG_CMSG_CLOEXEC)
+    except TimeoutError:
+        said, fds = b"", []
+    if not fds:
+        _abandon_start(mine, (stdin_write, stdout_read, stderr_read, set_up_read), group)
+        raise SandboxUnavailableError("the sandbox's launcher could not be started")
+    if group is not None:
+        group.take(int(said))
+    with suppress(OSError):  # it has ended, and its last words say why
+        mine.send(b"g")
     mine.setblocking(False)
     for fd in (stdin_write, stdout_read, stderr_read, set_up_read):
         os.set_blocking(fd, False)
-    return Channels(launcher, mine, set_up_read, stdin_write, stdout_read, stderr_read, group)
+    return Channels(int(said), fds[0], mine, set_up_read, stdin_write, stdout_read, stderr_read, group)
+
+
+def _abandon_start(control: socket.socket, fds: Sequence[int], group: Cgroup | None) -> None:
+    control.close()
+    for fd in fds:
+        os.close(fd)
+    if group is not None:
+        group.remove()
 
 
 async def readable(fd: int) -> None:
@@ -179,7 +249,7 @@ async def _program_reached(set_up_fd: int) -> None:
 
 async def _receive_started(control: socket.socket) -> Started:
     await readable(control.fileno())
-    message, fds, _, _ = socket.recv_fds(control, 64, _MAX_HANDED_FDS)
+    message, fds, _, _ = socket.recv_fds(control, 64, _MAX_HANDED_FDS, socket.MSG_CMSG_CLOEXEC)
     if message != b"started" or len(fds) < _MAX_HANDED_FDS - 1:
         raise SandboxUnavailableError("the sandbox's launcher ended during set-up")
     listener = socket.socket(fileno=fds[2]) if len(fds) == _MAX_HANDED_FDS else None

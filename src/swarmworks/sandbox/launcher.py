@@ -1,10 +1,10 @@
 """The small process between the worker and the sandbox: sets up, starts, watches, reports, and outlives nothing.
 
-The worker starts it with `python -I -S`, so that it runs even where the sandbox's uid cannot reach the interpreter: all it
+It is forked from the starter (`starter.py`), so that it runs even where the sandbox's uid cannot reach the interpreter: all it
 needs is imported before it gives its privileges up. Only cheap modules are imported here (`_socket` instead of `socket`,
-`marshal` instead of `json`, no `typing`): the interpreter's start is most of what a sandbox costs.
+`marshal` instead of `json`, no `typing`): what a process has loaded, a fork of it pays for.
 
-What it does, in order: private mount namespace with the sources bound where the sandbox's uid can reach them (as root only);
+What it does, in order: says which process it is, so that the worker can put it into a control group meanwhile; private mount namespace with the sources bound where the sandbox's uid can reach them (as root only);
 network namespace, loopback, listener; drop to the sandbox's uid; user namespace; pid namespace, whose first process becomes
 bubblewrap. bubblewrap makes the root and starts the anchor, a shell that waits; the program is forked from here into its
 namespaces and bound there (`inside.py`). The launcher then waits for the program, the worker's death or a closed control socket,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     class Order(TypedDict):
         """What the worker asks for. Crosses the process boundary marshalled, so: plain values only."""
 
-        worker_pid: int
         identity: tuple[int, int] | None  # uid and gid to drop to; None keeps the ones it has
         bubblewrap: list[str]  # its program and arguments; empty: no namespaces
         sources: list[str]  # bound to STAGE/0, STAGE/1, ... before the uid is dropped
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
         argv: list[str]  # argv[0] is looked up on PATH
         environment: dict[str, str]
         workdir: str
-        cgroups: list[str]  # files to join control groups by
-        inherited: list[int]  # the program's stderr, then what becomes fd 4, 5, ... of bubblewrap
 
 
 STAGE = "/tmp"  # noqa: S108 -- hidden under a tmpfs in a mount namespace of our own; bubblewrap needs the directory anyway
@@ -75,29 +72,28 @@ _MAX_ORDER_BYTES = 16 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def main(control_fd: int, order_fd: int) -> NoReturn:
-    """Never returns: exits 0 once the exit status was reported, 1 when it could not set up (the reason is on stderr)."""
+def main(control_fd: int, order_fd: int, inherited: list[int], worker_fd: int) -> NoReturn:
+    """Never returns: exits 0 once the exit status was reported, 1 when it could not set up (the reason is on stderr).
+    `inherited` are the program's stderr, then what becomes fd 4, 5, ... of bubblewrap. All are closed when a program begins.
+    """
     order: Order = marshal.loads(os.pread(order_fd, _MAX_ORDER_BYTES, 0))  # noqa: S302 -- written by our own worker
     os.close(order_fd)
-    for fd in (control_fd, *order["inherited"]):
-        os.set_inheritable(fd, False)
-    worker_fd = os.pidfd_open(order["worker_pid"])
-    if os.getppid() != order["worker_pid"]:
-        os._exit(1)
     control = _socket.socket(fileno=control_fd)
-    _join_cgroups(order["cgroups"])
+    _send(control, b"%d" % os.getpid(), [os.pidfd_open(os.getpid())])
     try:
         bubblewrap_fd = os.open(order["bubblewrap"][0], os.O_PATH | os.O_CLOEXEC) if order["bubblewrap"] else -1
         listener = _isolate(order)
-        kept, program = _start(order, bubblewrap_fd)
+        if control.recv(1) != b"g":  # whoever is to be in a control group, is by now
+            os._exit(1)
+        kept, program = _start(order, bubblewrap_fd, inherited)
     except OSError as error:
         os.write(2, f"{error.strerror}\n".encode())
         os._exit(1)
     kept_fd, program_fd = os.pidfd_open(kept), os.pidfd_open(program)
-    _hand_over(control, [kept_fd, program_fd] if listener is None else [kept_fd, program_fd, listener.fileno()])
+    _send(control, b"started", [kept_fd, program_fd] if listener is None else [kept_fd, program_fd, listener.fileno()])
     if listener is not None:
         listener.close()
-    _let_go_of_streams(order)
+    _let_go_of_streams(inherited)
     _wait_for_end((control_fd, worker_fd, program_fd))
     os.kill(kept, _SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
@@ -110,17 +106,6 @@ def main(control_fd: int, order_fd: int) -> NoReturn:
     except OSError:  # the worker is gone: nobody is left to be told
         os._exit(1)
     os._exit(0)
-
-
-def _join_cgroups(files: Sequence[str]) -> None:
-    """One that may be made and not joined is left alone: the watchdog holds the same limits, only later."""
-    for path in files:
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            os.write(fd, b"0")
-            os.close(fd)
-        except OSError:
-            continue
 
 
 def _isolate(order: Order) -> _socket.socket | None:
@@ -215,19 +200,19 @@ def _listen(port: int | None) -> _socket.socket | None:
     return listener
 
 
-def _start(order: Order, bubblewrap_fd: int) -> tuple[int, int]:
+def _start(order: Order, bubblewrap_fd: int, inherited: list[int]) -> tuple[int, int]:
     """The process that keeps the sandbox alive (killing it ends everything) and the program: one and the same without
     namespaces.
     """
     if not order["bubblewrap"]:
-        program = _fork_bound(lambda: _become_program(order, -1))
+        program = _fork_bound(lambda: _become_program(order, -1, inherited[0]))
         return program, program
     waiting, anchored = _socket_pair()
-    kept = _fork_bound(lambda: _become_bubblewrap(order, bubblewrap_fd, anchored))
+    kept = _fork_bound(lambda: _become_bubblewrap(order, bubblewrap_fd, [anchored.fileno(), *inherited[1:]]))
     anchored.close()
     anchor = os.pidfd_open(_anchor_pid(waiting))
     check("entering the process namespace", _libc.setns(anchor, _CLONE_NEWPID))
-    program = _fork_bound(lambda: _become_program(order, anchor))
+    program = _fork_bound(lambda: _become_program(order, anchor, inherited[0]))
     os.close(anchor)
     waiting.detach()  # open until this process ends, and the anchor with it
     return kept, program
@@ -273,10 +258,9 @@ def _die_with_parent(alive: int) -> None:
         os._exit(1)
 
 
-def _become_bubblewrap(order: Order, program_fd: int, anchored: _socket.socket) -> None:
+def _become_bubblewrap(order: Order, program_fd: int, given: list[int]) -> None:
     for number in _IGNORED_BY_PYTHON:
         _libc.signal(number, _SIG_DFL)
-    given = [anchored.fileno(), *order["inherited"][1:]]
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in given]
     program_fd = fcntl.fcntl(program_fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
     for index, fd in enumerate(moved):
@@ -289,7 +273,7 @@ def _become_bubblewrap(order: Order, program_fd: int, anchored: _socket.socket) 
     os.execve(program_fd, order["bubblewrap"], {})  # noqa: S606 -- no shell is the point
 
 
-def _become_program(order: Order, anchor: int) -> None:
+def _become_program(order: Order, anchor: int, stderr: int) -> None:
     for number in _IGNORED_BY_PYTHON:
         _libc.signal(number, _SIG_DFL)
     if anchor >= 0:
@@ -301,7 +285,7 @@ def _become_program(order: Order, anchor: int) -> None:
         raise OSError(error.errno, f"the workdir {order['workdir']}: {error.strerror}") from error
     bind(order["restrictions"])
     os.write(2, READY)
-    os.dup2(order["inherited"][0], 2)
+    os.dup2(stderr, 2)
     _execute(order["argv"], order["environment"])
 
 
@@ -320,16 +304,16 @@ def _execute(argv: list[str], environment: dict[str, str]) -> NoReturn:
     os._exit(127 if isinstance(failure, FileNotFoundError) else 126)
 
 
-def _hand_over(control: _socket.socket, fds: list[int]) -> None:
-    control.sendmsg([b"started"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
+def _send(control: _socket.socket, message: bytes, fds: list[int]) -> None:
+    control.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
 
 
-def _let_go_of_streams(order: Order) -> None:
+def _let_go_of_streams(inherited: list[int]) -> None:
     """Otherwise the worker would never see the end of the program's output."""
     nothing = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
-    for fd in order["inherited"]:
+    for fd in inherited:
         os.close(fd)
 
 

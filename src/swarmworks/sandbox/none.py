@@ -69,7 +69,6 @@ class NoSandbox:
         if not workdir.is_dir():
             raise SandboxUnavailableError(f"the workdir {workdir} does not exist")
         return {
-            "worker_pid": os.getpid(),
             "identity": None,
             "bubblewrap": [],
             "sources": [],
@@ -79,8 +78,6 @@ class NoSandbox:
             "argv": [translate(word, spec.mounts) for word in spec.argv],
             "environment": {"PATH": PATH, "HOME": str(home), **translated_variables(spec)},
             "workdir": str(workdir),
-            "cgroups": [],
-            "inherited": [],
         }
 
     def own(self, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -111,14 +112,25 @@ async def _tried(
     """What the script says, and whether a program that fills the disk was ended."""
     limits = replace(spec.limits, disk_bytes=_QUOTA_BYTES)
     filling = replace(spec, argv=("/bin/sh", "-c", _FILLING_SCRIPT), limits=limits)
-    said, process = await asyncio.gather(output_of(start, spec), start(filling))
+    answers = await asyncio.gather(output_of(start, spec), _is_ended(start, filling), return_exceptions=True)
+    said, filled = answers  # only when both are over: neither may be left behind because of the other
+    if isinstance(said, BaseException):
+        raise said
+    if isinstance(filled, BaseException):
+        raise filled
+    return [*said.splitlines(), *([f"holds {Property.QUOTA}"] if filled else [])]
+
+
+async def _is_ended(start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProcess]], spec: SandboxSpec) -> bool:
+    """Whether it was ended for a limit."""
+    process = await start(spec)
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
             await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()
-    return [*said.splitlines(), *([f"holds {Property.QUOTA}"] if process.exceeded else [])]
+    return bool(process.exceeded)
 
 
 async def output_of(start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProcess]], spec: SandboxSpec) -> str:
@@ -153,7 +165,8 @@ def _mend(reason: str) -> str:
     if _setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "Ubuntu's AppArmor keeps user namespaces from unconfined programs: "
-            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,` for bwrap and python"
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or AppArmor profiles with `userns,` for "
+            f"{shutil.which('bwrap') or '/usr/bin/bwrap'} and {os.path.realpath(sys.executable)}, as in docs/sandbox.md"
         )
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or "proc" in reason:
         return (

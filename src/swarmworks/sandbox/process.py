@@ -84,7 +84,7 @@ class LaunchedProcess:
         self.held = held
         self.exceeded = ""
         self._place = place
-        self._launcher = channels.launcher
+        self._launcher_pid, self._launcher_pidfd = channels.launcher_pid, channels.launcher_pidfd
         self._control = channels.control
         self._group = channels.group
         self._started = started
@@ -94,7 +94,7 @@ class LaunchedProcess:
         self._stdout = _Output(channels.stdout_fd, self._most_output, self._end_for_output)
         self._stderr = _Output(channels.stderr_fd, self._most_output, self._end_for_output)
         self._ended = False
-        self._watchdog = Watchdog(self._launcher.pid, spec.limits, [m.source for m in spec.mounts if m.writable])
+        self._watchdog = Watchdog(self._launcher_pid, spec.limits, [m.source for m in spec.mounts if m.writable])
         self._completion = asyncio.get_running_loop().create_task(self._complete())
 
     @classmethod
@@ -135,7 +135,7 @@ class LaunchedProcess:
 
     @property
     def pid(self) -> int:
-        return self._launcher.pid
+        return self._launcher_pid
 
     @property
     def stdin(self) -> asyncio.StreamWriter:
@@ -166,7 +166,7 @@ class LaunchedProcess:
             self._control.shutdown(1)
 
     def memory_bytes(self) -> int:
-        return 0 if self._ended else tree_memory_bytes(self._launcher.pid)
+        return 0 if self._ended else tree_memory_bytes(self._launcher_pid)
 
     def _end_for_output(self) -> None:
         self._end(f"it printed more than {self._most_output} bytes")
@@ -187,12 +187,7 @@ class LaunchedProcess:
         watching = asyncio.create_task(self._watch())
         await readable(self._started.program_pidfd)
         watching.cancel()
-        launcher_fd = os.pidfd_open(self._launcher.pid)
-        try:
-            await readable(launcher_fd)
-        finally:
-            os.close(launcher_fd)
-        self._launcher.wait()
+        await readable(self._launcher_pidfd)
         await self._first_ended()
         status = self._reported_status()
         await asyncio.wait([watching])
@@ -202,6 +197,7 @@ class LaunchedProcess:
         self._stdout.finish()
         self._stderr.finish()
         self._control.close()
+        os.close(self._launcher_pidfd)
         os.close(self._started.first_pidfd)
         os.close(self._started.program_pidfd)
         if self._started.listener is not None and not self._listener_taken:
@@ -223,7 +219,11 @@ class LaunchedProcess:
                 await readable(self._started.first_pidfd)
 
     def _reported_status(self) -> int:
-        """The launcher reports unless it was killed itself, and then the sandbox was killed with it."""
+        """The launcher reports unless it was killed itself, and then the sandbox was killed with it. What is ended for its output
+        may meet the closed pipe before the signal.
+        """
+        if self.exceeded:
+            return _STATUS_OF_KILLED
         try:
             return int(self._control.recv(64) or _STATUS_OF_KILLED)
         except OSError:

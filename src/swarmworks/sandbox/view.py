@@ -71,7 +71,7 @@ def system_etc(network: Network, ours: str) -> list[str]:
     arguments: list[str] = []
     for pattern in _ETC:
         for path in sorted(path for path in Path("/etc").glob(pattern) if path.exists()):
-            arguments += ["--ro-bind", str(path), str(path)]
+            arguments += ["--ro-bind-try", str(path), str(path)]
     builds = _ETC_OF_BUILDS if network is Network.HOST else ()
     for name in ETC_OURS:
         if name not in builds:

@@ -351,6 +351,14 @@ class CodeReport(Model):
     debt_method: str
 
 
+class SandboxReport(Model):
+    """What held around so many sessions: the level's name ("" for below the weakest), and of the level `full` what did not."""
+
+    level: str
+    lacking: tuple[str, ...]
+    sessions: int
+
+
 class SwarmReport(Model):
     """`left_out`: how many rows of a part are beyond its bound, by the part's name."""
 
@@ -396,4 +404,5 @@ class SwarmReport(Model):
     timeline: tuple[SpanReport, ...] = ()
     costs: tuple[CostPoint, ...] = ()
     models: tuple[ModelReport, ...] = ()
+    sandboxes: tuple[SandboxReport, ...] = ()
     left_out: dict[str, int] = {}

@@ -91,7 +91,7 @@ class ProcessLauncher:
 
     def probe(self, project: OpenProject | None) -> Probe:
         state = project.state if project is not None else Path("/tmp") / f"swarm-probe-{os.getuid()}"  # noqa: S108
-        return _load("swarmworks.sandbox.best").best_sandbox(state).probe()
+        return _load("swarmworks.sandbox.best").probed(state)
 
     def provider_keys(self, project: OpenProject) -> list[ProviderKey]:
         context, settings = _load("swarmworks.cli.context"), _load("swarmworks.settings")

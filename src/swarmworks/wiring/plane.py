@@ -37,7 +37,7 @@ from swarmworks.engine.local import LocalProcess
 from swarmworks.git.hub import BareHub
 from swarmworks.git.identity import hub_id
 from swarmworks.policy.capability import REHEARSAL
-from swarmworks.sandbox.best import best_sandbox
+from swarmworks.sandbox.best import probed
 from swarmworks.sandbox.floor import require
 from swarmworks.sandbox.protocol import SandboxSpec
 from swarmworks.service.accounting.report import Report
@@ -494,4 +494,4 @@ def _check_sandbox(project: Project) -> None:
     """The floor is checked before anything starts, so that its lack is one clear refusal."""
     floor = project.config.sandbox.floor
     asked = SandboxSpec(argv=("true",), workdir="/", programs=(), noexec=True, floor=floor)
-    require(asked, best_sandbox(project.state).probe())
+    require(asked, probed(project.state))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from swarmworks.worker.databases.proxy import Offered
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.prompt import Prompt
+from swarmworks.worker.protecting import protected_paths
 
 INSIDE_COPY = "/work/copy"
 INSIDE_HOME = "/work/home"
@@ -122,7 +122,7 @@ def agent_sandbox(
         },
         network=Network.LISTENER,
         listener_port=placed.port,
-        protected=_protected(placed.copy.path, config, work),
+        protected=tuple(protected_paths(placed.copy.path, config.files.protected_globs, work.task.owns)),
         programs=(*_programs(config, role, environment, launch), *command.programs, *psql.programs),
         limits=process_limits(config),
         noexec=config.sandbox.agents_noexec,
@@ -158,17 +158,3 @@ def _proxy(port: int) -> dict[str, str]:
     proxy, direct = f"http://127.0.0.1:{port}", "127.0.0.1,localhost"
     names = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": direct}
     return {**names, **{name.upper(): value for name, value in names.items()}}
-
-
-def _protected(root: Path, config: SwarmConfig, work: SessionWork) -> tuple[str, ...]:
-    """Protected paths that exist at the top of the copy, as mounts: a second layer under the check of the diff."""
-    globs = config.files.protected_globs
-    owned = set(work.task.owns)
-    found: list[str] = []
-    for entry in sorted(root.iterdir()):
-        name = entry.name + ("/" if entry.is_dir() else "")
-        if entry.name == ".git" or entry.is_symlink() or name in owned:
-            continue
-        if any(fnmatch.fnmatch(entry.name, glob.rstrip("/*").rstrip("/")) for glob in globs if glob.rstrip("/*")):
-            found.append(f"{INSIDE_COPY}/{entry.name}")
-    return tuple(found)

@@ -108,7 +108,7 @@ class SessionRun:
         ref = work_ref(self._work.swarm_id, self._work.task.id, self._work.fence)
         copy = await asyncio.to_thread(self._context.copies.create, name, start, ref)
         saving = Saving(self._context.copies, copy, self._work, self._context.clock, self._context.transport)
-        needed = self._runtime.own_home or config.role(self._work.task.role).files == "none"
+        needed = self._runtime.own_home or config.role(self._work.task.role).files != "write"
         home = self._context.places.scratch / f"home-{name}" if needed else None
         try:
             port = self._context.sandbox.listener_port()

@@ -11,6 +11,7 @@ from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.ending import end
 from swarmworks.cli.options import budget_options, json_option, project_option
 from swarmworks.cli.ringing import ringing
+from swarmworks.cli.sandboxing import weakness
 from swarmworks.cli.swarms import find_open, reach
 from swarmworks.cli.view.progress import display_for
 from swarmworks.cli.watching import follow
@@ -48,6 +49,9 @@ def command(
     """
     request = ResumeSwarm(budget_nano_usd=budget, budget_tokens=tokens, retry_blocked=retry_blocked)
     project = launcher.project(path)
+    if not as_json:
+        for line in weakness(launcher, project):
+            click.echo(line)
     status = asyncio.run(_resume(launcher, project, swarm, request, port=port, as_json=as_json))
     end(status, project.root, as_json=as_json)
 

@@ -9,6 +9,7 @@ import click
 
 from swarmworks.cli.context import Launcher
 from swarmworks.cli.options import project_option
+from swarmworks.cli.sandboxing import weakness
 
 
 @click.command("serve")
@@ -26,4 +27,7 @@ def command(launcher: Launcher, port: int, path: Path) -> None:
 
     `swarm run`, `resume`, `status` and `stop` use it while it runs. Ctrl-C ends it; `swarm resume` goes on.
     """
-    asyncio.run(launcher.serve(launcher.project(path), port))
+    project = launcher.project(path)
+    for line in weakness(launcher, project):
+        click.echo(line)
+    asyncio.run(launcher.serve(project, port))

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from swarmworks import __version__
 from swarmworks.cli.view.amounts import clock, counted, dollars, duration, percent, plain, tokens
 from swarmworks.cli.view.report_charts import curve, gantt, graph, shares
-from swarmworks.cli.view.report_text import DONE, GATE_OUTCOMES, first_try, rehearsed
+from swarmworks.cli.view.report_text import DONE, GATE_OUTCOMES, first_try, rehearsed, sandbox_text
 from swarmworks.domain.swarm import StopReason, SwarmState
 from swarmworks.wire.api import SwarmReport
 
@@ -117,6 +117,7 @@ def _environment() -> Environment:
         "dollars": dollars,
         "tokens": tokens,
         "first_try": first_try,
+        "sandbox": sandbox_text,
         "md": _markdown,
     }
     return environment

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 
 from swarmworks.cli.view.amounts import clock, counted, dollars, duration, percent, plain, shortened, tokens
-from swarmworks.wire.api import AgentReport, SwarmReport
+from swarmworks.wire.api import AgentReport, SandboxReport, SwarmReport
 
 LABEL = 21
 WIDTH = 80
@@ -71,7 +71,15 @@ def _overview(report: SwarmReport) -> Iterator[str]:
     yield from _row("Human interventions", str(report.human_interventions))
     chain = "intact" if report.chain_intact else "BROKEN: the log was changed after it was written"
     yield from _row("Event log", f"{counted(report.events, 'event')}, chain {chain}")
+    for sandbox in report.sandboxes:
+        yield from _row("Sandbox", sandbox_text(sandbox))
     yield from _row("Branch", f"{report.integration_branch}, {report.base[:10]}..{report.head[:10]}")
+
+
+def sandbox_text(sandbox: SandboxReport) -> str:
+    name = f"level {sandbox.level}" if sandbox.level else "below every level"
+    without = f", without {', '.join(sandbox.lacking)}" if sandbox.lacking else ""
+    return f"{name} around {counted(sandbox.sessions, 'session')}{without}"
 
 
 def rehearsed(report: SwarmReport) -> bool:

@@ -14,13 +14,14 @@ from swarmworks.base.clock import Clock
 from swarmworks.base.ids import AgentId, SwarmId, TaskId
 from swarmworks.domain.change import ChangeState
 from swarmworks.domain.event import first_break
+from swarmworks.domain.isolation import FULL, level_of, properties
 from swarmworks.domain.session import Session
 from swarmworks.git.protocol import Hub
 from swarmworks.service.accounting import story
 from swarmworks.service.accounting.code import measure
-from swarmworks.service.accounting.facts import Facts, look, name_of
+from swarmworks.service.accounting.facts import Facts, data_of, look, name_of
 from swarmworks.store.protocol import Store
-from swarmworks.wire.api import AgentReport, CodeReport, ModelReport, SwarmReport, TaskReport
+from swarmworks.wire.api import AgentReport, CodeReport, ModelReport, SandboxReport, SwarmReport, TaskReport
 from swarmworks.wire.options import from_json
 
 MOST_FILES = 5_000
@@ -63,6 +64,7 @@ class Report:
             tasks=tuple(_tasks(facts)),
             agents=tuple(_agents(facts)),
             models=tuple(_models(facts)),
+            sandboxes=tuple(_sandboxes(facts)),
             tests=tests,
             tests_failed=failed,
             coverage_percent=coverage,
@@ -185,6 +187,17 @@ def _models(facts: Facts) -> list[ModelReport]:
         for name in sorted(calls)
     ]
     return sorted(rows, key=lambda row: -row.cost_nano_usd)
+
+
+def _sandboxes(facts: Facts) -> list[SandboxReport]:
+    """What held around the sessions whose program was started, the weakest first."""
+    recorded = [data_of(event).get("sandbox") for event in facts.events if event.kind == "session.ended"]
+    counts = Counter(properties(names) for names in recorded if names)
+    rows = [
+        SandboxReport(level=level_of(held), lacking=tuple(sorted(FULL - held)), sessions=count)
+        for held, count in counts.items()
+    ]
+    return sorted(rows, key=lambda row: (-len(row.lacking), row.level))
 
 
 def _agents(facts: Facts) -> list[AgentReport]:
