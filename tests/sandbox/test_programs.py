@@ -19,6 +19,11 @@ async def test_only_what_was_named_is_there(playground):
     assert "touch: not found" in outcome.stderr
 
 
+async def test_a_program_of_the_system_may_be_named_by_its_path(playground):
+    outcome = await playground.run("/usr/bin/env", "/bin/uname", programs=("/usr/bin/env", "/bin/uname"))
+    assert outcome.stdout == "Linux\n", outcome.stderr
+
+
 async def test_git_works_with_all_its_helpers(playground):
     script = "git init -q . && git add -A && git -c user.name=x -c user.email=x@x commit -qm x --allow-empty && git log --format=%s"
     outcome = await playground.shell(script, programs=("sh", "git"), noexec=True)

@@ -130,7 +130,7 @@ async def test_each_role_can_do_what_it_is_for_and_nothing_else(tmp_path, roles)
 
 async def test_a_role_the_file_gives_nothing_sees_no_repository_and_hands_in_all_the_same(tmp_path):
     script = 'ls -A . /work > seen 2>&1; swarm-agent handoff --outcome nothing_to_do --done "$(echo $(cat seen))"'
-    role = {"files": "none", "run": ["sh", "ls", "cat", "echo"]}
+    role = {"files": "none", "run": ["ls", "cat"]}
     results = await played(tmp_path, script, task("auditor", role="auditor"), roles={"auditor": role})
     assert done(results["auditor"]) == ".: seen /work: home"
 

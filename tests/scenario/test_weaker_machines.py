@@ -125,6 +125,7 @@ async def test_what_is_lacking_is_said_everywhere_and_the_run_lands(machine, sit
     assert f"level {machine.level}" in checks["sandbox"]["found"], done
     lacking = [each for each in FULL if checks[f"sandbox {each}"]["finding"] != "ok"]
     assert sorted(lacking) == machine.lacking
+    assert checks["bubblewrap"]["finding"] != "lacking", "what is left is all that is asked for"
     told = [checks[f"sandbox {each}"] for each in lacking]
     assert all(check["mend"] for check in told), told
     assert any(machine.why in f"{check['found']} {check['mend']}" for check in told), told

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from swarmworks.git.command import OLDEST, Git
 from swarmworks.notify.outcomes import Outcomes
 from swarmworks.policy.tiers import BUILT_IN_SPEAKS, common
 from swarmworks.runtime.protocol import Found
+from swarmworks.sandbox import cgroups
 from swarmworks.sandbox.protocol import Probe
 from swarmworks.wire.config import REHEARSAL, SandboxSection
 
@@ -42,9 +44,10 @@ def examine(launcher: Launcher, path: Path) -> list[Check]:
     project, configuration = _project(launcher, path)
     runtimes = launcher.runtimes(project)
     folder = project.root if project is not None else path
+    floor = project.config.sandbox.floor if project is not None else SandboxSection().floor
     return [
         *_programs(),
-        *_sandbox(launcher.probe(project), project),
+        *_sandbox(launcher.probe(project), floor),
         *_disk(folder),
         *_copies(folder),
         *_machine(project),
@@ -69,15 +72,10 @@ def _programs() -> Iterator[Check]:
             yield Check(
                 "git speed", Finding.NOTE, "there is no stdbuf, so each merge starts git anew", "install coreutils"
             )
-    where = shutil.which("bwrap")
-    if where is None:
-        yield Check("bubblewrap", Finding.LACKING, "not installed", "install it, such as with apt install bubblewrap")
-    else:
-        yield Check("bubblewrap", Finding.OK, where)
 
 
-def _sandbox(probe: Probe, project: OpenProject | None) -> Iterator[Check]:
-    floor = project.config.sandbox.floor if project is not None else SandboxSection().floor
+def _sandbox(probe: Probe, floor: frozenset[Property]) -> Iterator[Check]:
+    yield _bubblewrap(needed=not floor <= probe.properties)
     level = level_of(probe.properties)
     yield Check("sandbox", Finding.OK if level else Finding.NOTE, f"{probe.backend}, level {level or 'below none'}")
     for each in Property:
@@ -90,6 +88,26 @@ def _sandbox(probe: Probe, project: OpenProject | None) -> Iterator[Check]:
         if needed:
             mend = f"{mend or 'mend that'}; or take it out of [sandbox] floor in swarm.toml if you accept the risk"
         yield Check(name, Finding.LACKING if needed else Finding.NOTE, why, mend)
+    yield _control_groups()
+
+
+def _bubblewrap(*, needed: bool) -> Check:
+    where = shutil.which("bwrap")
+    if where is None:
+        finding = Finding.LACKING if needed else Finding.NOTE
+        return Check("bubblewrap", finding, "not installed", "install it, such as with apt install bubblewrap")
+    said = subprocess.run([where, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout.split()
+    return Check("bubblewrap", Finding.OK, f"{said[-1]}, {where}" if said else where)
+
+
+def _control_groups() -> Check:
+    name = "control groups"
+    if cgroups.available():
+        return Check(name, Finding.OK, "the kernel holds memory and processes of a whole session")
+    mend = "to have the kernel hold it at once: systemd-run --user --scope swarm run ..., or start it as root"
+    return Check(
+        name, Finding.NOTE, "none can be made: the memory of a whole session is looked at 4 times a second", mend
+    )
 
 
 def _disk(folder: Path) -> Iterator[Check]:

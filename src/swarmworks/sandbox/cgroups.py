@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from swarmworks.sandbox.protocol import ProcessLimits
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from swarmworks.sandbox.protocol import ProcessLimits
 
 _ROOT: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")
@@ -60,6 +60,14 @@ def make(limits: ProcessLimits, *, root: Path = _ROOT, own: Path = _OWN) -> Cgro
         Cgroup(tuple(made)).remove()
         return None
     return Cgroup(tuple(made)) if made else None
+
+
+def available() -> bool:
+    """Whether one can be made here; makes one to see."""
+    group = make(ProcessLimits())
+    if group is not None:
+        group.remove()
+    return group is not None
 
 
 def sweep(*, root: Path = _ROOT, own: Path = _OWN) -> None:

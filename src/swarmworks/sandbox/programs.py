@@ -71,12 +71,12 @@ class Allowed:
 @cache
 def allowed(programs: tuple[str, ...]) -> Allowed:
     """Of `programs`, names are looked for where the system keeps its programs, and what is not installed there is left out; an
-    absolute path is a program, or a directory of programs, of some mount. Blocks, the first time for as long as the library
-    folders are large.
+    absolute path is the name of such a program too, or else a program, or a directory of programs, of some mount. Blocks, the
+    first time for as long as the library folders are large.
     """
-    names = sorted({program for program in programs if not program.startswith("/")})
+    names = sorted({name for program in programs if (name := _name_of(program))})
     covers: list[Cover] = []
-    run = [program for program in programs if program.startswith("/")]
+    run = [program for program in programs if not _name_of(program)]
     for folder in PROGRAM_FOLDERS:
         if Path(folder).is_dir() and not Path(folder).is_symlink():
             cover, elsewhere = _cover(folder, names)
@@ -86,6 +86,11 @@ def allowed(programs: tuple[str, ...]) -> Allowed:
     run += _loaders()
     libraries, masks = _libraries()
     return Allowed(tuple(covers), masks, (*_WHOLE, *libraries), tuple(dict.fromkeys(run)))
+
+
+def _name_of(program: str) -> str:
+    folder, slash, name = program.rpartition("/")
+    return name if not slash or folder in PROGRAM_FOLDERS else ""
 
 
 def _cover(folder: str, names: Iterable[str]) -> tuple[Cover, list[str]]:

@@ -12,6 +12,7 @@ from swarmworks.cli.view.phrases import phrase
 from swarmworks.cli.view.report_charts import graph
 from swarmworks.cli.view.report_page import report_html, report_markdown
 from swarmworks.cli.view.report_text import report_text
+from swarmworks.wire.api import SandboxReport
 from swarmworks.wire.report import (
     AccessReport,
     CostPoint,
@@ -314,3 +315,14 @@ def test_the_graph_leaves_out_what_a_longer_chain_implies():
 
     drawn = graph((job("a"), job("b", "a"), job("c", "a", "b")))
     assert len(drawn.edges) == 2
+
+
+def test_what_the_sandbox_lacked_is_told_in_every_form():
+    rows = (
+        SandboxReport(level="contained", lacking=("protected",), sessions=1),
+        SandboxReport(level="full", lacking=(), sessions=12),
+    )
+    told = sample.report(sandboxes=rows)
+    for form in (report_html(told), report_markdown(told), "\n".join(report_text(told))):
+        assert "level contained around 1 session, without protected" in form
+        assert "level full around 12 sessions" in form
