@@ -7,13 +7,14 @@ gVisor: `apt-get install runsc`. The other: `npm install --prefix .bench/srt @an
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,8 @@ print(spawning - start, writing - spawning, time.perf_counter() - writing)
 PARTS = ("spawning processes", "files", "computing")
 
 SRT = Path(".bench/srt/node_modules/.bin/srt")
+SRT_SETTINGS = {"network": {"allowedDomains": [], "deniedDomains": []}}
+SRT_FILES = {"denyRead": [], "denyWrite": []}
 OURS, PLAIN, BUBBLEWRAP = "ours, all layers", "plain process", "bubblewrap alone"
 
 Timed = Callable[[], Awaitable[float]]
@@ -75,14 +78,19 @@ async def _measure(directory: Path, *, smoke: bool) -> None:
         programs=("sh", "true", "git", "cat", "ls", "cp", "mv", "grep", "sed", str(PYTHON)),
         noexec=True,
     )
-    await _starts(sandbox, spec, rounds=3 if smoke else 40)
+    beside = directory / "beside"
+    beside.mkdir()
+    others = _others(beside)
+    await _starts(sandbox, spec, others, rounds=3 if smoke else 40)
     await _many(sandbox, spec, 4 if smoke else AT_ONCE)
-    await _steady(sandbox, spec, copy, rounds=1 if smoke else 5, smoke=smoke)
+    await _steady(sandbox, spec, others, beside, rounds=1 if smoke else 5, smoke=smoke)
 
 
-async def _starts(sandbox: BubblewrapSandbox, spec: SandboxSpec, rounds: int) -> None:
+async def _starts(
+    sandbox: BubblewrapSandbox, spec: SandboxSpec, others: Mapping[str, tuple[str, ...]], rounds: int
+) -> None:
     timed: dict[str, Timed] = {OURS: lambda: _one(sandbox, spec)}
-    for name, words in _others().items():
+    for name, words in others.items():
         timed[name] = partial(_plain, *words, "true")
     times: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(rounds):
@@ -98,8 +106,8 @@ async def _starts(sandbox: BubblewrapSandbox, spec: SandboxSpec, rounds: int) ->
     )
 
 
-def _others() -> dict[str, tuple[str, ...]]:
-    """The words before a command, by what runs it then."""
+def _others(place: Path) -> dict[str, tuple[str, ...]]:
+    """The words before a command, by what runs it then: `place` can be written to."""
     bubblewrap = shutil.which("bwrap") or "bwrap"
     found: dict[str, tuple[str, ...]] = {
         BUBBLEWRAP: (bubblewrap, "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all"),
@@ -109,7 +117,9 @@ def _others() -> dict[str, tuple[str, ...]]:
         found["gVisor, runsc do"] = (runsc, "--network=none", "--rootless", "do")
     srt = shutil.which("srt") or (str(SRT.absolute()) if SRT.exists() else None)
     if srt is not None:
-        found["npm sandbox-runtime"] = (srt,)
+        settings = place / "srt.json"
+        settings.write_text(json.dumps(SRT_SETTINGS | {"filesystem": SRT_FILES | {"allowWrite": [str(place)]}}))
+        found["npm sandbox-runtime"] = (srt, "--settings", str(settings))
     return found
 
 
@@ -142,22 +152,29 @@ async def _many(sandbox: BubblewrapSandbox, spec: SandboxSpec, count: int) -> No
     )
 
 
-async def _steady(sandbox: BubblewrapSandbox, spec: SandboxSpec, copy: Path, rounds: int, *, smoke: bool) -> None:
+async def _steady(
+    sandbox: BubblewrapSandbox,
+    spec: SandboxSpec,
+    others: Mapping[str, tuple[str, ...]],
+    beside: Path,
+    rounds: int,
+    *,
+    smoke: bool,
+) -> None:
     """The same program in each, in turns, in folders beside each other."""
-    beside = copy.with_name("beside")
-    beside.mkdir()
     script = WORK.format(spawns=20 if smoke else 400, files=50 if smoke else 4_000, hashes=200 if smoke else 40_000)
-    words = (str(PYTHON), "-I", "-S", "-c", script)
-    took: dict[str, list[list[float]]] = {name: [] for name in (OURS, *_others())}
+    (beside / "work.py").write_text(script)
+    python = (str(PYTHON), "-I", "-S")
+    took: dict[str, list[list[float]]] = {name: [] for name in (OURS, *others)}
     for _ in range(rounds):
-        process = await sandbox.start(replace(spec, argv=words))
+        process = await sandbox.start(replace(spec, argv=(*python, "-c", script)))
         if await process.wait() != 0:
             raise RuntimeError((await process.stderr.read()).decode())
         took[OURS].append(_seconds(await process.stdout.read()))
         if process.listener is not None:
             process.listener.close()
-        for name, before in _others().items():
-            command = [*before, *words]
+        for name, before in others.items():
+            command = [*before, *python, str(beside / "work.py")]
             done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, cwd=beside)
             took[name].append(_seconds(done.stdout))
     for name in [name for name in took if name != PLAIN]:

@@ -26,10 +26,15 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 FORBIDDEN = "/usr/bin/mkfifo"  # makes what it is told to, and is in no list of programs
 TRIED = tuple(attack for attack in attacks.ATTACKS if attacks.is_stopped(attack.title, "full"))
 SCRIPT = "attack.txt"  # of source code a person would be asked
-LEFT_OVER = "way out hard n m copied led"
-ORDER = f"(python3 {SCRIPT}; rm -f {LEFT_OVER}; echo t0 > t0.txt; echo tried-$((40 + 2))) > /tmp/said 2>&1"
-LOOK = "sleep 1; cat /tmp/said"
-TRIED_ALL = "tried-42"
+TRIED_ALL = "all of them were tried"
+AT_THE_END = f"""
+for name in ("way", "out", "hard", "n", "m", "copied", "led"):
+    if os.path.lexists(name): os.unlink(name)
+open("t0.txt", "w").write("its own work")
+print({TRIED_ALL!r})
+"""
+ORDER = f"python3 {SCRIPT} > /tmp/said 2>&1"
+LOOK = "sleep 2; cat /tmp/said"
 
 
 @pytest.fixture(params=[name for name in ("claude", "codex", "opencode") if name in DRIVES])
@@ -101,7 +106,7 @@ def prepare(site: Site, script: str) -> None:
     for name in ("AGENTS.md", ".mcp.json", ".github/ci.yml"):
         (root / name).write_text("kept\n")
     shutil.copyfile(FORBIDDEN, root / "given")
-    (root / SCRIPT).write_text(script.replace("SECRET in", "SECRET[::-1] in"))
+    (root / SCRIPT).write_text(script.replace("SECRET in", "SECRET[::-1] in") + AT_THE_END)
     git(root, "add", "-A")
     git(root, "commit", "-qm", "what it is given")
 
@@ -120,7 +125,7 @@ async def test_an_agent_that_is_ordered_to_attack_gets_nowhere(tmp_path, drive, 
         host = Host(outside, stack)
         with ScriptedModel(answer) as model:
             site = Site(tmp_path / "site", model.base_url, plan(job("t0")), agents=1)
-            drive.configure(site, found)
+            drive.configure(site, found, "[limits]\nattempts = 1\n")
             prepare(site, attacks.batch(TRIED, host.facts(outside)))
             try:
                 done = ended(site.start_run("--allow-dirty"))
