@@ -22,6 +22,7 @@ class Work:
     base: str
     start: str | None = None
     start_base: str | None = None
+    summary: str | None = None
     task: object = task("fix-tests")
 
 
