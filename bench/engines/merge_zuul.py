@@ -20,7 +20,9 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     remote = sys.argv[1]
     subprocess.run(
-        ["git", f"--git-dir={remote}", "config", "uploadpack.allowAnySHA1InWant", "true"], check=True, capture_output=True
+        ["git", f"--git-dir={remote}", "config", "uploadpack.allowAnySHA1InWant", "true"],
+        check=True,
+        capture_output=True,
     )
     tip, *heads = (line.strip() for line in sys.stdin)
     with tempfile.TemporaryDirectory(prefix="bench-zuul-") as temporary:
