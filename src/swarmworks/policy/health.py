@@ -68,7 +68,7 @@ def _owns(task: PlannedTask, path: str) -> bool:
 def _free_id(test: str, tasks: Sequence[PlannedTask]) -> TaskId:
     """A task's id of the test's own name, without the file it is in."""
     last = test.replace("::", ".").rpartition(".")[2].partition("[")[0]
-    plain = "".join(character if character.isalnum() or character in "_-" else "-" for character in last)
+    plain = "".join(one if one.isascii() and (one.isalnum() or one in "_-") else "-" for one in last)
     name, taken = f"health-{plain[:_MOST_NAME].strip('-_') or 'test'}", {task.id for task in tasks}
     number = 1
     while (found := TaskId(name if number == 1 else f"{name}-{number}")) in taken:

@@ -203,6 +203,22 @@ def test_two_tasks_that_err_write_the_same_line_of_the_file_they_share(erring, t
     assert right == before.replace("To be described.", f"Do {names[0]}: `{MODULE}`.", 1)
 
 
+def test_the_one_that_comes_second_keeps_what_landed_and_names_the_line_it_leaves_out(erring, tmp_path):
+    (name,) = tasks(lambda b: b.conflict and b.running is None, 1)
+    shared = "docs/endpoints.md"
+    both = "<<<<<<< 1234\nLast described: theirs\n=======\nLast described: Do it\n>>>>>>> 5678\n"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "app").mkdir()
+    (tmp_path / shared).write_text(f"# Endpoints\n\n{both}\n## {name}\n\nTo be described.\n")
+    chat = Chat(erring, asked(name, owns=[MODULE, shared], title="Do it", rejection=SUMMARY.format(file=shared)))
+    chat.model = NAME
+    outcome = run_task(chat, Quick(tmp_path))
+    written = (tmp_path / shared).read_text()
+    assert written == f"# Endpoints\n\nLast described: theirs\n\n## {name}\n\nDo it: `{MODULE}`.\n"
+    (dropped,) = outcome.handoff["dropped"]
+    assert (dropped["path"], dropped["line"], bool(dropped["why"])) == (shared, "Last described: Do it", True)
+
+
 def test_429_comes_in_the_providers_shape_with_a_time_to_wait_and_ends(erring, log):
     task = running(Fault.RATE_LIMITED)
     turn = choose(MANY, task, attempt=1, mends=False).turn
