@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +149,41 @@ def test_where_mounting_is_refused_the_reason_is_the_kernels(tmp_path, monkeypat
     monkeypatch.setattr("swarmworks.git.mounting.mount_overlay", refused)
     assert probe_copies(tmp_path).why == "an overlay could not be mounted: Operation not permitted"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_template_whose_tree_the_hub_has_given_up_is_in_nobodys_way(copies, base, hub, tmp_path):
+    copies.destroy(copies.create("first", base))
+    [template] = [one for one in (tmp_path / "copies/.templates").iterdir() if one.is_dir()]
+    template.rename(template.with_name("f" * 40))  # as of a tree that nothing led to any more
+    assert taken(copies, copies.create("second", base), hub) == BASE_FILES
+
+
+PRIVATE = """
+import sys
+from pathlib import Path
+from swarmworks.git.mounting import keep_mounts_private
+from swarmworks.git.overlays import OverlayCopies
+keep_mounts_private()
+hub, root, base = sys.argv[1:]
+copy = OverlayCopies(Path(hub), Path(root), None).create("t-1", base, "refs/swarm/work/s/t/1")
+(copy.path / "a.txt").write_text("unsaved\\n")
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_that_is_killed_leaves_no_mount_and_all_of_its_work(copies, base, hub, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", PRIVATE, str(hub.path), str(tmp_path / "copies"), base],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with worker:
+        worker.stdout.readline()
+        worker.kill()
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    [copy] = copies.existing()
+    assert not mounted(copy.path)
+    assert taken(copies, copy, hub) == BASE_FILES | {"a.txt": b"unsaved\n"}

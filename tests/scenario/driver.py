@@ -214,10 +214,19 @@ class Site:
         return [process for process in inside if _parent(process) not in pids]
 
     def copies(self) -> dict[str, Path]:
-        """The working copies there are now, as `<task>/<fence>`."""
+        """The working copies of sessions that have not ended, as `<task>/<fence>`."""
         folder = self.state / "copies"
-        found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
-        return {"/".join(path.name.split("-")[-2:]): path for path in found}
+        records = [json.loads(path.read_text()) for path in folder.glob(".state/*/copy.json")]
+        names = [record["name"] for record in records if not record["retired"]]
+        return {"/".join(name.split("-")[-2:]): self._seen(folder, name) for name in names}
+
+    def _seen(self, folder: Path, name: str) -> Path:
+        """An overlay is mounted where its worker is; without one its own layer tells what was written."""
+        layer = folder / ".state" / name / "upper"
+        workers = self.workers()
+        if not layer.exists():
+            return folder / name
+        return Path(f"/proc/{workers[0].pid}/root{folder / name}") if workers else layer
 
     def kept(self, session: str, *, left_over: bool) -> str | None:
         """The commit a session's work was kept under: by its own worker, or as a left-over by the next one."""

@@ -127,7 +127,7 @@ async def test_a_worker_that_was_given_up_can_neither_fetch_nor_push(plane, swar
     elsewhere = OwnHub(away.transport._client, BareHub.open_or_create(away.hub.path.parent / "fresh.git"))
     with pytest.raises(FenceLostError):
         await elsewhere.bring(work, away.me)
-    assert plane.hub.refs("refs/swarm/work/") == []
+    assert plane.hub.refs("refs/swarm/work/") == {}
 
 
 async def test_only_what_continues_the_sessions_own_base_is_taken(plane, swarm, away):

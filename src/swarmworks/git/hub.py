@@ -247,10 +247,9 @@ class BareHub:
     def delete_refs(self, refs: Sequence[str]) -> None:
         drop_refs(self._git, self._path, refs)
 
-    def refs(self, prefix: str) -> list[str]:
-        """The names of the references below `prefix`, which ends with a slash."""
-        out = self._git.run(self._path, ["for-each-ref", "--format=%(refname)", prefix]).out
-        return out.decode().splitlines()
+    def refs(self, prefix: str) -> dict[str, str]:
+        out = self._git.run(self._path, ["for-each-ref", "--format=%(refname) %(objectname)", prefix]).out
+        return {name: value for name, _, value in (line.partition(" ") for line in out.decode().splitlines())}
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         if ancestor == descendant or ancestor in self.parents(descendant):

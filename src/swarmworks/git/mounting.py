@@ -14,10 +14,22 @@ from pathlib import Path
 
 from swarmworks.base.errors import GitError
 
-_NOSUID, _NODEV = 0x2, 0x4
+_NOSUID, _NODEV, _REC, _SLAVE = 0x2, 0x4, 0x4000, 0x80000
+_NEW_NAMESPACE = 0x20000  # of mounts
 _DETACH, _NOFOLLOW = 0x2, 0x8
 _OPTIONS = "redirect_dir=on,index=off,metacopy=off"
 """Whole folders can be renamed; a layer can be mounted again after a crash; a file in a layer has its content there."""
+
+
+def keep_mounts_private() -> None:
+    """From now on what this process mounts is gone when it ends, however it ends; what the machine mounts is seen as before. Called
+    before a thread is started. Where it is not allowed, mounting is not either.
+    """
+    if not sys.platform.startswith("linux") or os.geteuid() != 0 or _libc().unshare(_NEW_NAMESPACE) != 0:
+        return
+    if _libc().mount(b"none", b"/", None, ctypes.c_ulong(_REC | _SLAVE), None) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise GitError(f"the worker's mounts could not be kept apart: {reason}", mend="see the kernel's log")
 
 
 def mount_overlay(lower: Path, upper: Path, work: Path, target: Path) -> None:

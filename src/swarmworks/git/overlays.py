@@ -87,13 +87,15 @@ class OverlayCopies(SharedClones):
         mark = self._shallow_mark()
         known = [place for place in self._templates.iterdir() if place.name.endswith(mark) and _is_template(place)]
         for template in sorted(known, key=lambda place: place.stat().st_mtime, reverse=True)[:TEMPLATES_KEPT]:
-            if (mark or "-" not in template.name) and len(self._differing(_tree_of(template), tree)) <= MOST_DIFFERING:
+            if (mark or "-" not in template.name) and self._differ_little(_tree_of(template), tree):
                 return template
         return None
 
-    def _differing(self, one: str, other: str) -> list[bytes]:
+    def _differ_little(self, one: str, other: str) -> bool:
+        """False too when the hub has given `one` up meanwhile."""
         arguments = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", one, other]
-        return records(self._git.run(self._hub.path, arguments).out)
+        finished = self._git.run(self._hub.path, arguments, ok=(0, 128))
+        return finished.code == 0 and len(records(finished.out)) <= MOST_DIFFERING
 
     def _shallow_mark(self) -> str:
         """Part of a template's name: the history that a `.git` may be asked for ends where the hub's does."""

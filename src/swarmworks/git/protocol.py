@@ -152,6 +152,10 @@ class Hub(Protocol):
 
     def delete_ref(self, ref: str) -> None: ...
 
+    def refs(self, prefix: str) -> Mapping[str, str]:
+        """The references below `prefix`, which ends with a slash, and what they point at."""
+        ...
+
     def is_ancestor(self, ancestor: str, descendant: str) -> bool: ...
 
     def kept_lines(self, base: str, head: str, tree: str) -> tuple[str, ...]:

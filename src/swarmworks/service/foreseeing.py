@@ -15,7 +15,7 @@ from swarmworks.base.ids import MessageId, SessionId, SwarmId, TaskId
 from swarmworks.domain.change import Change, ChangeState
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.question import PLATFORM, QUEUE
-from swarmworks.domain.refs import work_ref
+from swarmworks.domain.refs import WORK, work_ref
 from swarmworks.domain.session import Session, SessionState
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskState
@@ -84,8 +84,9 @@ class Foreseeing:
     def _commits(self, flight: _Flight) -> dict[str, str]:
         """Of whoever has something to show."""
         found: dict[str, str] = {change.id: change.head for change in flight.changes.values()}
+        saved_at = self._hub.refs(f"{WORK}{flight.swarm.id}/")
         for session in flight.sessions.values():
-            saved = self._hub.resolve(work_ref(session.swarm_id, session.task_id, session.fence))
+            saved = saved_at.get(work_ref(session.swarm_id, session.task_id, session.fence))
             if saved is not None and saved != session.base_commit:
                 found[session.id] = saved
         return found

@@ -21,6 +21,7 @@ from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.git.best import best_copies
 from swarmworks.git.hub import BareHub
 from swarmworks.git.locking import held_if_free
+from swarmworks.git.mounting import keep_mounts_private
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID
 from swarmworks.settings import (
@@ -55,6 +56,7 @@ async def work(project: Project, urls: Sequence[str], name: str | None = None, *
     """Until SIGTERM, or until no control plane has answered for a whole lease. Those with a `name` have folders of their own;
     of those without, one works on this machine. With `own_hub` the project's hub need not be on this machine.
     """
+    keep_mounts_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.raiseExceptions = False
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -100,7 +100,7 @@ class OwnHub:
         return [commit for commit in dict.fromkeys(commits) if self._hub.resolve(FETCHED + commit) != commit]
 
     def _haves(self) -> list[str]:
-        return [ref.removeprefix(FETCHED) for ref in self._hub.refs(FETCHED)[-MOST_HAVES:]]
+        return list(self._hub.refs(FETCHED).values())[-MOST_HAVES:]
 
     def _take(self, pack: bytes, commits: list[str]) -> None:
         take_pack(self._hub, pack, commits)
