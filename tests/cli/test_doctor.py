@@ -103,6 +103,32 @@ def test_a_program_that_is_missing_is_lacking_only_where_the_agents_are_that_pro
     assert "npm install it" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("found", "chosen", "line"),
+    [
+        (Found("/bin/codex", version="0.171.0", tested="0.171.0"), True, "ok     runtime codex"),
+        (Found("/bin/codex", version="0.180.0", tested="0.171.0", mend="npm install"), True, "note   runtime codex"),
+        (Found("/bin/codex", version="9", lost=("--json",), mend="npm install"), False, "note   runtime codex"),
+        (Found("/bin/codex", version="9", lost=("--json",), mend="npm install"), True, "LACKS  runtime codex"),
+    ],
+)
+def test_a_program_of_another_version_is_noted_and_one_without_its_flags_cannot_be_used(
+    tmp_path, swarm: Swarm, found, chosen, line
+):
+    class With(FakeLauncher):
+        def runtimes(self, project):
+            return {"codex": found}
+
+    config = CONFIG + ('[agents.runtimes]\ntester = "codex"\n' if chosen else "")
+    ran = swarm(With(tmp_path, config=config), "doctor")
+    assert line in ran.out
+    assert ("mend:" in ran.out) == (not line.startswith("ok"))
+    if found.lost:
+        assert "it has no --json" in ran.out
+    elif found.version != found.tested:
+        assert "0.180.0, /bin/codex; tested with 0.171.0" in ran.out
+
+
 def test_a_collector_that_does_not_answer_is_lacking(tmp_path, swarm: Swarm):
     away = Check("telemetry", Finding.LACKING, "the collector at http://c: it answers 403", "start the collector")
     ran = swarm(FakeLauncher(tmp_path, telemetry=[away]), "doctor")

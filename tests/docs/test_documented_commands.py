@@ -26,6 +26,7 @@ def test_only_documents_with_a_test_of_their_own_hold_commands():
         "audit.md",
         "delivery.md",
         "inbox.md",
+        "mechanical.md",
         "notifications.md",
         "prices.md",
         "quickstart.md",

@@ -13,64 +13,59 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from swarmworks.runtime.sheet import Package
+from swarmworks.wiring.runtimes import SHEETS
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("SWARM_AGENTS", ROOT / ".agents"))
 INSTALL_S = 900
-
-
-@dataclass(frozen=True)
-class Package:
-    """`after`: a script of a package of npm that is to run once it is there, by its path in the package."""
-
-    version: str
-    npm: str = ""
-    pip: tuple[str, ...] = ()
-    program: str = ""
-    after: str = ""
-
-
-PACKAGES = {
-    "codex": Package("0.171.0", npm="@openai/codex"),
-    "gemini": Package("0.61.0", npm="@google/gemini-cli"),
-    "opencode": Package("1.18.33", npm="opencode-ai"),
-    "pi": Package("0.73.1", npm="@mariozechner/pi-coding-agent"),
-    "aider": Package("0.86.2", pip=("aider-chat==0.86.2",)),
-    "mini": Package("2.4.6", pip=("mini-swe-agent==2.4.6", "mcp")),
-}
+ALWAYS = ("claude",)
+"""What the suite fetches by itself when it is first asked for."""
 
 
 def program(name: str) -> Path:
     """Skips, and says so, where it is not installed."""
-    found = _path(name)
-    if not found.exists():
-        pytest.skip(f"LEFT OUT: {name} {PACKAGES[name].version} is not tested here; make test-agents installs it")
-    return found
+    left_out = f"LEFT OUT: {name} {SHEETS[name].package.version} is not tested here"
+    if not installed(name) and name in ALWAYS:
+        try:
+            install(name)
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"{left_out}, it could not be fetched: {error}")
+    if not installed(name):
+        pytest.skip(f"{left_out}; make test-agents installs it")
+    return _path(name)
+
+
+def installed(name: str) -> bool:
+    return _path(name).exists()
+
+
+def _folder(name: str) -> Path:
+    return FOLDER / f"{name}-{SHEETS[name].package.version}"
 
 
 def _path(name: str) -> Path:
-    package = PACKAGES[name]
-    folder = FOLDER / f"{name}-{package.version}"
-    return folder / ("node_modules/.bin" if package.npm else "bin") / (package.program or name)
+    return _folder(name) / ("node_modules/.bin" if SHEETS[name].package.manager == "npm" else "bin") / name
 
 
 def install(name: str) -> None:
     """subprocess.CalledProcessError when npm or pip fails; nothing is left half-installed then."""
-    package, folder = PACKAGES[name], FOLDER / f"{name}-{PACKAGES[name].version}"
-    if _path(name).exists():
+    package, folder = SHEETS[name].package, _folder(name)
+    if installed(name):
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        if package.npm:
+        if package.manager == "npm":
             _npm(package, folder)
         else:
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=INSTALL_S)
-            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *package.pip]
+            pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet"]
+            pip += [f"{package.name}=={package.version}", *package.beside]
             subprocess.run(pip, check=True, timeout=INSTALL_S)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -83,12 +78,12 @@ def _npm(package: Package, folder: Path) -> None:
         raise FileNotFoundError("there is no npm and node to fetch it with")
     environment = {**os.environ, "PATH": f"{Path(node).parent}:{os.environ.get('PATH', '')}"}
     flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
-    wanted = f"{package.npm}@{package.version}"
+    wanted = f"{package.name}@{package.version}"
     subprocess.run(
         [npm, "install", *flags, "--prefix", str(folder), wanted], env=environment, check=True, timeout=INSTALL_S
     )
     if package.after:
-        home = folder / "node_modules" / package.npm
+        home = folder / "node_modules" / package.name
         subprocess.run([node, package.after], cwd=home, env=environment, check=True, timeout=INSTALL_S)
 
 
@@ -101,16 +96,17 @@ def from_node(name: str) -> str | None:
 
 def main(arguments: list[str]) -> None:
     if arguments == ["--missing"]:
-        for name, package in PACKAGES.items():
-            if not _path(name).exists():
-                sys.stdout.write(f"LEFT OUT: {name} {package.version} as an agent; make test-agents installs it\n")
+        for name, sheet in SHEETS.items():
+            if not installed(name):
+                left_out = f"LEFT OUT: {name} {sheet.package.version} as an agent; make test-agents installs it"
+                sys.stdout.write(f"{left_out}\n")
         return
     failed = []
-    for name, package in PACKAGES.items():
+    for name, sheet in SHEETS.items():
         try:
             install(name)
         except (OSError, subprocess.SubprocessError) as error:
-            failed.append(f"{name} {package.version}: {error}")
+            failed.append(f"{name} {sheet.package.version}: {error}")
     for line in failed:
         sys.stderr.write(f"LEFT OUT: {line}\n")
     sys.exit(bool(failed))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from dataclasses import dataclass
 
 from tests.agent.scripted_model import Answer, Call, Refuse, say
@@ -18,13 +20,15 @@ output_usd_per_mtok = 10
 @dataclass(frozen=True)
 class Drive:
     """`shell` is the tool that runs a command, and the argument that holds it; `ours` begins the names of the platform's tools,
-    None for a program that hands in by ending.
+    None for a program that hands in by ending. `budget`, in dollars, holds one call as long as it may be and no second one.
     """
 
     name: str
     kind: str
     shell: tuple[str, str]
     ours: str | None
+    budget: str = "0.13"
+    unsaid: str = "it ended without a handoff"
 
     def run(self, command, **more):
         tool, argument = self.shell
@@ -58,6 +62,11 @@ class Drive:
     def only_speaks(self, name):
         return [self.write(name), say("I have finished, and all is well.")]
 
+    @property
+    def works_in_turns(self):
+        """Whether it has written something when it asks again."""
+        return True
+
     def fails(self, name):
         return [self.write(name), Refuse(400, "the model has no such thing")]
 
@@ -76,8 +85,21 @@ class Drive:
         file.write_text(f'{text}\n[runtimes.{self.name}]\nprogram = "{program}"\n{more}')
 
 
+class Claude(Drive):
+    """It is reminded once."""
+
+    def run(self, command, **more):
+        tool, argument = self.shell
+        return Answer(calls=(Call(tool, {argument: command, "description": "as asked"}),), **more)
+
+    def only_speaks(self, name):
+        return [*super().only_speaks(name), say("As I said, all is well.")]
+
+
 class Aider(Drive):
     """It has no tools: an answer that holds files is written, and the session ends."""
+
+    works_in_turns = False
 
     def write(self, name, **more):
         return Answer(text=f"I write it.\n\n{name}.txt\n```\n{name}\n```\n", **more)
@@ -114,9 +136,18 @@ TOOL_ANSWER = {
 DRIVES = {
     drive.name: drive
     for drive in (
+        Claude(
+            "claude",
+            "anthropic",
+            ("Bash", "command"),
+            "mcp__swarm__",
+            budget="0.2",
+            unsaid="it ended without a handoff, although it was reminded",
+        ),
         Drive("codex", "openai", ("exec_command", "cmd"), "mcp__swarm/"),
         Drive("gemini", "google", ("run_shell_command", "command"), "mcp_swarm_"),
         Drive("opencode", "openai", ("bash", "command"), "swarm_"),
+        Drive("qwen", "openai", ("run_shell_command", "command"), "mcp__swarm__"),
         Drive("pi", "openai", ("bash", "command"), None),
         Aider("aider", "openai", ("", ""), None),
         Mini("mini", "openai", ("bash", "command"), None),
@@ -124,10 +155,24 @@ DRIVES = {
 }
 
 
+class Play:
+    """Each task's answers in turn."""
+
+    def __init__(self, answers):
+        self._answers = answers
+        self._turns = Counter()
+
+    def __call__(self, recorded):
+        task = task_of(recorded)
+        turn = self._turns[task]
+        self._turns[task] += 1
+        answers = self._answers[task]
+        return answers[turn] if turn < len(answers) else Refuse(418, "the script is over")
+
+
 def task_of(recorded):
     """Which task a request is about: its prompt begins so."""
-    text = json.dumps(recorded.body)
-    return next(name for name in ("t0", "t1", "t2", "t3") if f"# Task {name}:" in text)
+    return re.search(r"# Task ([a-z0-9-]+):", json.dumps(recorded.body))[1]
 
 
 def all_of_it(recorded):
@@ -140,4 +185,6 @@ def all_of_it(recorded):
         most = body["max_output_tokens"]
         return {"input_tokens": 1_000, "output_tokens": most, "total_tokens": 1_000 + most}
     most = body.get("max_completion_tokens") or body["max_tokens"]
+    if recorded.path.partition("?")[0].endswith("/messages"):
+        return {"input_tokens": 1_000, "output_tokens": most}
     return {"prompt_tokens": 1_000, "completion_tokens": most, "total_tokens": 1_000 + most}

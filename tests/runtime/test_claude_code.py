@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.agent.scripted_model import Answer, Call, ScriptedModel
-from tests.runtime.claude_code import claude
+from tests.runtime.agents import program
 from tests.scenario.driver import Site, ended, job
 from tests.scenario.harness import plan
 
@@ -89,11 +89,11 @@ def _results(message):
 
 
 async def test_it_does_the_tasks_of_a_swarm_heard_metered_and_on_record(tmp_path):
-    program = claude()
+    found = program("claude")
     play = Play()
     with ScriptedModel(play) as model:
         site = Site(tmp_path / "site", model.base_url, plan(job("t0"), job("t1")), agents=2)
-        configure(site, program)
+        configure(site, found)
         try:
             process = site.start_run("--allow-dirty", "--budget", "5")
             assert play.waits.wait(60), process.poll()
@@ -130,12 +130,12 @@ async def test_it_does_the_tasks_of_a_swarm_heard_metered_and_on_record(tmp_path
 
 
 async def test_a_budget_ends_it_within_seconds_with_its_work_kept_and_nothing_spent_above(tmp_path):
-    program = claude()
+    found = program("claude")
     dear = {"input_tokens": 100_000, "output_tokens": 20}
     answers = iter([Answer(calls=write("t0").calls, usage=dear)])
     with ScriptedModel(lambda _recorded: next(answers)) as model:
         site = Site(tmp_path / "site", model.base_url, plan(job("t0")), agents=1)
-        configure(site, program)
+        configure(site, found)
         try:
             done = ended(site.start_run("--allow-dirty", "--budget", "0.2"))
         finally:

@@ -27,6 +27,10 @@ def pi_answer(reason, **more):
     return {"type": "message_end", "message": {"role": "assistant", "content": [], "stopReason": reason, **more}}
 
 
+def qwen_says(words):
+    return {"type": "assistant", "message": {"content": [{"type": "text", "text": words}]}}
+
+
 FULL = "the budget of swarm s is full"
 FAILED = [
     ("codex", [{"type": "error", "message": FULL}, {"type": "turn.failed", "error": {"message": FULL}}], FULL),
@@ -36,6 +40,9 @@ FAILED = [
     ("gemini", [{"type": "result", "status": "success", "stats": {}}], "without a handoff"),
     ("opencode", [{"type": "error", "error": {"name": "APIError", "data": {"message": FULL}}}], FULL),
     ("opencode", [{"type": "text", "part": {"text": "all is well"}}], "without a handoff"),
+    ("qwen", [{"type": "result", "subtype": "error_during_execution", "is_error": True, "error": {"message": FULL}}], FULL),
+    ("qwen", [qwen_says(f"[API Error: {FULL}]"), {"type": "result", "subtype": "success", "is_error": False}], FULL),
+    ("qwen", [qwen_says("all is well"), {"type": "result", "subtype": "success"}], "without a handoff"),
     ("pi", [pi_answer("error", errorMessage=FULL), {"type": "agent_end"}], FULL),
     ("mini", [{"role": "exit", "content": FULL, "status": "BadRequestError"}], FULL),
     ("mini", [{"role": "exit", "content": "", "status": "RepeatedFormatError"}], "RepeatedFormatError"),

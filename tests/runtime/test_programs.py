@@ -12,9 +12,9 @@ from collections import Counter
 
 import pytest
 
-from tests.agent.scripted_model import Refuse, ScriptedModel, Stall
+from tests.agent.scripted_model import ScriptedModel, Stall
 from tests.runtime.agents import program
-from tests.runtime.drives import DRIVES, MODEL, task_of
+from tests.runtime.drives import DRIVES, MODEL, Play, task_of
 from tests.scenario.driver import Site, ended, job
 from tests.scenario.harness import plan
 
@@ -24,21 +24,6 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 @pytest.fixture(params=DRIVES)
 def drive(request):
     return DRIVES[request.param]
-
-
-class Play:
-    """Each task's answers in turn."""
-
-    def __init__(self, answers):
-        self._answers = answers
-        self._turns = Counter()
-
-    def __call__(self, recorded):
-        task = task_of(recorded)
-        turn = self._turns[task]
-        self._turns[task] += 1
-        answers = self._answers[task]
-        return answers[turn] if turn < len(answers) else Refuse(418, "the script is over")
 
 
 async def played(tmp_path, drive, script, *arguments, tasks=("t0",), agents=1, more=""):
@@ -51,6 +36,7 @@ async def played(tmp_path, drive, script, *arguments, tasks=("t0",), agents=1, m
             done = ended(site.start_run("--allow-dirty", *arguments))
         finally:
             site.close()
+    assert done.code != 2, done
     return done, await site.truth(), model.requests
 
 
@@ -59,7 +45,7 @@ async def test_what_it_does_lands_and_what_it_only_says_does_not(tmp_path, drive
     answers = {task: script(task) for task, script in scripts.items()}
     once = "[limits]\nattempts = 1\n"
     done, truth, requests = await played(
-        tmp_path, drive, answers.get, "--budget", "5", tasks=(*answers,), agents=2, more=once
+        tmp_path, drive, Play(answers), "--budget", "5", tasks=(*answers,), agents=2, more=once
     )
     told = {session.task_id: (str(session.outcome), session.reason) for session in truth.sessions}
     assert done.json["state"] == "blocked", (done, told)
@@ -69,11 +55,13 @@ async def test_what_it_does_lands_and_what_it_only_says_does_not(tmp_path, drive
     assert "the model has no such thing" in told["t3"][1] or "provider_400" in told["t3"][1], told
     calls = Counter(row["tool"] for row in truth.data("session.tool_call"))
     if drive.ours is not None:
-        assert (states["t2"], told["t2"][1]) == ("blocked", "it ended without a handoff")
+        assert (states["t2"], told["t2"][1]) == ("blocked", drive.unsaid)
         assert {row["text"] for row in truth.data("session.progress")} == {"half way"}
         assert calls["hand_in"] == 4
     for row in ended_sessions(truth):
-        assert row["task"] == "t3" or f"{row['task']}.txt" in truth.hub.list_files(row["head"]) or drive.name == "aider"
+        assert (
+            row["task"] == "t3" or f"{row['task']}.txt" in truth.hub.list_files(row["head"]) or not drive.works_in_turns
+        )
     assert calls.total() > 0
     assert truth.data("session.message") or truth.data("session.usage")
     assert {session.model for session in truth.sessions} == {MODEL}
@@ -88,14 +76,14 @@ def ended_sessions(truth):
 
 
 async def test_a_budget_ends_it_within_seconds_with_its_work_kept_and_nothing_sent_upstream_any_more(tmp_path, drive):
-    done, truth, requests = await played(tmp_path, drive, drive.spends, "--budget", "0.13")
+    done, truth, requests = await played(tmp_path, drive, drive.spends, "--budget", drive.budget)
     (session,) = truth.sessions
     assert (done.code, str(session.outcome)) == (3, "stopped"), (done, session)
     assert f"the budget of swarm {truth.swarm.id} is full" in session.reason
     assert len(requests) == sum(row.calls for row in truth.usage) <= 4
-    assert truth.totals.spent.nano_usd <= truth.peak.peak.nano_usd <= 130_000_000
+    assert truth.totals.spent.nano_usd <= truth.peak.peak.nano_usd <= float(drive.budget) * 1e9
     (row,) = ended_sessions(truth)
-    assert drive.name == "aider" or "t0.txt" in truth.hub.list_files(row["head"])
+    assert not drive.works_in_turns or "t0.txt" in truth.hub.list_files(row["head"])
     at = {event.kind: event.at for event in truth.events}
     assert (at["session.ended"] - at["session.stopping"]).total_seconds() < 10
 
@@ -105,7 +93,7 @@ async def test_stopped_in_the_middle_it_is_gone_with_all_it_started_and_its_work
     waits = threading.Event()
 
     def answer(recorded):
-        if drive.turns(recorded):
+        if drive.turns(recorded) or not drive.works_in_turns:
             waits.set()
             return Stall()
         return drive.write(task_of(recorded))
@@ -115,7 +103,7 @@ async def test_stopped_in_the_middle_it_is_gone_with_all_it_started_and_its_work
         drive.configure(site, found)
         try:
             process = site.start_run("--allow-dirty")
-            assert waits.wait(60), process.poll()
+            assert waits.wait(240), process.poll()
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             ended(process)
@@ -128,4 +116,4 @@ async def test_stopped_in_the_middle_it_is_gone_with_all_it_started_and_its_work
     truth = await site.truth()
     (row,) = ended_sessions(truth)
     assert row["outcome"] == "killed"
-    assert "t0.txt" in truth.hub.list_files(row["head"])
+    assert not drive.works_in_turns or "t0.txt" in truth.hub.list_files(row["head"])

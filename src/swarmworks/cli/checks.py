@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -24,7 +24,7 @@ from swarmworks.domain.isolation import Property, level_of
 from swarmworks.git.best import probe_copies
 from swarmworks.git.command import OLDEST, Git
 from swarmworks.notify.outcomes import Outcomes
-from swarmworks.policy.tiers import BUILT_IN_SPEAKS, common
+from swarmworks.policy.tiers import BUILT_IN_SPEAKS, Wire, common
 from swarmworks.runtime.protocol import Found
 from swarmworks.sandbox import cgroups
 from swarmworks.sandbox.protocol import Probe
@@ -172,14 +172,20 @@ def _machine(project: OpenProject | None) -> Iterator[Check]:
 
 
 def _runtimes(runtimes: Mapping[str, Found], project: OpenProject | None) -> Iterator[Check]:
-    """Of the agents' programs only the project's own is needed."""
-    chosen = project.config.agents.runtime if project is not None else ""
+    """Of the agents' programs only the project's own are needed."""
+    chosen = project.config.agents.programs if project is not None else frozenset[str]()
     for name, found in runtimes.items():
+        needed = Finding.LACKING if name in chosen else Finding.NOTE
+        shown = f"{found.version}, {found.program}"
         if found.lacking:
-            finding = Finding.LACKING if name == chosen else Finding.NOTE
-            yield Check(f"runtime {name}", finding, found.lacking, found.mend)
+            yield Check(f"runtime {name}", needed, found.lacking, found.mend)
+        elif found.lost:
+            yield Check(f"runtime {name}", needed, f"{shown}: it has no {', '.join(found.lost)}", found.mend)
+        elif found.tested and found.version != found.tested:
+            mend = f"if it does not work as it should: {found.mend}"
+            yield Check(f"runtime {name}", Finding.NOTE, f"{shown}; tested with {found.tested}", mend)
         else:
-            yield Check(f"runtime {name}", Finding.OK, f"{found.version}, {found.program}")
+            yield Check(f"runtime {name}", Finding.OK, shown)
 
 
 def _project(launcher: Launcher, path: Path) -> tuple[OpenProject | None, Check]:
@@ -213,21 +219,25 @@ def _tiers(project: OpenProject, runtimes: Mapping[str, Found]) -> Iterator[Chec
     """Which models of a tier answer for which. A session keeps the format it began with until it ends."""
     config = project.config
     kinds = {name: section.kind for name, section in config.providers.items()}
-    found = runtimes.get(config.agents.runtime)
-    speaks = found.wires if found is not None else BUILT_IN_SPEAKS
+    speaks = _spoken(config.agents.programs, runtimes)
+    programs = " and ".join(sorted(config.agents.programs))
     for tier, chain in config.models.tiers.items():
         formats = {model: kinds.get(model.partition(":")[0], REHEARSAL) for model in chain}
         never = [model for model, kind in formats.items() if kind != REHEARSAL and not common(kind, speaks)]
         if never:
-            mend = (
-                f"the agents' program {config.agents.runtime} speaks {' and '.join(sorted(speaks))} only: name others"
-            )
+            mend = f"the agents' program {programs} speaks {' and '.join(sorted(speaks))} only: name others"
             yield Check(f"tier {tier}", Finding.NOTE, f"never asked: {', '.join(never)}", mend)
         elif len(set(formats.values()) - {REHEARSAL}) > 1:
             mend = "a session that has begun falls back to models of its own format; the next session, to any"
             yield Check(f"tier {tier}", Finding.NOTE, f"{', '.join(chain)}: of several formats", mend)
         else:
             yield Check(f"tier {tier}", Finding.OK, ", then ".join(chain))
+
+
+def _spoken(programs: Collection[str], runtimes: Mapping[str, Found]) -> frozenset[Wire]:
+    """The formats that any of the programs speaks with a model."""
+    spoken = [runtimes[name].wires if name in runtimes else BUILT_IN_SPEAKS for name in programs]
+    return frozenset[Wire]().union(*spoken)
 
 
 def _channels(launcher: Launcher, project: OpenProject) -> Iterator[Check]:

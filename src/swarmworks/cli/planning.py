@@ -47,6 +47,7 @@ class Terms:
     as_json: bool = False
     runtime: str = BUILT_IN_RUNTIME
     kinds: dict[str, str] = field(default_factory=dict[str, str])
+    runtimes: dict[str, str] = field(default_factory=dict[str, str])
 
     def after(self, status: SwarmStatus) -> Terms:
         """What is left for the run once the planning is paid. LimitReachedError when nothing is."""
@@ -90,6 +91,7 @@ def planning_request(launcher: Launcher, project: OpenProject, wish: Wish, terms
         budget_tokens=terms.tokens,
         runtime=terms.runtime,
         kinds=terms.kinds,
+        runtimes=terms.runtimes,
     )
 
 

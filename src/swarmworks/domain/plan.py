@@ -81,7 +81,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the plan came from: `kind` is `resources`, `text` or `issues`; `sha256` of the bytes that were read."""
+    """Where the plan came from: `kind` is `resources`, `text`, `issues` or `command`; `sha256` of the bytes that were read."""
 
     kind: str
     path: str

@@ -71,12 +71,12 @@ def overlaps(one: str, other: str) -> bool:
     return (one.endswith("/") and other.startswith(one)) or (other.endswith("/") and one.startswith(other))
 
 
-def session_places(free: Capacity, *, running: int) -> int:
-    """How many more sessions a worker takes that has `free` capacity and `running` sessions. The first one is always
+def session_places(free: Capacity, *, running: int, memory_bytes: int = SESSION_MEMORY_BYTES) -> int:
+    """How many more sessions of `memory_bytes` each a worker takes that has `free` capacity and `running` sessions. The first one is always
     taken while there is memory for it, so that a small machine works one task after the other.
     """
-    whole = free.memory_bytes // SESSION_MEMORY_BYTES
-    beside_a_build = (free.memory_bytes - BUILD_MEMORY_BYTES) // SESSION_MEMORY_BYTES
+    whole = free.memory_bytes // memory_bytes
+    beside_a_build = (free.memory_bytes - BUILD_MEMORY_BYTES) // memory_bytes
     return max(0, min(free.agents, whole, max(0 if running else 1, beside_a_build)))
 
 

@@ -212,7 +212,7 @@ def _graph(plan: Plan, *, exclusive: bool) -> Iterator[Finding]:
         return
     after = dependents(graph)
     for task in plan.tasks:
-        if len(plan.tasks) > 1 and not graph[task.id] and not after[task.id]:
+        if len(plan.tasks) > 1 and not task.run and not graph[task.id] and not after[task.id]:
             yield _warning(
                 "orphan",
                 task.id,

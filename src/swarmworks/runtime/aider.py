@@ -11,7 +11,7 @@ import re
 from swarmworks.runtime.housing import PythonScript
 from swarmworks.runtime.protocol import Facts, Heard
 from swarmworks.runtime.reading import SHORT_CHARS, TextLines, clip
-from swarmworks.runtime.sheet import ENDS, Sheet
+from swarmworks.runtime.sheet import ENDS, Package, Sheet
 from swarmworks.wire.session_events import ToolCall, ToolResult, Usage
 
 _APPLIED = re.compile(r"Applied edit to (.{1,500})")
@@ -88,5 +88,6 @@ AIDER = Sheet(
     },
     first_input=_nothing,
     reading=Output,
-    install="pipx install aider-chat, or pip install aider-chat in an environment of its own",
+    package=Package("pip", "aider-chat", "0.86.2"),
+    memory_mb=230,
 )

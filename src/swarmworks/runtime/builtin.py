@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from swarmworks.policy.tiers import BUILT_IN_SPEAKS, Wire
-from swarmworks.runtime.protocol import BUILTIN, Facts, Found, Heard, Launch, Shown
+from swarmworks.runtime.protocol import BUILTIN, SMALL_BYTES, Facts, Found, Heard, Launch, Shown
 from swarmworks.wire.session_events import SessionEvent, parse_line
 
 INSIDE_PACKAGE = "/opt/swarm/swarmworks"
@@ -33,6 +33,10 @@ class BuiltIn:
     @property
     def wires(self) -> frozenset[Wire]:
         return BUILT_IN_SPEAKS
+
+    @property
+    def memory_bytes(self) -> int:
+        return SMALL_BYTES
 
     @property
     def own_home(self) -> bool:

@@ -28,7 +28,7 @@ from swarmworks.runtime.reading import (
     mapping,
     text,
 )
-from swarmworks.runtime.sheet import Sheet
+from swarmworks.runtime.sheet import Package, Sheet
 from swarmworks.wire.session_events import End, Message, SessionEvent, Usage
 
 OURS = f"mcp__{SERVER}__"
@@ -203,5 +203,7 @@ CLAUDE = Sheet(
     reading=StreamJson,
     says=lambda text: spoken(f"A person says: {text}"),
     asks=spoken,
-    install="npm install -g @anthropic-ai/claude-code, then node install.cjs in its folder should the program be a stand-in",
+    package=Package("npm", "@anthropic-ai/claude-code", "2.1.197", after="install.cjs"),
+    memory_mb=300,
+    unlisted=frozenset({"--append-system-prompt-file"}),
 )

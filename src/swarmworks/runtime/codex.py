@@ -21,7 +21,7 @@ from swarmworks.runtime.reading import (
     mapping,
     text,
 )
-from swarmworks.runtime.sheet import Sheet
+from swarmworks.runtime.sheet import Package, Sheet
 from swarmworks.wire.session_events import SessionEvent, Usage
 
 SYSTEM = (
@@ -166,5 +166,7 @@ CODEX = Sheet(
     },
     files={".codex/config.toml": CONFIG, ".codex/AGENTS.md": SYSTEM},
     reading=ThreadEvents,
-    install="npm install -g @openai/codex",
+    package=Package("npm", "@openai/codex", "0.171.0"),
+    memory_mb=160,
+    help=("exec", "--help"),
 )

@@ -8,7 +8,7 @@ address, and may report in the normal form (docs/agent-events.md); lines that ar
 from __future__ import annotations
 
 from swarmworks.policy.tiers import WIRES, Wire
-from swarmworks.runtime.protocol import COMMAND, Facts, Found, Heard, Launch
+from swarmworks.runtime.protocol import COMMAND, SMALL_BYTES, Facts, Found, Heard, Launch
 from swarmworks.runtime.reading import ENDED, SHORT_CHARS, TextLines, clip
 from swarmworks.wire.handoff import HandoffDocument
 from swarmworks.wire.session_events import End, Garbage, SessionEvent, parse_line
@@ -29,6 +29,10 @@ class Command:
     @property
     def wires(self) -> frozenset[Wire]:
         return frozenset(wire for wires in WIRES.values() for wire in wires)
+
+    @property
+    def memory_bytes(self) -> int:
+        return SMALL_BYTES
 
     @property
     def own_home(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from swarmworks.policy.tiers import BUILT_IN_SPEAKS, Wire
 from swarmworks.runtime.builtin import NormalForm
-from swarmworks.runtime.protocol import Facts, Found, Launch
+from swarmworks.runtime.protocol import SMALL_BYTES, Facts, Found, Launch
 from swarmworks.wire.session_events import SessionEvent, dump_line
 
 SHELL = "/bin/sh"
@@ -26,6 +26,10 @@ class Fake:
     @property
     def wires(self) -> frozenset[Wire]:
         return BUILT_IN_SPEAKS
+
+    @property
+    def memory_bytes(self) -> int:
+        return SMALL_BYTES
 
     @property
     def own_home(self) -> bool:

@@ -21,7 +21,7 @@ from swarmworks.runtime.reading import (
     mapping,
     text,
 )
-from swarmworks.runtime.sheet import Sheet
+from swarmworks.runtime.sheet import Package, Sheet
 from swarmworks.wire.session_events import End, SessionEvent, Usage
 
 OURS = f"mcp_{SERVER}_"
@@ -134,5 +134,6 @@ GEMINI = Sheet(
     },
     files={".gemini/settings.json": SETTINGS, ".gemini/swarm-system.md": SYSTEM},
     reading=StreamJson,
-    install="npm install -g @google/gemini-cli",
+    package=Package("npm", "@google/gemini-cli", "0.61.0"),
+    memory_mb=230,
 )

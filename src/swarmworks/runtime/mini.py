@@ -22,7 +22,7 @@ from swarmworks.runtime.reading import (
     mapping,
     text,
 )
-from swarmworks.runtime.sheet import ENDS, Sheet
+from swarmworks.runtime.sheet import ENDS, Package, Sheet
 from swarmworks.wire.session_events import SessionEvent, Usage
 
 SUBMITTED = "Submitted"
@@ -95,6 +95,7 @@ MINI = Sheet(
     },
     first_input=_nothing,
     reading=Steps,
-    install="pipx install mini-swe-agent, or pip install mini-swe-agent mcp in an environment of its own",
-    version=("--help",),
+    package=Package("pip", "mini-swe-agent", "2.4.6", beside=("mcp",)),
+    memory_mb=220,
+    version=(),
 )

@@ -18,7 +18,7 @@ from swarmworks.runtime.reading import (
     mapping,
     text,
 )
-from swarmworks.runtime.sheet import Sheet
+from swarmworks.runtime.sheet import Package, Sheet
 from swarmworks.wire.session_events import SessionEvent, Usage
 
 OURS = f"{SERVER}_"
@@ -119,5 +119,7 @@ OPENCODE = Sheet(
     },
     files={"opencode.json": CONFIG, "swarm-system.md": SYSTEM},
     reading=RunEvents,
-    install="npm install -g opencode-ai",
+    package=Package("npm", "opencode-ai", "1.18.33"),
+    memory_mb=520,
+    help=("run", "--help"),
 )

@@ -19,7 +19,7 @@ from swarmworks.runtime.reading import (
     mapping,
     text,
 )
-from swarmworks.runtime.sheet import ENDS, Sheet
+from swarmworks.runtime.sheet import ENDS, Package, Sheet
 from swarmworks.wire.session_events import SessionEvent, Usage
 
 
@@ -106,5 +106,6 @@ PI = Sheet(
         "swarm-system.md": ENDS,
     },
     reading=AgentEvents,
-    install="npm install -g @mariozechner/pi-coding-agent",
+    package=Package("npm", "@mariozechner/pi-coding-agent", "0.73.1"),
+    memory_mb=140,
 )

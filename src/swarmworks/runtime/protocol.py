@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BUILTIN = "builtin"
 COMMAND = "command"
+SMALL_BYTES = 128 << 20
+"""The memory of a session whose program is small: an interpreter and one command under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,8 @@ class Reading(Protocol):
 @dataclass(frozen=True, slots=True)
 class Found:
     """What this machine has of a runtime. `lacking` is empty when it can be used, else what is missing; `mend` how it is
-    had. `wires` are the formats the program speaks with a model; empty when it needs none.
+    had. `wires` are the formats the program speaks with a model; empty when it needs none. `tested` is the version that the
+    platform was tested with, empty where there is none; `lost` are flags that it is started with and does not know.
     """
 
     program: str
@@ -109,6 +112,8 @@ class Found:
     lacking: str = ""
     mend: str = ""
     wires: frozenset[Wire] = frozenset()
+    tested: str = ""
+    lost: tuple[str, ...] = ()
 
 
 class Runtime(Protocol):
@@ -118,6 +123,11 @@ class Runtime(Protocol):
     @property
     def wires(self) -> frozenset[Wire]:
         """The wire formats the program can speak with a model."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """What a session is admitted with: its program at work, with one command under way."""
         ...
 
     @property

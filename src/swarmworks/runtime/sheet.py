@@ -2,28 +2,32 @@
 
 What differs in kind between programs, the form of their input and output, is given as functions. A text of a sheet may hold
 `$home`, `$workdir`, `$model`, `$token`, `$gateway_url`, `$system`, `$prompt`, `$output_tokens`, `$command_timeout_s` and
-`$command_timeout_ms`. Words are seen
-by every process of the machine, so a sheet never puts the token or the prompt into them.
+`$command_timeout_ms`. Words are seen by every process of the machine, so a sheet never puts the token or the prompt into
+them.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from swarmworks.base.errors import UnavailableError
 from swarmworks.policy.tiers import Wire
 from swarmworks.runtime.housing import Housed, Housing, Python
 from swarmworks.runtime.protocol import Facts, Found, Launch, Reading
 
-VERSION_S = 20.0
+VERSION_S = 90.0
+"""Some programs of Python and Node take seconds to start, and many times that on a machine that is busy."""
+_FLAG = re.compile("--[a-z][a-z0-9-]*")
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 SPARE_S = 30.0
 """What a program may be silent for beyond the longest command it may run."""
@@ -47,10 +51,31 @@ def prompted(facts: Facts) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """Where a program is had from, and the version that it is tested with. `beside`: what its environment needs as well, as
+    pip is told; `after`: a script of the package that is to be run once it is there, by its path in the package.
+    """
+
+    manager: Literal["npm", "pip"]
+    name: str
+    version: str
+    beside: tuple[str, ...] = ()
+    after: str = ""
+
+    def commands(self) -> str:
+        if self.manager == "npm":
+            fetched = f"npm install -g {self.name}@{self.version}"
+            return f'{fetched} && (cd "$(npm root -g)/{self.name}" && node {self.after})' if self.after else fetched
+        fetched = f"pipx install {self.name}=={self.version}"
+        more = " ".join(shlex.quote(one) for one in self.beside)
+        return f"{fetched} && pipx inject {self.name} {more}" if more else fetched
+
+
+@dataclass(frozen=True, slots=True)
 class Sheet:
     """`housing` says what kind of program it is. A value of `files` is a text, or what is written as JSON. `says` is None for a
-    program that cannot be spoken to while it runs; `asks` writes the platform's own words. `install` says how the program is
-    had.
+    program that cannot be spoken to while it runs; `asks` writes the platform's own words. `version` are the words on which it
+    tells its version, empty to ask its Python environment; `help` those on which it tells its flags, all but `unlisted`. `memory_mb` is its peak in a session of a few turns, as it was measured.
     """
 
     name: str
@@ -59,12 +84,15 @@ class Sheet:
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     reading: Callable[[], Reading]
-    install: str
+    package: Package
+    memory_mb: int
     first_input: Callable[[Facts], bytes] = prompted
     says: Callable[[str], bytes] | None = None
     asks: Callable[[str], bytes] | None = None
     files: Mapping[str, object] = field(default_factory=dict[str, object])
     version: tuple[str, ...] = ("--version",)
+    help: tuple[str, ...] = ("--help",)
+    unlisted: frozenset[str] = frozenset()
 
 
 class SheetRuntime:
@@ -86,30 +114,32 @@ class SheetRuntime:
         return self._sheet.wires
 
     @property
+    def memory_bytes(self) -> int:
+        return self._sheet.memory_mb << 20
+
+    @property
     def own_home(self) -> bool:
         return True
 
     def probe(self) -> Found:
-        shown = str(self._program or self._sheet.name)
+        found = Found(
+            str(self._program or self._sheet.name),
+            mend=self._mend(),
+            wires=self.wires,
+            tested=self._sheet.package.version,
+        )
         try:
-            housed = self._housed()
+            said = self._asked(self._version())
         except UnavailableError as error:
-            return Found(shown, lacking=error.what, mend=self._mend(), wires=self.wires)
-        try:
-            with tempfile.TemporaryDirectory() as home:
-                asked = subprocess.run(
-                    [*housed.outside, *self._sheet.version],
-                    capture_output=True,
-                    text=True,
-                    timeout=VERSION_S,
-                    check=True,
-                    stdin=subprocess.DEVNULL,
-                    env={"HOME": home, "PATH": "/usr/local/bin:/usr/bin:/bin", **self._quiet()},
-                )
-        except (OSError, subprocess.SubprocessError) as error:
-            lacking = f"it cannot be run: {_said(error)}"[:300]
-            return Found(shown, lacking=lacking, mend=self._mend(), wires=self.wires)
-        return Found(shown, version=asked.stdout.strip()[:80], wires=self.wires)
+            return replace(found, lacking=error.what)
+        number = _VERSION.search(said)
+        return replace(found, version=number[0] if number else said.strip()[:80])
+
+    def lost_flags(self) -> tuple[str, ...]:
+        said = self._asked((*self._housed().outside, *self._sheet.help))
+        flags = [word for word in self._sheet.arguments if word.startswith("--")]
+        known = set(_FLAG.findall(said)) | self._sheet.unlisted
+        return tuple(flag for flag in dict.fromkeys(flags) if flag not in known)
 
     def launch(self, facts: Facts) -> Launch:
         housed = self._housed()
@@ -150,8 +180,36 @@ class SheetRuntime:
         except UnavailableError as error:
             raise UnavailableError(error.what, where=str(self._program), mend=self._mend()) from error
 
+    def _version(self) -> tuple[str, ...]:
+        """The words of the command that tells it."""
+        outside = self._housed().outside
+        if self._sheet.version:
+            return (*outside, *self._sheet.version)
+        return (
+            outside[0],
+            "-c",
+            f"from importlib.metadata import version; print(version({self._sheet.package.name!r}))",
+        )
+
+    def _asked(self, command: tuple[str, ...]) -> str:
+        """What it writes when it is run for itself, in a home of its own. UnavailableError when it cannot be run."""
+        try:
+            with tempfile.TemporaryDirectory() as home:
+                asked = subprocess.run(
+                    command,
+                    capture_output=True,
+                    text=True,
+                    timeout=VERSION_S,
+                    check=True,
+                    stdin=subprocess.DEVNULL,
+                    env={"HOME": home, "PATH": "/usr/local/bin:/usr/bin:/bin", **self._quiet()},
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise UnavailableError(f"it cannot be run: {_said(error)}"[:300], where=self.name) from error
+        return asked.stdout or asked.stderr
+
     def _mend(self) -> str:
-        return f'{self._sheet.install}; or name it: [runtimes.{self.name}] program = "/path/to/{self.name}"'
+        return f'{self._sheet.package.commands()}; or name it: [runtimes.{self.name}] program = "/path/to/{self.name}"'
 
     def _quiet(self) -> dict[str, str]:
         return {name: text for name, text in self._sheet.environment.items() if "$" not in text}

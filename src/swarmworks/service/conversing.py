@@ -161,13 +161,14 @@ def _find(reader: Reader, swarm_id: SwarmId, wanted: str) -> Session:
 
 
 def row_of(reader: Reader, session: Session) -> SessionRow:
+    task = reader.task(session.swarm_id, session.task_id).planned
     return SessionRow(
         id=session.id,
         task_id=session.task_id,
-        title=reader.task(session.swarm_id, session.task_id).planned.title,
+        title=task.title,
         agent=session.agent_id.rpartition("/")[2],
         model=session.model,
-        runtime=from_json(reader.swarm(session.swarm_id).options).runtime,
+        runtime=from_json(reader.swarm(session.swarm_id).options).runtime_for(kind=task.kind, role=task.role),
         attempt=session.attempt,
         state=str(session.state),
         outcome=None if session.outcome is None else str(session.outcome),

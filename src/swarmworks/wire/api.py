@@ -130,7 +130,7 @@ class CachedGates(Model):
 class CreateSwarm(Model):
     """`config` is the project's configuration in its wire form; money in nano-dollars. `repository` is only read. `approved`: the
     reason of the person who was shown this very plan and said yes, before the swarm was made. `model`: a tier or
-    provider:model; `kinds`: what tasks ask for instead, by kind or role.
+    provider:model; `kinds`: what tasks ask for instead, by kind or role; `runtimes`: likewise the programs that do them.
     """
 
     project: str = Field(max_length=200)
@@ -144,6 +144,7 @@ class CreateSwarm(Model):
     budget_tokens: int | None = Field(default=None, ge=0)
     runtime: str = Field(default="builtin", max_length=40)
     kinds: dict[str, str] = {}
+    runtimes: dict[str, str] = {}
     approved: str | None = Field(default=None, max_length=2_000)
 
 

@@ -40,7 +40,7 @@ from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED
 
 NANO_USD = 1_000_000_000
 BUILT_IN_RUNTIME = "builtin"
-PROGRAM_RUNTIMES = ("claude", "codex", "gemini", "opencode", "pi", "aider", "mini")
+PROGRAM_RUNTIMES = ("claude", "codex", "gemini", "opencode", "qwen", "pi", "aider", "mini")
 """Agents' programs that are not part of the platform."""
 COMMAND_RUNTIME = "command"
 """Whatever the user's command is."""
@@ -201,14 +201,21 @@ class LimitsSection(Section):
 
 
 class AgentsSection(Section):
-    """`runtime` is the program they are. `roles` are given out in turn, so a name may stand twice; empty: the roles the plan asks for. `answer_wait_s`: how long
-    an agent's question waits for a person before the agent is told to go on without.
+    """`runtime` is the program they are, `runtimes` that of the tasks of a kind or a role. `roles` are given out in turn, so a
+    name may stand twice; empty: the roles the plan asks for. `answer_wait_s`: how long an agent's question waits for a person
+    before the agent is told to go on without.
     """
 
     count: Annotated[int, Field(gt=0, le=10_000)] = 12
     roles: tuple[Name, ...] = ()
     runtime: Name = BUILT_IN_RUNTIME
+    runtimes: dict[Name, Name] = Field(default_factory=dict[str, str])
     answer_wait_s: Annotated[float, Field(ge=0, le=100)] = 20.0
+
+    @property
+    def programs(self) -> frozenset[str]:
+        """The names of all runtimes that tasks may be done by."""
+        return frozenset({self.runtime, *self.runtimes.values()})
 
 
 class RuntimeSection(Section):
@@ -422,8 +429,11 @@ class SwarmConfig(Section):
             wrong, right = ("program", "run") if name == COMMAND_RUNTIME else ("run", "program")
             if getattr(section, wrong) is not None:
                 raise ValueError(f"runtimes.{name} takes {right}, not {wrong}")
-        if self.agents.runtime not in {BUILT_IN_RUNTIME, *known}:
-            raise ValueError(f"agents.runtime is none of {BUILT_IN_RUNTIME}, {', '.join(known)}")
+        chosen = {"runtime": self.agents.runtime}
+        chosen |= {f"runtimes.{name}": runtime for name, runtime in self.agents.runtimes.items()}
+        for key, runtime in chosen.items():
+            if runtime not in {BUILT_IN_RUNTIME, *known}:
+                raise ValueError(f"agents.{key} is none of {BUILT_IN_RUNTIME}, {', '.join(known)}")
         return self
 
     @model_validator(mode="after")

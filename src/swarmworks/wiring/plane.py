@@ -61,7 +61,7 @@ from swarmworks.service.model_reviews import ModelReviews
 from swarmworks.service.reading import Reading
 from swarmworks.service.replicas import Replicas
 from swarmworks.service.scheduling.finishing import Finishing
-from swarmworks.service.scheduling.leasing import Leasing
+from swarmworks.service.scheduling.leasing import Leasing, Program
 from swarmworks.service.scheduling.purse import bound_project
 from swarmworks.service.scheduling.swarms import Swarms
 from swarmworks.service.secrets import SecretKeeping
@@ -287,12 +287,12 @@ async def _assemble(
     if work:
         start_watching_keys(stack, secrets, accounts, gateway)
     auditing = Auditing(store)
-    speaks = {name: runtime.wires for name, runtime in runtimes(project.config).items()}
+    programs = {name: Program(one.wires, one.memory_bytes) for name, one in runtimes(project.config).items()}
     services = ControlPlaneServices(
         store=store,
         ids=ids,
         swarms=Swarms(store, hub, ids, clock, least, fits(project.config, accounts)),
-        leasing=Leasing(store, hub, clock, least, book, speaks, gateway.available, room_for(found, least, clock)),
+        leasing=Leasing(store, hub, clock, least, book, programs, gateway.available, room_for(found, least, clock)),
         finishing=Finishing(store, hub, ids, clock, least, gateway.held_up),
         gating=Gating(store, hub, ids, clock),
         merging=Merging(store, hub, ids, clock),

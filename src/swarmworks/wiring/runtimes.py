@@ -6,10 +6,11 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import swarmworks
-from swarmworks.base.errors import UsageError
+from swarmworks.base.errors import UnavailableError, UsageError
 from swarmworks.policy.capability import REHEARSAL
 from swarmworks.policy.tiers import WIRES, common
 from swarmworks.runtime.aider import AIDER
@@ -22,12 +23,13 @@ from swarmworks.runtime.mini import MINI
 from swarmworks.runtime.opencode import OPENCODE
 from swarmworks.runtime.pi import PI
 from swarmworks.runtime.protocol import BUILTIN, COMMAND, Found, Runtime, Shown
+from swarmworks.runtime.qwen import QWEN
 from swarmworks.runtime.sheet import Sheet, SheetRuntime
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.settings import ProviderAccount
 from swarmworks.wire.config import SwarmConfig
 
-SHEETS: Mapping[str, Sheet] = {sheet.name: sheet for sheet in (CLAUDE, CODEX, GEMINI, OPENCODE, PI, AIDER, MINI)}
+SHEETS: Mapping[str, Sheet] = {sheet.name: sheet for sheet in (CLAUDE, CODEX, GEMINI, OPENCODE, QWEN, PI, AIDER, MINI)}
 
 
 def runtimes(config: SwarmConfig) -> Mapping[str, Runtime]:
@@ -41,13 +43,23 @@ def runtimes(config: SwarmConfig) -> Mapping[str, Runtime]:
 
 
 def probed(config: SwarmConfig | None) -> Mapping[str, Found]:
-    """Of the programs that are not part of the platform."""
+    """Of the programs that are not part of the platform, with the flags they have lost."""
     asked = [SheetRuntime(sheet, _program(config, name), _python) for name, sheet in SHEETS.items()]
     with ThreadPoolExecutor(len(asked)) as pool:
-        found = dict(zip(SHEETS, pool.map(SheetRuntime.probe, asked), strict=True))
-    if config is not None and (config.agents.runtime == COMMAND or _command(config)):
+        found = dict(zip(SHEETS, pool.map(_looked_at, asked), strict=True))
+    if config is not None and (COMMAND in config.agents.programs or _command(config)):
         found[COMMAND] = Command(_command(config)).probe()
     return found
+
+
+def _looked_at(runtime: SheetRuntime) -> Found:
+    found = runtime.probe()
+    if found.lacking:
+        return found
+    try:
+        return replace(found, lost=runtime.lost_flags())
+    except UnavailableError as error:
+        return replace(found, lacking=error.what)
 
 
 def _command(config: SwarmConfig) -> str | None:

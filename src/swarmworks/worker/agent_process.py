@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from swarmworks.base.errors import UnavailableError
 from swarmworks.git.protocol import WorkingCopy
 from swarmworks.runtime.protocol import Facts, Launch, Runtime
+from swarmworks.sandbox.programs import PROGRAM_FOLDERS
 from swarmworks.sandbox.protocol import Mount, Network, Sandbox, SandboxSpec
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.config_roles import RoleSection
@@ -23,6 +25,7 @@ from swarmworks.worker.prompt import Prompt
 from swarmworks.worker.protecting import protected_paths
 
 INSIDE_COPY = "/work/copy"
+MOST_LINKS = 40
 INSIDE_HOME = "/work/home"
 PRIVATE_TMP = "/tmp"  # noqa: S108 - the sandbox's own, private one
 
@@ -150,7 +153,17 @@ def _repository(context: WorkerContext, placed: Placed, role: RoleSection) -> tu
 def _programs(config: SwarmConfig, role: RoleSection, environment: BuiltEnvironment, launch: Launch) -> tuple[str, ...]:
     """The agent's own program, what its role runs, and for those who run the project's tools its whole environment."""
     tools = [mount.target for mount in environment.mounts] if role.runs_project_tools else []
-    return (launch.argv[0], *role.programs(config.project.language), *tools)
+    return (*_own(launch.argv[0]), *role.programs(config.project.language), *tools)
+
+
+def _own(program: str) -> tuple[str, ...]:
+    """The agent's own program. One that is the system's, or a link to one as in a virtual environment, goes by its names there
+    as well: no other way leads to it.
+    """
+    steps = [Path(program)]
+    while steps[-1].is_symlink() and len(steps) < MOST_LINKS:
+        steps.append(Path(os.path.normpath(steps[-1].parent / steps[-1].readlink())))
+    return (program, *(step.name for step in steps if str(step.parent) in PROGRAM_FOLDERS))
 
 
 def _proxy(port: int) -> dict[str, str]:

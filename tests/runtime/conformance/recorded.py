@@ -88,6 +88,19 @@ def opencode_lines():
     ])  # fmt: skip
 
 
+def qwen_lines():
+    """0.24.4"""
+    return lines([
+        {"type": "system", "subtype": "init", "tools": ["run_shell_command"], "mcp_servers": []},
+        {"type": "stream_event", "event": {"type": "goal_state", "goal_state": {"v": 2, "goal": None}}},
+        {"type": "assistant", "message": {"content": [{"type": "text", "text": "I look."}], "usage": {}}},
+        _claude_call("c1", "read_file", {"path": "a"}),
+        _claude_result("c1", "a"),
+        _claude_call("c2", "mcp__swarm__hand_in", HANDOFF),
+        _claude_result("c2", HANDED_IN[0]["text"]),
+    ])  # fmt: skip
+
+
 def pi_lines():
     """0.73.1"""
     said = {"type": "text", "text": "I look."}
@@ -132,6 +145,7 @@ RECORDED = {
     "codex": codex_lines,
     "gemini": gemini_lines,
     "opencode": opencode_lines,
+    "qwen": qwen_lines,
     "pi": pi_lines,
     "aider": aider_lines,
     "mini": mini_lines,

@@ -26,7 +26,7 @@ from swarmworks.wire.handoff import HandoffDocument
 from swarmworks.wire.session_events import End, Garbage, Message, ToolCall, ToolResult, dump_line
 from swarmworks.wiring.runtimes import SHEETS
 from tests.agent.scripted_model import ScriptedModel, call, hand_in
-from tests.runtime.claude_code import claude
+from tests.runtime.agents import program
 from tests.runtime.conformance.recorded import BY_ITSELF, HANDOFF, RECORDED
 
 TOKEN = "swk_conformance_token"
@@ -226,6 +226,9 @@ def test_words_of_the_platform_are_one_line_for_those_that_hear_a_person(case):
 
 def test_it_is_asked_to_hand_over_in_one_line(case):
     asked = case.runtime.asks_to_hand_over("hand over\nnow")
+    if asked is None:
+        assert case.runtime.says("anything") is None
+        return
     assert asked.endswith(b"\n")
     assert asked.count(b"\n") == 1
     assert b"now" in asked
@@ -265,7 +268,7 @@ def test_the_programs_themselves_reach_their_end(tmp_path):
 
 @pytest.mark.slow
 def test_the_real_claude_code_says_its_version_and_that_it_does_not_reach_the_platform(tmp_path):
-    runtime = SheetRuntime(CLAUDE, claude())
+    runtime = SheetRuntime(CLAUDE, program("claude"))
     assert "Claude Code" in runtime.probe().version
     (end,) = [event for event in _played(runtime, tmp_path, gateway_url="http://127.0.0.1:9") if isinstance(event, End)]
     assert (end.outcome, end.reason) == (

@@ -14,6 +14,7 @@ from swarmworks.base.ids import SwarmId
 from swarmworks.cli.commands.run import full_model_name
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.ending import end
+from swarmworks.cli.mechanical import mechanical_plan
 from swarmworks.cli.options import budget_options, json_option, project_option
 from swarmworks.cli.plan_view import as_data, findings, notes, overview
 from swarmworks.cli.planning import Terms, plan_from
@@ -38,6 +39,8 @@ from swarmworks.wire.spec import load_specification
     "--from", "notes_file", type=click.Path(path_type=Path), help="Notes, a design (Markdown, text) or issues (JSON)."
 )
 @click.option("--issues", "issues_file", type=click.Path(path_type=Path), help="A list of issues: JSON or Markdown.")
+@click.option("--run", metavar="COMMAND", help="A shell command for each file of --each, in the place of {}: no model.")
+@click.option("--each", metavar="PATTERN", multiple=True, help="Which files --run is for, such as 'src/**/*.py'.")
 @click.option("--swarm", metavar="SWARM", help="Write the plan that a planning swarm has landed already.")
 @click.option(
     "-o",
@@ -65,6 +68,8 @@ def command(
     asked: str | None,
     notes_file: Path | None,
     issues_file: Path | None,
+    run: str | None,
+    each: tuple[str, ...],
     swarm: str | None,
     output: Path,
     model: str | None,
@@ -81,10 +86,11 @@ def command(
     """Make a plan from a specification, from words, or from issues.
 
     SPEC is a resource specification in YAML: it is decomposed by rules, without a model. WORDS say what is wanted; they,
-    notes, designs and issues are planned by a model, which reads the repository first. The plan is a file you review and
+    notes, designs and issues are planned by a model, which reads the repository first. With --run and
+    --each it is one task for each file, done by that command without a model. The plan is a file you review and
     edit; `swarm check` lints it, `swarm run` runs it.
     """
-    one_of(asked, notes_file, issues_file, swarm)
+    one_of(asked, notes_file, issues_file, swarm, run or each or None)
     spec = named_file(asked) if asked is not None else None
     if spec is not None and spec.suffix.lower() in {".md", ".markdown", ".txt", ".json"}:
         spec, notes_file = None, spec
@@ -95,7 +101,10 @@ def command(
         return
     assert launcher is not None
     project = launcher.project(path)
-    if swarm is not None:
+    status = None
+    if run is not None or each:
+        plan = mechanical_plan(launcher, project, run, each, allow_dirty=allow_dirty)
+    elif swarm is not None:
         plan, status = asyncio.run(_landed_plan(launcher, project, swarm))
     else:
         terms = Terms(
@@ -106,6 +115,7 @@ def command(
             allow_dirty=allow_dirty,
             as_json=as_json,
             runtime=runtime or project.config.agents.runtime,
+            runtimes={} if runtime else project.config.agents.runtimes,
         )
         made, status = asyncio.run(plan_from(launcher, project, wish_from(asked, notes_file, issues_file), terms))
         if made is None:

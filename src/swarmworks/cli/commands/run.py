@@ -107,6 +107,7 @@ def command(
         allow_dirty=allow_dirty,
         as_json=as_json,
         runtime=runtime or project.config.agents.runtime,
+        runtimes={} if runtime else project.config.agents.runtimes,
     )
     if file is not None:
         plan = runnable_plan(file, exclusive=project.config.files.exclusive)
@@ -127,7 +128,9 @@ def command(
         allow_dirty=allow_dirty,
     )
     model = erring_model(request.model, faults, seed)
-    request = request.model_copy(update={"model": model, "approved": approve, "runtime": terms.runtime})
+    request = request.model_copy(
+        update={"model": model, "approved": approve, "runtime": terms.runtime, "runtimes": terms.runtimes}
+    )
     if not as_json:
         for line in (*weakness(launcher, project), *notice(project.state, request.model)):
             click.echo(line)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from swarmworks.base.clock import Clock
@@ -23,7 +23,7 @@ from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskState
 from swarmworks.git.protocol import Hub
 from swarmworks.policy.admit import SESSION_MEMORY_BYTES, Choice, ClaimFacts, ReadyTask, choose, session_places
-from swarmworks.policy.tiers import BUILT_IN_SPEAKS, NO_MODEL, Candidate, ModelBook, Wire, asked_for
+from swarmworks.policy.tiers import BUILT_IN_SPEAKS, NO_MODEL, Candidate, ModelBook, Wire
 from swarmworks.service import review_sessions, task_time
 from swarmworks.service.parking import parked_change
 from swarmworks.service.plan_reviews import plan_hold
@@ -31,7 +31,6 @@ from swarmworks.service.resolving import conflicting
 from swarmworks.service.scheduling.purse import affordable, paused_by
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
-from swarmworks.wire.config import COMMAND_RUNTIME
 from swarmworks.wire.options import SwarmOptions, from_json
 from swarmworks.wire.work import RESULT, WORK, AnyWork, NoteFromTask, SessionResult, SessionWork
 
@@ -46,8 +45,21 @@ MOST_LOOKED_BACK = 10
 """Ended sessions of a task that are looked through for work it can go on from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What there is to know of a runtime before a session begins: the wire formats it speaks with a model, and the memory that
+    its session is admitted with.
+    """
+
+    speaks: frozenset[Wire]
+    memory_bytes: int
+
+
+BUILT_IN = Program(BUILT_IN_SPEAKS, SESSION_MEMORY_BYTES)
+
+
 class Leasing:
-    """`speaks`: the wire formats of each runtime. `available`: whether a model, by its full name, answers now; while none
+    """`programs`: by the runtime's name. `available`: whether a model, by its full name, answers now; while none
     does that a task may ask for, its session is not begun: it would only wait, and count as one that could not be run.
     `room`: whether the subscription a model is paid by would take a call now; a task whose session could only wait for
     that is left for later.
@@ -60,7 +72,7 @@ class Leasing:
         clock: Clock,
         least: Callable[[str], Amount],
         book: ModelBook,
-        speaks: Mapping[str, Collection[Wire]],
+        programs: Mapping[str, Program],
         available: Callable[[str], bool] = lambda _model: True,
         room: Callable[[Reader, str], bool] = lambda _reader, _model: True,
     ) -> None:
@@ -70,7 +82,7 @@ class Leasing:
         self._clock = clock
         self._least = least
         self._book = book
-        self._speaks = speaks
+        self._programs = programs
         self._available = available
 
     async def lease(self, lease: WorkerLease, free: Capacity, kinds: Sequence[WorkKind]) -> list[AnyWork]:
@@ -100,40 +112,46 @@ class Leasing:
 
     def _begins(self, asked: str, runtime: str) -> Candidate:
         """With which model, and in which format, a session begins; with one that does not answer where none does."""
-        speaks = self._speaks.get(runtime) or BUILT_IN_SPEAKS
+        speaks = self._program(runtime).speaks
         found = self._book.first(asked, speaks, self._available) or self._book.first(asked, speaks, _any)
         return found or Candidate(self._book.chain(asked)[0], "openai" if "openai" in speaks else min(speaks))
+
+    def _program(self, runtime: str) -> Program:
+        return self._programs.get(runtime, BUILT_IN)
 
     def _may_answer(self, asked: str, runtime: str) -> Iterator[str]:
         """What a session begins with, and those of its format that would stand in for it now."""
         begins = self._begins(asked, runtime)
         yield begins.model
-        for one in self._book.spoken(asked, self._speaks.get(runtime) or BUILT_IN_SPEAKS):
+        for one in self._book.spoken(asked, self._program(runtime).speaks):
             if one.wire == begins.wire and self._available(one.model):
                 yield one.model
 
     def _answering(self, options: SwarmOptions) -> bool:
         if options.model == NO_MODEL:
             return True
-        speaks = self._speaks.get(options.runtime) or BUILT_IN_SPEAKS
-        spoken = [self._book.spoken(asked, speaks) for asked in {options.model, *options.kinds.values()}]
+        spoken = [self._book.spoken(asked, self._program(runtime).speaks) for runtime, asked in options.pairs()]
         return any(not chain or any(self._available(one.model) for one in chain) for chain in spoken)
 
     async def _sessions(self, lease: WorkerLease, free: Capacity) -> list[AnyWork]:
         taken: list[AnyWork] = []
         swarms, running = await self._store.read(lambda reader: (_with_ready_tasks(reader), _running(reader, lease)))
         for swarm in swarms:
-            places = session_places(free, running=running) - len(taken)
-            if places <= 0:
-                break
-            taken += await self._sessions_of(lease, swarm, places)
+            options = from_json(swarm.options)
+            memory = self._memory(options)
+            places = session_places(free, running=running, memory_bytes=memory) - len(taken)
+            if places > 0:
+                taken += await self._sessions_of(lease, swarm, options, places)
         return taken
 
-    async def _sessions_of(self, lease: WorkerLease, swarm: Swarm, places: int) -> list[AnyWork]:
+    def _memory(self, options: SwarmOptions) -> int:
+        """What each session of a swarm is admitted with: as much as the largest of its programs takes."""
+        return max(self._program(runtime).memory_bytes for runtime, _ in options.pairs())
+
+    async def _sessions_of(self, lease: WorkerLease, swarm: Swarm, options: SwarmOptions, places: int) -> list[AnyWork]:
         """A landing moves the branch before it moves the task. So the head holds everything that had landed when it was looked
         up; a task that became ready by a landing since must not start on it.
         """
-        options = from_json(swarm.options)
         if not self._answering(options):
             return []
         for _ in range(MOST_LOOKS):
@@ -152,7 +170,7 @@ class Leasing:
         terms = SessionTerms(
             model=options.model,
             base_commit=head,
-            need=Capacity(agents=1, cpu_slots=0, memory_bytes=SESSION_MEMORY_BYTES),
+            need=Capacity(agents=1, cpu_slots=0, memory_bytes=self._memory(options)),
             least=self._least(options.model),
             limit=Limit(limits.cost_nano_usd, limits.tokens, limits.calls),
             exclusive=options.config.files.exclusive,
@@ -185,15 +203,16 @@ class Leasing:
         """Without the tasks whose sessions could only wait: every model that may answer them is paid by a subscription that is
         used up.
         """
-        known: dict[str, bool] = {}
+        known: dict[tuple[str, str], bool] = {}
 
         def has_room(task: ReadyTask) -> bool:
             if task.kind == COMMAND:
                 return True
-            asked = asked_for(options.model, options.kinds, kind=task.kind, role=task.role)
-            if asked not in known:
-                known[asked] = any(self._room(reader, model) for model in self._may_answer(asked, options.runtime))
-            return known[asked]
+            asked = options.model_for(kind=task.kind, role=task.role)
+            runtime = options.runtime_for(kind=task.kind, role=task.role)
+            if (asked, runtime) not in known:
+                known[asked, runtime] = any(self._room(reader, model) for model in self._may_answer(asked, runtime))
+            return known[asked, runtime]
 
         return lambda facts: choose(replace(facts, ready=[task for task in facts.ready if has_room(task)]))
 
@@ -207,12 +226,14 @@ class Leasing:
             tx.begin_takeover(session.id, before.session_id)
         conflict = conflicting(tx, task)
         begins_with = before if before is not None and before.head != before.base else conflict or parked
-        begins = self._begins(session.model, options.runtime)
+        runtime = options.runtime_for(kind=task.planned.kind, role=task.planned.role)
+        begins = self._begins(session.model, runtime)
         agent = next(agent for agent in tx.agents(swarm.project) if agent.id == session.agent_id)
         identity = {
             "agent": agent.name,
             "role": agent.role,
             "model": session.model,
+            "runtime": runtime,
             "attempt": session.attempt,
             "base": session.base_commit,
             "worker": session.worker_id,
@@ -239,7 +260,7 @@ class Leasing:
             rejection=task.rejection,
             last_head=_last_head(tx, session),
             notes=_notes(tx, session, task.planned.depends_on),
-            runtime=COMMAND_RUNTIME if task.planned.run else options.runtime,
+            runtime=runtime,
             summary=None if before is None else before.handoff,
             start=task.planned.reverted or (None if begins_with is None else begins_with.head),
             start_base=task.planned.reverted or (None if begins_with is None else begins_with.base),

@@ -67,11 +67,12 @@ class Swarms:
         runs at a time on one machine: ConflictError names the one that is still open.
         """
         if request.plan.is_mechanical:
-            request = request.model_copy(update={"model": NO_MODEL, "kinds": {}, "runtime": COMMAND_RUNTIME})
+            request = request.model_copy(
+                update={"model": NO_MODEL, "kinds": {}, "runtime": COMMAND_RUNTIME, "runtimes": {}}
+            )
         _check(request)
         _check_ceilings(request, self._least(request.model))
-        if request.model != NO_MODEL:
-            await asyncio.to_thread(self._usable, request.runtime, request.model)
+        await self._check_programs(request)
         await self._store.read(lambda reader: _refuse_second(reader, request.project))
         await asyncio.to_thread(self._hub.import_commit, Path(request.repository), request.base)
         swarm_id = SwarmId(self._ids.new("swm"))
@@ -85,11 +86,13 @@ class Swarms:
             await asyncio.to_thread(self._hub.delete_ref, ref)
             raise
 
+    async def _check_programs(self, request: CreateSwarm) -> None:
+        """Every program that a task of the plan is done by, with the model that it asks."""
+        pairs = set(_options(request).pairs_of(request.plan))
+        await asyncio.gather(*(asyncio.to_thread(self._usable, runtime, model) for runtime, model in pairs))
+
     async def _write(self, request: CreateSwarm, swarm_id: SwarmId, ref: str, actor: str, facts: ReviewFacts) -> Swarm:
         config = request.config
-        options = SwarmOptions(
-            config=config, model=request.model, agents=request.agents, runtime=request.runtime, kinds=request.kinds
-        )
         new = NewSwarm(
             id=swarm_id,
             project=request.project,
@@ -97,7 +100,7 @@ class Swarms:
             ranks=rank(request.plan),
             integration_ref=ref,
             base=request.base,
-            options=to_json(options),
+            options=to_json(_options(request)),
             limit=Limit(request.budget_nano_usd, request.budget_tokens, config.limits.swarm_calls),
             task_limit=config.task_limit(),
             agent_limit=config.agent_limit(),
@@ -114,6 +117,7 @@ class Swarms:
                 "agents": request.agents,
                 "model": request.model,
                 "runtime": request.runtime,
+                "runtimes": request.runtimes,
                 "base": request.base,
                 "limit_nano_usd": request.budget_nano_usd,
                 "limit_tokens": request.budget_tokens,
@@ -244,6 +248,17 @@ class Swarms:
         resumed = (reader.blob(_since_key(swarm.id)) or b"").decode()
         since = datetime.fromisoformat(resumed) if resumed else swarm.created_at
         return (self._clock.now() - since).total_seconds() >= most_s
+
+
+def _options(request: CreateSwarm) -> SwarmOptions:
+    return SwarmOptions(
+        config=request.config,
+        model=request.model,
+        agents=request.agents,
+        runtime=request.runtime,
+        kinds=request.kinds,
+        runtimes=request.runtimes,
+    )
 
 
 def _since_key(swarm_id: SwarmId) -> str:
