@@ -12,7 +12,7 @@ from tests.cli.conftest import Swarm
 from tests.cli.fakes import FakeLauncher, FakePlane
 
 FILES = ("src/a.py", "src/deep/b c.py", "src/a-py", "README.md", "tests/test_a.py")
-GATES = {"scope", "secrets", "syntax", "tests"}
+GATES = {"scope", "secrets", "tests"}
 
 
 @pytest.fixture
