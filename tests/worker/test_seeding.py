@@ -23,6 +23,7 @@ class Work:
     start: str | None = None
     start_base: str | None = None
     summary: str | None = None
+    resolves: bool = False
     task: object = task("fix-tests")
 
 
