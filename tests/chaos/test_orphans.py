@@ -62,7 +62,7 @@ async def test_work_of_a_killed_worker_is_kept_and_given_to_the_one_started_in_i
     assert [row["outcome"] for row in truth.data("session.ended")].count("lost") == 2
     assert all(task.attempts == 0 for task in truth.tasks)
     for session in copies:
-        assert git(truth.hub.path, "show", f"{site.kept(session, left_over=True)}:half.txt") == "half a thought"
+        assert git(truth.hub.path, "show", f"{site.kept(session, left_over=False)}:half.txt") == "half a thought"
     assert str(site.root) not in _mounts()
 
 
