@@ -88,7 +88,8 @@ async def planes():
 async def worker(planes):
     """Knows the first control plane only, and holds work."""
     async with ControlPlaneClient(planes.one.url, "token") as client:
-        context = WorkerContext(client, None, None, None, None, SystemClock(), {})  # type: ignore[arg-type]
+        copies = SimpleNamespace(retired=list)
+        context = WorkerContext(client, None, copies, None, None, SystemClock(), {})  # type: ignore[arg-type]
         executor = Executor()
         registered = await register(context, "w", ROOM)
         loop = WorkerLoop(context, executor, registered, ROOM)  # type: ignore[arg-type]

@@ -41,7 +41,9 @@ class _Held:
 
 
 class WorkerLoop:
-    """`computing`: what is taken beside sessions. `run` returns when told to stop (everything is given back) and raises FenceLostError when the lease was lost."""
+    """`computing`: what is taken beside sessions. `run` returns when told to stop (everything is given back) and raises
+    FenceLostError when the lease was lost.
+    """
 
     def __init__(
         self,
@@ -71,23 +73,23 @@ class WorkerLoop:
             asyncio.create_task(self._renew()),
             asyncio.create_task(self._lease((WorkKind.SESSION,))),
             asyncio.create_task(self._lease(self._computing)),
-            asyncio.create_task(self._tidying.run()),
         ]
+        tidying = asyncio.create_task(self._tidying.chore().run())
         stop = asyncio.create_task(self._stopping.wait())
         done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*loops[1:], stop):
+        for task in (*loops[1:], tidying, stop):
             task.cancel()
         lost = [task for task in done if task is not stop]
         if lost:
             self._given_up = True
             await self._end_everything(SessionOutcome.LOST, "the worker lost its lease")
             loops[0].cancel()
-            await asyncio.wait([*loops, stop])
+            await asyncio.wait([*loops, tidying, stop])
             lost[0].result()
             return
         await self._end_everything(SessionOutcome.KILLED, "the worker is stopping")
         loops[0].cancel()
-        await asyncio.wait([*loops, stop])
+        await asyncio.wait([*loops, tidying, stop])
         await self._tidying.try_once()
         with contextlib.suppress(SwarmworksError):
             await self._client.remove_worker(self._me.worker_id, RenewWorker(fence=self._me.fence, holding=()))

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from swarmworks.base.chores import Chore
 from swarmworks.base.errors import SwarmworksError
 from swarmworks.domain.refs import WORK
 from swarmworks.wire.api import TaskName
@@ -27,11 +28,12 @@ class Tidying:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            await self.try_once()
-            await asyncio.sleep(EVERY_S)
+    def chore(self) -> Chore:
+        return Chore("give up working copies", self._look, every_s=EVERY_S)
+
+    async def _look(self) -> bool:
+        await self.once()
+        return False
 
     async def try_once(self) -> None:
         try:
