@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from tests.agent.scripted_model import ScriptedModel, call, hand_in
-from tests.scenario.driver import Site, ended, job
+from tests.scenario.driver import MOST_S, Site, ended, job
 from tests.scenario.harness import plan
 
 pytestmark = [pytest.mark.sandbox]
@@ -31,7 +31,7 @@ class Listening:
         self.heard = re.findall("A person says: .*", "\n".join(texts))
         turn = sum(message["role"] == "tool" for message in recorded.body["messages"])
         if turn == 0:
-            assert self.go.wait(60)
+            assert self.go.wait(MOST_S)
             return call("run_command", command="echo blue > t0.txt")
         return hand_in(changed=[{"path": "t0.txt", "what": "blue"}])
 
@@ -48,7 +48,7 @@ def listening(tmp_path):
         site = Site(tmp_path / "site", model.base_url, plan(job("t0")), agents=1)
         try:
             process = site.start_run()
-            assert model.asked.wait(60)
+            assert model.asked.wait(MOST_S)
             yield site, process, script
         finally:
             script.go.set()

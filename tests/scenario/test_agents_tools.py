@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tests.agent.scripted_model import ScriptedModel, call, hand_in
-from tests.scenario.driver import Site, ended, job
+from tests.scenario.driver import MOST_S, Site, ended, job
 from tests.scenario.harness import git, plan
 
 pytestmark = [pytest.mark.sandbox]
@@ -50,7 +50,7 @@ async def test_a_file_that_a_person_grants_is_written_and_lands(tmp_path):
         toml.write_text(toml.read_text().replace("count = 1", "count = 1\nanswer_wait_s = 60"))
         try:
             process = site.start_run("--allow-dirty")
-            assert model.asked.wait(60)
+            assert model.asked.wait(MOST_S)
             asked = await site.event(process, lambda event: event.kind == "question.asked")
             listed = site.run("inbox", "--json").json["items"]
             said = site.run("answer", asked.data["question"], "yes", environment={"SWARM_PERSON": "Ada"})
@@ -85,7 +85,7 @@ class Correspond:
         if name == "t0":
             self.sent.set() if len(told) > 0 else None
             return [call("send_message", to="all", text="the port is 8080"), write, hand_in()][len(told)]
-        assert self.sent.wait(60)
+        assert self.sent.wait(MOST_S)
         if len(told) == 1:
             self.read = told[0]
         return [call("read_messages"), write, hand_in()][len(told)]

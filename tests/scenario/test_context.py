@@ -13,7 +13,7 @@ from swarmworks.provider.rehearsal.coder import Coder
 from swarmworks.provider.rehearsal.conversation import Usage
 from swarmworks.provider.rehearsal.faults import Behaviour
 from tests.agent.scripted_model import Raw, ScriptedModel
-from tests.scenario.driver import Site, ended
+from tests.scenario.driver import MOST_S, Site, ended
 from tests.scenario.harness import plan
 
 pytestmark = [pytest.mark.sandbox]
@@ -55,7 +55,7 @@ class Rehearsing:
         first = len(self.prompts) == 1
         if first and conversation.turns == 2:  # the answer before this request said that the window is full
             self.full.set()
-            assert self.go.wait(60)
+            assert self.go.wait(MOST_S)
         answer, _ = Coder().answer(conversation, Behaviour())
         if self._confused and answer.calls and answer.calls[0].name == "take_over":
             self._confused -= 1
@@ -81,7 +81,7 @@ def played(tmp_path, request):
 
 async def run(site, script):
     process = site.start_run()
-    assert script.full.wait(60)
+    assert script.full.wait(MOST_S)
     await site.event(process, lambda event: event.kind == "message.delivered")
     script.go.set()
     return ended(process)
