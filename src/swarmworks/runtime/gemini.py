@@ -115,6 +115,11 @@ SETTINGS = {
     },
 }
 
+EXPERIMENTS = {"flags": [{"flagId": 45773134, "intValue": "600"}], "experimentIds": []}
+"""How long it waits for an answer to begin, in seconds: else a minute, and a model that thinks, or whose turn has not come at the
+gateway, takes longer. It has no setting for that, only this flag (DEFAULT_REQUEST_TIMEOUT), which it also reads from a file.
+"""
+
 GEMINI = Sheet(
     name="gemini",
     wires=frozenset({"google"}),
@@ -130,9 +135,14 @@ GEMINI = Sheet(
         "GEMINI_API_KEY": "$token",
         "GOOGLE_GEMINI_BASE_URL": "$gateway_url",
         "GEMINI_CLI_NO_RELAUNCH": "true",
+        "GEMINI_EXP": "$home/.gemini/experiments.json",
         "GEMINI_TELEMETRY_ENABLED": "false",
     },
-    files={".gemini/settings.json": SETTINGS, ".gemini/swarm-system.md": SYSTEM},
+    files={
+        ".gemini/settings.json": SETTINGS,
+        ".gemini/experiments.json": EXPERIMENTS,
+        ".gemini/swarm-system.md": SYSTEM,
+    },
     reading=StreamJson,
     package=Package("npm", "@google/gemini-cli", "0.61.0"),
     memory_mb=230,
