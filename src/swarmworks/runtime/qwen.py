@@ -112,6 +112,7 @@ SETTINGS = {
             "headers": {"Authorization": "Bearer $token"},
             "trust": True,
             "alwaysLoadTools": True,
+            "discoveryTimeoutMs": 120_000,  # else five seconds, after which it goes on without the tools
             "timeout": 120_000,
         }
     },
