@@ -24,6 +24,10 @@ async def test_without_bubblewrap_the_mend_is_named_and_the_floor_refused(tmp_pa
     sandbox = best_sandbox(tmp_path, program="no-such-bubblewrap")
     assert isinstance(sandbox, NoSandbox if os.geteuid() == 0 else ContainedSandbox)
     assert "apt-get install bubblewrap" in sandbox.probe().missing[Property.PROTECTED]
+    if os.geteuid() == 0:
+        assert (
+            "for the level contained: start the worker as an ordinary user" in sandbox.probe().missing[Property.FILES]
+        )
     spec = SandboxSpec(argv=("true",), workdir="/", floor=frozenset({Property.PROTECTED}))
     with pytest.raises(SandboxUnavailableError, match=r"`protected`(?s:.)*mend: apt-get install bubblewrap"):
         await sandbox.start(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from swarmworks.domain.isolation import CONTAINED
 from swarmworks.sandbox import cgroups
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID, BubblewrapSandbox
 from swarmworks.sandbox.contained import ContainedSandbox
@@ -13,6 +14,7 @@ from swarmworks.sandbox.none import NoSandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from swarmworks.domain.isolation import Property
     from swarmworks.sandbox.protocol import Probe, Sandbox
 
 
@@ -26,7 +28,16 @@ def best_sandbox(state_dir: Path, *, uid: int = DEFAULT_UID, program: str = "bwr
     if probe.properties:
         return sandbox
     contained = ContainedSandbox(state_dir, why=probe.missing)
-    return contained if contained.probe().properties else NoSandbox(state_dir, why=probe.missing)
+    less = contained.probe()
+    if less.properties:
+        return contained
+    return NoSandbox(state_dir, why={name: _told(name, why, less.missing[name]) for name, why in probe.missing.items()})
+
+
+def _told(name: Property, why: str, why_contained: str) -> str:
+    """What keeps the machine from the better back end, and the mend of the lesser one beside its own."""
+    mend = why_contained.partition("; mend: ")[2]
+    return f"{why}; or, for the level contained: {mend}" if name in CONTAINED and mend else why
 
 
 @cache

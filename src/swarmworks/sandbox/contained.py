@@ -155,8 +155,8 @@ class ContainedSandbox:
             return NO_LANDLOCK
         if os.geteuid() == 0:
             return (
-                "root's own folders cannot be shown to another user without a mount namespace; mend: start it as an "
-                "ordinary user, or allow user namespaces"
+                "root's own folders cannot be shown to another user without a mount namespace; mend: start the worker as an "
+                "ordinary user"
             )
         return None
 
