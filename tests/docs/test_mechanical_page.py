@@ -83,7 +83,7 @@ def follow(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def passing(root: Path) -> int:
     """How many of the package's own tests pass in the person's checkout, in the environment that the swarm built."""
-    (python,) = (root / ".swarm" / "environments").glob("*/bin/python")
+    (python,) = (root / ".swarm" / "environments").glob("*/env/bin/python")
     run = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
