@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from uuid import uuid4
@@ -48,6 +49,7 @@ class Zoo(Site):
     def __init__(self, root: Path):
         self.root = root
         self.mark = uuid4().hex
+        self.command = [sys.executable, "-m", "swarmworks"]
         self.state = root / ".swarm"
         self._started = []
         self.plan = demo_project.make(root, erring=True, data=specification())

@@ -384,6 +384,7 @@ queue_run = Table(
     _words("started_at"),
     _words("ended_at", optional=True),
     Column("closed", Boolean, nullable=False),
+    Column("ended", BigInteger),  # which of the swarm's runs it was to end: two may end in the same moment
     CheckConstraint("verdict IS NULL OR verdict IN ('passed', 'failed')", name="verdict"),
     Index("ix_queue_run_open", "swarm_id", "number", **_where("NOT closed")),
 )

@@ -1,6 +1,6 @@
 -- name: open_runs
 SELECT * FROM queue_run WHERE swarm_id = :swarm_id AND NOT closed
-ORDER BY CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END, ended_at, number;
+ORDER BY CASE WHEN ended IS NULL THEN 1 ELSE 0 END, ended, number;
 
 -- name: open_run
 SELECT * FROM queue_run WHERE id = :id AND NOT closed;
@@ -14,7 +14,8 @@ INSERT INTO queue_run (id, swarm_id, base, changes, commits, below, lane, sure, 
 VALUES (:id, :swarm_id, :base, :changes, :commits, :below, :lane, :sure, :started_at, :closed);
 
 -- name: end_run
-UPDATE queue_run SET verdict = :verdict, sure = :sure, ended_at = :ended_at
+UPDATE queue_run SET verdict = :verdict, sure = :sure, ended_at = :ended_at,
+    ended = (SELECT COALESCE(MAX(other.ended), 0) + 1 FROM queue_run other WHERE other.swarm_id = queue_run.swarm_id)
 WHERE id = :id AND verdict IS NULL AND NOT closed;
 
 -- name: close_runs

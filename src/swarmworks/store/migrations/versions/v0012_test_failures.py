@@ -1,4 +1,4 @@
-"""Tests that changes failed in the merge queue, and the tasks that look after those that fail for several."""
+"""Tests that changes failed in the merge queue, and the tasks that look after those that fail for several. In which order runs ended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
+    op.add_column("queue_run", sa.Column("ended", sa.BigInteger(), nullable=True))
     op.create_table(
         "test_failure",
         sa.Column("change_id", sa.Text(), nullable=False),
