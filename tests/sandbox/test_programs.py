@@ -51,6 +51,17 @@ async def test_a_folder_of_tools_may_be_run_and_nothing_beside_it(playground, tm
     assert outcome.status == 126
 
 
+async def test_tools_shown_below_tmp_run_although_nothing_written_there_does(playground, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "say").write_text("#!/bin/sh\necho said\n")
+    (tools / "say").chmod(0o755)
+    script = "cp /tmp/tools/say /tmp/own; /tmp/tools/say; /tmp/own"
+    mounts = (Mount(tools, "/tmp/tools"),)
+    outcome = await playground.shell(script, programs=("sh", "cp", "/tmp/tools"), more_mounts=mounts)
+    assert (outcome.stdout, outcome.status) == ("said\n", 126), outcome.stderr
+
+
 async def test_what_was_written_runs_from_the_copy_unless_that_is_noexec(playground):
     script = "printf '#!/bin/sh\\necho ran\\n' > own; chmod +x own; ./own; cp own /tmp/own; /tmp/own"
     assert (await playground.shell(script, programs=("sh", "chmod", "cp"))).stdout == "ran\n"

@@ -158,7 +158,7 @@ class BubblewrapSandbox:
             "landlock": self._rules(spec, [*writable, *_TEMPORARY, *own_home], permitted) if self._landlock else None,
             "covers": [] if permitted is None else list(permitted.covers),
             "masks": [] if permitted is None else list(permitted.masks),
-            "noexec": [*noexec, *(writable if spec.noexec else [])],
+            "noexec": [*((path, False) for path in noexec), *((path, True) for path in writable if spec.noexec)],
         }
 
     @staticmethod

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         landlock: Rules | None
         covers: list[Cover]
         masks: list[str]  # files inside, shown empty
-        noexec: list[str]  # mount points inside
+        noexec: list[tuple[str, bool]]  # mount points inside, and whether with what is mounted below them
 
 
 ANCHOR_DIRECTORY = "/.anchor"
@@ -74,9 +74,9 @@ def join(pidfd: int, restrictions: Restrictions) -> None:
         _cover(cover)
     for path in restrictions["masks"]:
         _mount("/dev/null", path, None, _MS_BIND)
-    for path in restrictions["noexec"]:
-        attributes = struct.pack("=4Q", _MOUNT_ATTR_NOEXEC, 0, 0, 0)
-        result = _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, path.encode(), _AT_RECURSIVE, attributes, len(attributes))
+    for path, below in restrictions["noexec"]:
+        attributes, flags = struct.pack("=4Q", _MOUNT_ATTR_NOEXEC, 0, 0, 0), _AT_RECURSIVE if below else 0
+        result = _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, path.encode(), flags, attributes, len(attributes))
         check(f"making {path} noexec", result)
     check("joining the user namespace", _libc.setns(pidfd, _CLONE_NEWUSER))
 
