@@ -17,6 +17,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,13 @@ WAITING = 16
 """Changes that are kept in the queue, as long as there are any: groups form, and a restart has not much to look at."""
 
 ROOM = Capacity(agents=WAITING, cpu_slots=6, memory_bytes=64 << 30)
-MOST_STEPS = 30
+MOST_STEPS = 50
+"""More than one landing."""
+
 TIMED = 0.3
 """Of the lives, how many end at any moment instead of at a step."""
 
-LONGEST_LIFE_S = 1.5
+LONGEST_LIFE_S = 0.3
 TOLD = 50
 """Lives, after which is said how far it is."""
 
@@ -117,18 +120,28 @@ def commit(hub: BareHub, base: str, name: str, files: dict[str, str]) -> str:
 class Life:
     """One run of the queue's process."""
 
-    def __init__(self, proof: Proof) -> None:
+    def __init__(self, proof: Proof, dies_after_s: float | None = None) -> None:
         self._proof = proof
+        self.dies_after_s = dies_after_s
+        self.queue_at_work = False
+        self._clock_runs = False
 
     async def run(self, name: str) -> None:
+        """Handing in is no part of the queue: only what follows counts as steps, and from there on the clock runs."""
         self.plane = await start_plane(self._proof.folder)
         (self.swarm,) = await self.plane.read(lambda reader: [one.id for one in reader.swarms()])
         await self.plane.watching.expire_all()
         lease = await self.plane.watching.register(name, name, ROOM)
         self.worker = PlayedWorker(self.plane, self._proof.folder / name, lease)
+        self.queue_at_work = True
         await self.plane.merging.recover()
         while not await self._done():
+            self.queue_at_work = False
             await self._hand_in()
+            self.queue_at_work = True
+            if self.dies_after_s is not None and not self._clock_runs:
+                self._clock_runs = True
+                threading.Timer(self.dies_after_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
             while await self.plane.merging.advance():
                 pass
             for build in await self.plane.leasing.lease(lease, ROOM, (WorkKind.BUILD,)):
@@ -160,13 +173,13 @@ class Life:
         await self.worker.finish_build(build, self.worker.build(build, results))
 
 
-def die_at(step: int) -> None:
-    """End this process, as by `kill -9`, before or after the n-th step of what matters for a landing."""
+def die_at(life: Life, step: int) -> None:
+    """End this process, as by `kill -9`, before or after the n-th step of what the merge queue does."""
     left = step
 
     def tick() -> None:
         nonlocal left
-        left -= 1
+        left -= life.queue_at_work
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -270,17 +283,15 @@ def prove(proof: Proof) -> dict[str, object]:
         at_step, name = kills and rng.random() >= TIMED, f"w{lives}"
         step, delay = rng.randint(1, MOST_STEPS), rng.uniform(0.0, LONGEST_LIFE_S)
 
-        async def live(at_step=at_step, step=step, name=name) -> None:
+        async def live(kills=kills, at_step=at_step, step=step, delay=delay, name=name) -> None:
+            life = Life(proof, delay if kills and not at_step else None)
             if at_step:
-                die_at(step)
-            await Life(proof).run(name)
+                die_at(life, step)
+            await life.run(name)
 
         child = in_a_fork(live)
         if len(person.commits) < proof.pushes and (not kills or lives % every == 0):
             lost_races += not person.push()
-        if kills and not at_step:
-            time.sleep(delay)
-            os.kill(child, signal.SIGKILL)
         ended = waited(child)
         assert ended in {0, -signal.SIGKILL}, ended
         killed += ended == -signal.SIGKILL
