@@ -43,18 +43,21 @@ WAITING = 16
 """Changes that are kept in the queue, as long as there are any: groups form, and a restart has not much to look at."""
 
 ROOM = Capacity(agents=WAITING, cpu_slots=6, memory_bytes=64 << 30)
-MOST_STEPS = 50
+MOST_STEPS = 30
 """More than one landing."""
 
 TIMED = 0.3
 """Of the lives, how many end at any moment instead of at a step."""
 
 LONGEST_LIFE_S = 0.3
+STUCK_S = 60
+"""Within so many seconds, and one for each change, whatever is left has landed when nobody is killed any more."""
+
 TOLD = 50
 """Lives, after which is said how far it is."""
 
 LINES = "".join(f"line {number}\n" for number in range(60))
-STEPS = ("stack", "update_refs", "update_ref", "kept_lines", "footprint")
+STEPS = ("stack", "update_refs", "update_ref")
 
 
 @dataclass(frozen=True)
@@ -287,6 +290,8 @@ def prove(proof: Proof) -> dict[str, object]:
             life = Life(proof, delay if kills and not at_step else None)
             if at_step:
                 die_at(life, step)
+            if not kills:
+                signal.alarm(STUCK_S + proof.changes)
             await life.run(name)
 
         child = in_a_fork(live)
