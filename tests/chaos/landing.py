@@ -51,7 +51,7 @@ TIMED = 0.3
 
 LONGEST_LIFE_S = 0.3
 STUCK_S = 60
-"""Within so many seconds, and one for each change, whatever is left has landed when nobody is killed any more."""
+"""Within so many seconds, and one for each change, a life ends: everything has landed, or it is killed."""
 
 TOLD = 50
 """Lives, after which is said how far it is."""
@@ -290,8 +290,7 @@ def prove(proof: Proof) -> dict[str, object]:
             life = Life(proof, delay if kills and not at_step else None)
             if at_step:
                 die_at(life, step)
-            if not kills:
-                signal.alarm(STUCK_S + proof.changes)
+            signal.alarm(STUCK_S + proof.changes)
             await life.run(name)
 
         child = in_a_fork(live)
