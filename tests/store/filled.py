@@ -14,7 +14,8 @@ from swarmworks.domain.review import ReviewSubject
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.domain.swarm import SwarmEvent
 from swarmworks.domain.task import Guidance, TaskEvent
-from swarmworks.store.protocol import GateRun, NewDelivery, NewReview, NewWork
+from swarmworks.policy.queueing import Run
+from swarmworks.store.protocol import GateRun, NewDelivery, NewReview, NewWork, QueueBranch
 from swarmworks.wire.options import SwarmOptions, to_json
 from tests.scenario.harness import configuration
 from tests.store.sample import PER_SESSION, SWARM, USD, agents_of, change_of, claim, planned, swarm_of, terms_of, worker
@@ -45,6 +46,10 @@ def fill(tx):
     tx.finish_work(lease, work.id, work.fence, '{"outcome": "submitted"}')
     tx.end_session(first.id, SessionOutcome.SUBMITTED, None)
     _change(tx, first)
+    tx.begin_takeover(second.id, first.id)
+    tx.insert_run(SWARM, Run("wrk_g", "o" * 40, ("chg_1",), ("n" * 40,), lane=True))
+    tx.set_queue_branch(SWARM, QueueBranch("o" * 40, "p" * 40, "tests fails since Ada pushed"))
+    tx.insert_health(SWARM, ["tests/test_a.py::test_a"], TaskId("d"))
     tx.guide_task(SWARM, TaskId("d"), Guidance("take care", None, "ada-3"))
     tx.put_blob("icon", bytes(range(256)))
     for number, task_id in enumerate((first.task_id, None, second.task_id)):
@@ -101,7 +106,11 @@ def read_back(reader):
             "changes": reader.changes(swarm_id),
             "reviews": reader.reviews(swarm_id),
             "questions": reader.questions(swarm_id),
-            "mail": {agent.id: reader.unread_mail(swarm_id, agent.id) for agent in reader.agents("shop")},
+            "mail": [agent.id for agent in reader.agents("shop") if reader.unread_mail(swarm_id, agent.id)],
+            "takeovers": [session.id for session in sessions if reader.takeover_pending(session.id)],
+            "runs": reader.open_runs(swarm_id),
+            "branch": [branch for branch in (reader.queue_branch(swarm_id),) if branch is not None],
+            "health": sorted(reader.health_tasks(swarm_id).items()),
             "messages": [each for session in sessions for each in reader.messages(session.id)],
             "deliveries": reader.deliveries(swarm_id),
             "events": reader.events(swarm_id),

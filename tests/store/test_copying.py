@@ -12,6 +12,7 @@ from swarmworks.base.ids import RandomIds, ReservationId, TaskId
 from swarmworks.domain.budget import Amount, ReservationState
 from swarmworks.domain.event import NewEvent, first_break
 from swarmworks.domain.lease import WorkerLease, WorkState
+from swarmworks.domain.question import QuestionState
 from swarmworks.domain.session import SessionOutcome, SessionState
 from swarmworks.domain.task import TaskState
 from swarmworks.store import copying
@@ -24,7 +25,7 @@ from tests.store.sample import SWARM, claim, worker
 pytestmark = needs_postgres
 UNDER_WAY = ("b", "d")
 SAME = ("blob", "gates", "cached", "agents", "intents", "swm_1 changes", "swm_1 reviews", "swm_1 deliveries",
-        "swm_1 questions", "swm_1 messages", "swm_1 mail", "swm_2 tasks", "swm_2 events", "swm_2 accounts")  # fmt: skip
+        "swm_1 messages", "swm_1 mail", "swm_1 branch", "swm_1 health", "swm_2 tasks", "swm_2 events", "swm_2 accounts")  # fmt: skip
 
 
 @pytest.fixture
@@ -75,6 +76,8 @@ async def test_what_was_under_way_is_ready_again_at_the_next_fence(source, targe
     store = await target.open()
     after = await store.read(read_back)
     assert {name: after[name] for name in SAME} == {name: before[name] for name in SAME}
+    assert [each.state for each in before["swm_1 questions"]] == [QuestionState.ANSWERED, QuestionState.OPEN]
+    assert [each.state for each in after["swm_1 questions"]] == [QuestionState.ANSWERED, QuestionState.WITHDRAWN]
     tasks = {task.id: task for task in after["swm_1 tasks"]}
     assert [tasks[name].state for name in UNDER_WAY] == [TaskState.READY] * 2
     assert [each.outcome for each in after["swm_1 sessions"] if each.task_id in UNDER_WAY] == [SessionOutcome.LOST] * 2
