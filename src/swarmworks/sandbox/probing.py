@@ -49,7 +49,7 @@ cp own "$temporary/own" && ! (ls) && ! (tools/other) && ! ("$temporary/own") && 
 ! (./own) && ! ("$temporary/own") && holds noexec
 :
 """
-_QUOTA_BYTES: Final = 1 << 20
+_QUOTA_BYTES: Final = 64 << 10  # little: it is also tried where there is hardly any room
 _FILLING_SCRIPT: Final = "cp tools/large filler; read line"
 NO_LANDLOCK: Final = (
     "the kernel offers no Landlock, or one older than Linux 6.2; mend: a newer kernel, booted with landlock among "
@@ -66,19 +66,10 @@ def examine(
     landlock: bool,
 ) -> Probe:
     """Blocks for two sandboxes at once. Raises SandboxUnavailableError when it cannot be started at all."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir)).resolve()
+    place = _made(state_dir)
     directory, outside = place / "mounted", place / "outside"
     try:
-        directory.mkdir()
-        outside.touch(0o666)
-        (directory / "parent").mkdir()
-        (directory / "parent" / "kept").write_text("")
-        (directory / "tools").mkdir()
-        for name in ("own", "tools/other"):
-            (directory / name).write_text("#!/bin/sh\n")
-            (directory / name).chmod(0o755)
-        (directory / "tools" / "large").write_bytes(bytes(2 * _QUOTA_BYTES))
+        _lay_out(directory, outside)
         own(directory)
         lines = on_own_thread(_tried(start, _spec(directory, outside, _PROGRAMS if landlock else None)))
         written = directory / "inside"
@@ -90,6 +81,37 @@ def examine(
     known = {} if landlock else {Property.EXEC: NO_LANDLOCK}
     missing = {name: known.get(name, f"the probe saw `{name}` broken here") for name in Property if name not in held}
     return Probe(backend, held, missing)
+
+
+def _made(state_dir: Path) -> Path:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir)).resolve()
+    except OSError as error:
+        raise _no_room(state_dir, error) from error
+
+
+def _lay_out(directory: Path, outside: Path) -> None:
+    try:
+        directory.mkdir()
+        outside.touch(0o666)
+        (directory / "parent").mkdir()
+        (directory / "parent" / "kept").write_text("")
+        (directory / "tools").mkdir()
+        for name in ("own", "tools/other"):
+            (directory / name).write_text("#!/bin/sh\n")
+            (directory / name).chmod(0o755)
+        (directory / "tools" / "large").write_bytes(bytes(2 * _QUOTA_BYTES))
+    except OSError as error:
+        raise _no_room(directory, error) from error
+
+
+def _no_room(place: Path, error: OSError) -> SandboxUnavailableError:
+    return SandboxUnavailableError(
+        f"the sandbox could not be tried out: {error.strerror}",
+        where=str(place),
+        mend="see that there is room on that disk, and that the folder is yours",
+    )
 
 
 def _spec(directory: Path, outside: Path, programs: tuple[str, ...] | None) -> SandboxSpec:
