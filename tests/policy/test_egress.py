@@ -4,18 +4,18 @@ from hypothesis import strategies as st
 
 from swarmworks.policy.egress import forbidden, named, normal_host, places_of, rules_of
 
-RULES = rules_of(["pypi.org", "files.example.org:8443", "*.Hosted.org"])
+RULES = rules_of(["packages.test", "files.example.org:8443", "*.Hosted.org"])
 
 
 @pytest.mark.parametrize(
     ("host", "port", "allowed"),
     [
-        ("pypi.org", 443, True),
-        ("pypi.org", 80, True),
-        ("pypi.org", 22, False),
-        ("pypi.org.evil.com", 443, False),
-        ("evilpypi.org", 443, False),
-        ("sub.pypi.org", 443, False),
+        ("packages.test", 443, True),
+        ("packages.test", 80, True),
+        ("packages.test", 22, False),
+        ("packages.test.evil.com", 443, False),
+        ("evilpackages.test", 443, False),
+        ("sub.packages.test", 443, False),
         ("files.example.org", 8443, True),
         ("files.example.org", 443, False),
         ("a.hosted.org", 443, True),
@@ -30,7 +30,7 @@ def test_a_rule_names_a_host_and_its_ports(host, port, allowed):
 
 
 def test_spelling_is_no_way_round():
-    assert normal_host("PyPI.org.") == "pypi.org"
+    assert normal_host("Packages.test.") == "packages.test"
     assert normal_host("[::1]") == "::1"
 
 

@@ -18,10 +18,10 @@ def test_nothing_is_reached_and_nobody_writes_by_default():
 
 def test_a_role_names_hosts_and_databases():
     config = load(
-        '[roles.api]\nreach = ["pypi.org", "*.example.org", "api.test:8443"]\ndatabases = ["shop"]\n'
+        '[roles.api]\nreach = ["packages.test", "*.example.org", "api.test:8443"]\ndatabases = ["shop"]\n'
         '[databases.shop]\nurl_env = "SHOP_URL"\n'
     )
-    assert config.role("api").reach == ("pypi.org", "*.example.org", "api.test:8443")
+    assert config.role("api").reach == ("packages.test", "*.example.org", "api.test:8443")
     assert config.databases["shop"].url_env == "SHOP_URL"
     assert config.role("testing").reach == ()
 
@@ -29,8 +29,8 @@ def test_a_role_names_hosts_and_databases():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('[roles.api]\nreach = ["http://pypi.org"]', "reach"),
-        ('[roles.api]\nreach = ["pypi.org:99999"]', "port"),
+        ('[roles.api]\nreach = ["http://packages.test"]', "reach"),
+        ('[roles.api]\nreach = ["packages.test:99999"]', "port"),
         ('[roles.api]\nreach = ["*"]', "reach"),
         ('[roles.api]\ndatabases = ["shop"]', "databases.shop"),
         ('[databases.shop]\nurl = "postgresql://u:p@h/d"', "url"),

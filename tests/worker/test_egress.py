@@ -86,25 +86,30 @@ async def sandbox(net, reach, places=None, **more):
 
 
 async def test_an_allowed_host_is_reached_at_the_address_that_was_checked_and_it_is_on_record():
-    net = Internet(pypi_org=[[PUBLIC]])
-    async with sandbox(net, ["pypi.org"]) as ask:
+    net = Internet(packages_test=[[PUBLIC]])
+    async with sandbox(net, ["packages.test"]) as ask:
         answer = await ask(
-            b"GET http://PyPI.org:80/simple/?q=1 HTTP/1.1\r\nHost: evil.example\r\nProxy-Connection: keep-alive\r\n"
+            b"GET http://Packages.test:80/simple/?q=1 HTTP/1.1\r\nHost: evil.example\r\nProxy-Connection: keep-alive\r\n"
             b"X-One: 1\r\n\r\n"
         )
     assert answer == ANSWER
     assert net.dialled == [(PUBLIC, 80)]
     head, _, _ = net.received.partition(b"\r\n\r\n")
-    assert head.split(b"\r\n") == [b"GET /simple/?q=1 HTTP/1.1", b"host: pypi.org", b"x-one: 1", b"connection: close"]
+    assert head.split(b"\r\n") == [
+        b"GET /simple/?q=1 HTTP/1.1",
+        b"host: packages.test",
+        b"x-one: 1",
+        b"connection: close",
+    ]
     (row,) = ask.said
-    assert (row.to, row.verdict, row.address) == ("pypi.org:80", "allowed", PUBLIC)
+    assert (row.to, row.verdict, row.address) == ("packages.test:80", "allowed", PUBLIC)
 
 
 async def test_a_tunnel_carries_bytes_both_ways():
-    net = Internet(pypi_org=[[PUBLIC]])
-    async with sandbox(net, ["pypi.org"], reply=b"world", close=False) as ask:
+    net = Internet(packages_test=[[PUBLIC]])
+    async with sandbox(net, ["packages.test"], reply=b"world", close=False) as ask:
         reader, writer = await asyncio.open_connection(*ask.address)
-        writer.write(b"CONNECT pypi.org:443 HTTP/1.1\r\nHost: pypi.org:443\r\n\r\nhello")
+        writer.write(b"CONNECT packages.test:443 HTTP/1.1\r\nHost: packages.test:443\r\n\r\nhello")
         async with asyncio.timeout(10):
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 200 Connection established\r\n\r\n"
             assert await reader.readexactly(5) == b"world"
@@ -117,11 +122,18 @@ async def test_a_tunnel_carries_bytes_both_ways():
 
 @pytest.mark.parametrize(
     "target",
-    ["other.org:443", "pypi.org:22", "127.0.0.1:443", "169.254.169.254:80", "[::1]:443", "pypi.org.other.org:443"],
+    [
+        "other.org:443",
+        "packages.test:22",
+        "127.0.0.1:443",
+        "169.254.169.254:80",
+        "[::1]:443",
+        "packages.test.other.org:443",
+    ],
 )
 async def test_what_no_rule_names_is_refused_and_on_record(target):
     net = Internet(other_org=[[PUBLIC]])
-    async with sandbox(net, ["pypi.org"]) as ask:
+    async with sandbox(net, ["packages.test"]) as ask:
         answer = await ask(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert net.dialled == []
@@ -130,18 +142,18 @@ async def test_what_no_rule_names_is_refused_and_on_record(target):
 
 
 async def test_without_rules_nothing_goes_out():
-    net = Internet(pypi_org=[[PUBLIC]])
+    net = Internet(packages_test=[[PUBLIC]])
     async with sandbox(net, []) as ask:
-        assert b" 403 " in await ask(b"GET http://pypi.org/ HTTP/1.1\r\n\r\n")
+        assert b" 403 " in await ask(b"GET http://packages.test/ HTTP/1.1\r\n\r\n")
     assert net.dialled == []
     assert [row.verdict for row in ask.said] == ["refused"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::ffff:127.0.0.1", "fd00::1"])
 async def test_an_allowed_name_that_leads_inside_is_refused(address):
-    net = Internet(pypi_org=[[PUBLIC, address]])
-    async with sandbox(net, ["pypi.org"]) as ask:
-        assert b" 403 " in await ask(b"CONNECT pypi.org:443 HTTP/1.1\r\n\r\n")
+    net = Internet(packages_test=[[PUBLIC, address]])
+    async with sandbox(net, ["packages.test"]) as ask:
+        assert b" 403 " in await ask(b"CONNECT packages.test:443 HTTP/1.1\r\n\r\n")
     assert net.dialled == []
     assert address in ask.said[0].reason
 
@@ -175,12 +187,12 @@ async def test_a_host_is_where_the_worker_s_operator_says_and_only_for_roles_tha
 
 async def test_a_session_that_asks_without_end_gets_no_further_and_the_record_says_so(monkeypatch):
     monkeypatch.setattr("swarmworks.worker.egress.MOST_RECORDED", 3)
-    net = Internet(pypi_org=[[PUBLIC]])
-    async with sandbox(net, ["pypi.org"]) as ask:
+    net = Internet(packages_test=[[PUBLIC]])
+    async with sandbox(net, ["packages.test"]) as ask:
         for _ in range(3):
-            assert await ask(b"GET http://pypi.org/ HTTP/1.1\r\n\r\n") == ANSWER
+            assert await ask(b"GET http://packages.test/ HTTP/1.1\r\n\r\n") == ANSWER
         for _ in range(2):
-            assert b" 403 " in await ask(b"GET http://pypi.org/ HTTP/1.1\r\n\r\n")
+            assert b" 403 " in await ask(b"GET http://packages.test/ HTTP/1.1\r\n\r\n")
     assert len(net.dialled) == 3
     assert [row.verdict for row in ask.said] == [*["allowed"] * 3, "refused"]
     assert "3 times" in ask.said[-1].reason
@@ -188,18 +200,18 @@ async def test_a_session_that_asks_without_end_gets_no_further_and_the_record_sa
 
 async def test_a_name_that_changes_its_mind_gains_nothing():
     """Rebinding: the second look would lead inside; there is none."""
-    net = Internet(pypi_org=[[PUBLIC], ["127.0.0.1"]])
-    async with sandbox(net, ["pypi.org"]) as ask:
-        assert await ask(b"GET http://pypi.org/ HTTP/1.1\r\n\r\n") == ANSWER
+    net = Internet(packages_test=[[PUBLIC], ["127.0.0.1"]])
+    async with sandbox(net, ["packages.test"]) as ask:
+        assert await ask(b"GET http://packages.test/ HTTP/1.1\r\n\r\n") == ANSWER
         assert net.dialled == [(PUBLIC, 80)]
-        assert b" 403 " in await ask(b"GET http://pypi.org/ HTTP/1.1\r\n\r\n")
+        assert b" 403 " in await ask(b"GET http://packages.test/ HTTP/1.1\r\n\r\n")
     assert net.dialled == [(PUBLIC, 80)]
 
 
 async def test_a_body_goes_as_far_as_its_length_and_no_second_request_rides_on_it():
-    net = Internet(pypi_org=[[PUBLIC]])
-    head = b"POST http://pypi.org/up HTTP/1.1\r\ncontent-length: 5\r\n\r\n"
-    async with sandbox(net, ["pypi.org"]) as ask:
+    net = Internet(packages_test=[[PUBLIC]])
+    head = b"POST http://packages.test/up HTTP/1.1\r\ncontent-length: 5\r\n\r\n"
+    async with sandbox(net, ["packages.test"]) as ask:
         assert await ask(head, b"12345GET /second HTTP/1.1\r\nhost: inner\r\n\r\n") == ANSWER
     assert net.received.endswith(b"\r\n\r\n12345")
 
@@ -207,22 +219,22 @@ async def test_a_body_goes_as_far_as_its_length_and_no_second_request_rides_on_i
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (b"GET http://pypi.org/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"411"),
-        (b"GET http://pypi.org/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400"),
-        (b"GET http://pypi.org/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
-        (b"GET http://pypi.org/ HTTP/1.1\r\n folded: 1\r\n\r\n", b"400"),
-        (b"GET http://pypi.org/ HTTP/1.1\r\nbad name: 1\r\n\r\n", b"400"),
-        (b"GET http://pypi.org/ HTTP/1.1\nx: 1\r\n\r\n", b"400"),
-        (b"GET http://user:word@pypi.org/ HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET http://packages.test/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"411"),
+        (b"GET http://packages.test/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400"),
+        (b"GET http://packages.test/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"GET http://packages.test/ HTTP/1.1\r\n folded: 1\r\n\r\n", b"400"),
+        (b"GET http://packages.test/ HTTP/1.1\r\nbad name: 1\r\n\r\n", b"400"),
+        (b"GET http://packages.test/ HTTP/1.1\nx: 1\r\n\r\n", b"400"),
+        (b"GET http://user:word@packages.test/ HTTP/1.1\r\n\r\n", b"400"),
         (b"GET http:/// HTTP/1.1\r\n\r\n", b"400"),
-        (b"CONNECT pypi.org HTTP/1.1\r\n\r\n", b"400"),
-        (b"CONNECT pypi.org:99999 HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET http://pypi.org/ HTTP/1.1\r\nx: " + b"y" * 40_000, b"431"),
+        (b"CONNECT packages.test HTTP/1.1\r\n\r\n", b"400"),
+        (b"CONNECT packages.test:99999 HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET http://packages.test/ HTTP/1.1\r\nx: " + b"y" * 40_000, b"431"),
     ],
 )
 async def test_what_could_be_read_in_two_ways_is_not_passed_on(request_, status):
-    net = Internet(pypi_org=[[PUBLIC]])
-    async with sandbox(net, ["pypi.org"]) as ask:
+    net = Internet(packages_test=[[PUBLIC]])
+    async with sandbox(net, ["packages.test"]) as ask:
         assert (await ask(request_)).split(b" ")[1] == status
     assert net.dialled == []
     assert [(row.to, row.verdict) for row in ask.said] == [(UNCLEAR, "refused")]
@@ -230,7 +242,7 @@ async def test_what_could_be_read_in_two_ways_is_not_passed_on(request_, status)
 
 async def test_the_gateway_is_where_it_was():
     net = Internet()
-    async with sandbox(net, ["pypi.org"]) as ask:
+    async with sandbox(net, ["packages.test"]) as ask:
         assert await ask(b"POST /v1/messages HTTP/1.1\r\n\r\n") == b"gateway"
         assert await ask(b"PO", b"ST ", b"/v1 HTTP/1.1\r\n\r\n") == b"gateway"
         assert await ask(b"\x16\x03\x01 no http") == b"gateway"
