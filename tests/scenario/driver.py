@@ -195,10 +195,13 @@ class Site:
         except OSError:
             return False
 
-    def _is_inside(self, pid: int) -> bool:
+    def _is_inside(self, pid: int, worker: int) -> bool:
+        """Of a worker that mounts, its own helpers see the copies, too: they are in its namespace."""
         folder = Path(f"/proc/{pid}")
         try:
-            apart = (folder / "ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
+            apart = (folder / "ns/mnt").readlink() not in {
+                Path(f"/proc/{each}/ns/mnt").readlink() for each in ("self", worker)
+            }
             return apart and f"{self.state}/copies/" in (folder / "mountinfo").read_text()
         except OSError:
             return False
@@ -208,8 +211,8 @@ class Site:
 
     def sandboxes(self) -> list[psutil.Process]:
         """The outermost process in every session's sandbox, each a descendant of this site's worker."""
-        below = [child for worker in self.workers() for child in _descendants(worker)]
-        inside = [process for process in below if self._is_inside(process.pid)]
+        below = [(child, worker.pid) for worker in self.workers() for child in _descendants(worker)]
+        inside = [process for process, worker in below if self._is_inside(process.pid, worker)]
         pids = {process.pid for process in inside}
         return [process for process in inside if _parent(process) not in pids]
 
