@@ -39,6 +39,8 @@ def a_server(*initdb: str, **settings: str) -> Generator[Server]:
 class OnPostgres(Site):
     """`cable` is the way of this site's processes to the database; the test's own way is another."""
 
+    HOMES = ("", "/workers/worker")
+
     def __init__(self, root: Path, url: str, tasks, server: Server, **more) -> None:
         self.server, self.cable = server, Cable(server.port)
         self._clock = root.parent / f"{root.name}-clock"
@@ -102,15 +104,6 @@ class Several(OnPostgres):
 
     def planes(self) -> list[subprocess.Popen[str]]:
         return [one for name, one in self._posts.items() if one is not None and name.startswith("plane")]
-
-    def _is_inside(self, pid: int) -> bool:
-        folder = Path(f"/proc/{pid}")
-        try:
-            apart = (folder / "ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
-            mounts = (folder / "mountinfo").read_text()
-        except OSError:
-            return False
-        return apart and any(f"{self.state}{where}/copies/" in mounts for where in ("", "/workers/worker"))
 
     def end(self) -> list[int]:
         """In order, the workers after the control planes; the exit codes of these."""

@@ -108,6 +108,9 @@ class Ended:
 class Site:
     """A repository with its swarm.toml and plan, and the processes started in it. `close` leaves none behind."""
 
+    HOMES = ("",)
+    """Where below the state folder workers have their copies."""
+
     def __init__(self, root: Path, model_url: str, tasks: Plan, *, more: str = "", gates: str = "", agents: int = 6):
         self.root = root
         self.mark = uuid4().hex
@@ -195,16 +198,15 @@ class Site:
         except OSError:
             return False
 
-    def _is_inside(self, pid: int, worker: int) -> bool:
+    def _is_inside(self, pid: int, worker: int | None = None) -> bool:
         """Of a worker that mounts, its own helpers see the copies, too: they are in its namespace."""
-        folder = Path(f"/proc/{pid}")
+        folder, others = Path(f"/proc/{pid}"), ["self", *([] if worker is None else [worker])]
         try:
-            apart = (folder / "ns/mnt").readlink() not in {
-                Path(f"/proc/{each}/ns/mnt").readlink() for each in ("self", worker)
-            }
-            return apart and f"{self.state}/copies/" in (folder / "mountinfo").read_text()
+            apart = (folder / "ns/mnt").readlink() not in [Path(f"/proc/{each}/ns/mnt").readlink() for each in others]
+            mounts = (folder / "mountinfo").read_text()
         except OSError:
             return False
+        return apart and any(f"{self.state}{where}/copies/" in mounts for where in self.HOMES)
 
     def workers(self) -> list[psutil.Process]:
         return [process for process in self.marked() if "worker" in _command(process)[:5]]

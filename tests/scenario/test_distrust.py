@@ -243,7 +243,13 @@ async def test_a_session_goes_on_from_the_work_and_the_words_of_the_one_that_han
     await hand_in(worker, first, outcome=SessionOutcome.HANDED_OFF, head=head, handoff=handoff)
     (second,) = await worker.take(WorkKind.SESSION)
     assert (second.start, second.start_base) == (head, first.base)
-    assert json.loads(second.summary) == {**json.loads(handoff), "changed": [], "risks": [], "question": ""}
+    assert json.loads(second.summary) == {
+        **json.loads(handoff),
+        "changed": [],
+        "risks": [],
+        "question": "",
+        "dropped": [],
+    }
     await hand_in(worker, second, outcome=SessionOutcome.FAILED, head=second.base, reason="no idea")
     (third,) = await worker.take(WorkKind.SESSION)
     assert third.last_head == head
