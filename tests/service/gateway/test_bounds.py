@@ -264,11 +264,13 @@ async def test_a_count_that_fails_or_helps_nothing_leaves_the_bytes(answer):
 
 async def test_how_often_the_gateway_counts_for_a_session_is_bounded():
     published, settings = vendor("anthropic", counts=True), quick(bound_counts_per_session=2)
-    async with plant("anthropic", limit=worst_counted(800), published=published, settings=settings) as p:
-        p.upstream.script = lambda number, body: Answer(counts=10**6)
-        for _ in range(4):
-            assert (await asked(p, "anthropic", conversation("anthropic")))[0] == 400
-        assert len(p.upstream.received) == 2
+    async with plant("anthropic", limit=worst_counted(900), published=published, settings=settings) as p:
+        p.upstream.script = lambda number, body: Answer(prompt=1, completion=1, counts=800)
+        said = json.dumps(conversation("anthropic"))
+        for number, status in enumerate((200, 200, 400)):  # of which the first two fit once they are counted
+            body = json.loads(said.replace(LONG, f"{number}{LONG}"))
+            assert (await asked(p, "anthropic", body))[0] == status
+        assert [each.path.endswith("/count_tokens") for each in p.upstream.received] == [True, False, True, False]
 
 
 async def test_no_server_of_openais_formats_is_asked_to_count():

@@ -40,7 +40,7 @@ def desk(p, models=("p:real-model", "p:other")):
 
 
 async def test_a_list_shows_what_it_changes_and_counts_from_its_approval_on_at_once():
-    async with plant(prices={}) as p:
+    async with plant(prices={}, sessions=2) as p:
         prices = desk(p)
         done = await prices.propose(listed(body(), body("m2")), "person:ada")
         assert (done.prices.state, done.prices.entries, done.same) == ("proposed", 2, 0)
@@ -50,13 +50,13 @@ async def test_a_list_shows_what_it_changes_and_counts_from_its_approval_on_at_o
         ]
         assert [one.model for one in done.models] == ["p:real-model"]
         assert [one.price for one in (await prices.prices()).models] == [None, None]
-        assert (await p.ask("openai"))[0] == 400
+        assert (await p.ask("openai", token=p.tokens[0]))[0] == 400
         decided = await prices.decide(done.prices.id, PriceVerdict.APPROVED, "checked", "person:bo")
         assert (decided.prices.decided_by, decided.prices.reason, decided.swarms) == ("person:bo", "checked", 1)
-        assert (await p.ask("openai"))[0] == 200
+        assert (await p.ask("openai", token=p.tokens[1]))[0] == 200
         priced, unpriced = (await prices.prices()).models
         assert (priced.price.origin, priced.price.since, unpriced.price) == ("approved", LONG_AGO, None)
-        [event] = await p.store.read(lambda reader: reader.events(SWARM))
+        [*_, event] = await p.store.read(lambda reader: reader.events(SWARM))
         assert (event.kind, event.actor) == ("prices.approved", "person:bo")
         [use] = (await prices.used(SWARM)).uses
         assert (use.calls, use.price.origin) == (1, "approved")

@@ -31,17 +31,17 @@ async def approve(p, price, *, name="prl_1", verdict=PriceVerdict.APPROVED, sinc
 
 async def test_an_unpriced_model_is_refused_until_its_price_is_approved_and_needs_no_restart():
     clock = ManualClock()
-    async with plant(prices={}, clock=clock) as p:
-        status, body, _headers = await p.ask("openai")
+    async with plant(prices={}, clock=clock, sessions=4) as p:  # a session that is refused for it is over
+        status, body, _headers = await p.ask("openai", token=p.tokens[0])
         assert status == 400
         assert b"swarm prices import" in body
         await approve(p, PRICE, verdict=PriceVerdict.REJECTED)
         clock.advance(2)
-        assert (await p.ask("openai"))[0] == 400
+        assert (await p.ask("openai", token=p.tokens[1]))[0] == 400
         await approve(p, PRICE, name="prl_2")
-        assert (await p.ask("openai"))[0] == 400  # within the second in which nobody has looked
+        assert (await p.ask("openai", token=p.tokens[2]))[0] == 400  # within the second in which nobody has looked
         clock.advance(1.1)
-        assert (await p.ask("openai"))[0] == 200
+        assert (await p.ask("openai", token=p.tokens[3]))[0] == 200
         assert len(p.upstream.received) == 1
 
 

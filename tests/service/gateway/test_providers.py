@@ -555,5 +555,5 @@ async def test_the_gateway_knows_which_session_its_provider_held_up():
         assert (await asking)[0] == 200
         assert p.gateway.held_up(p.sessions[0]) == HeldUp(30.0, unanswered=False)
         assert (await p.ask("openai"))[0] == 429
-        assert p.gateway.held_up(p.sessions[0]) == HeldUp(30.0, unanswered=True)
+        assert p.gateway.held_up(p.sessions[0]) == HeldUp(30.0, unanswered=True, failed="provider_429")
         assert p.gateway.held_up(p.sessions[1]) == HeldUp()
