@@ -63,7 +63,8 @@ def test_queue_shows_what_waits_and_why(tmp_path, swarm: Swarm):
     plane = FakePlane([sample.status()], queue=sample.queue(*rows))
     lines = swarm(FakeLauncher(tmp_path, plane, running=True), "queue").out.splitlines()
     assert (
-        lines[0] == "2 on the way to the branch, which is at aaaaaaaaaa; 5.0 % fail, a run of the gates takes 1 min 2 s"
+        lines[0]
+        == "2 on the way to the branch, which is at aaaaaaaaaa; 5.0 % fail, a run of the gates takes 1 min 02 s"
     )
     assert lines[1].split() == [
         "1",

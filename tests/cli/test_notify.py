@@ -14,6 +14,7 @@ from swarmworks.wire.config_notify import NotifySection
 from tests.cli import sample
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import FakeLauncher
+from tests.scenario.harness import repository
 
 
 class Channel:
@@ -76,6 +77,7 @@ def test_doctor_lists_channels_and_what_they_lack(tmp_path, swarm: Swarm):
 
 
 def test_doctor_shows_the_last_failure_until_the_channel_works_again(tmp_path, swarm: Swarm, channels):
+    repository(tmp_path, {"README.md": "shop\n"})
     (tmp_path / ".swarm").mkdir()
     launcher = FakeLauncher(tmp_path, channels=channels)
     swarm(launcher, "notify", "test")

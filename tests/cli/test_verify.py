@@ -8,6 +8,7 @@ from swarmworks.cli.verifying import lines
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import FakeLauncher
+from tests.scenario.harness import repository
 
 GREEN = GateResult("tests", GateOutcome.PASSED, "455 tests passed")
 RED = GateResult("lint", GateOutcome.FAILED, "1 findings", findings=(Finding("E275 missing whitespace", "a.py", 3),))
@@ -25,7 +26,7 @@ BROKEN = GateResult("types", GateOutcome.COULD_NOT_RUN, "mypy: not found: see [e
     ],
 )
 def test_the_gates_are_told_as_they_stand(tmp_path, swarm: Swarm, command, results, code, said):
-    (tmp_path / "go.mod").touch()
+    repository(tmp_path, {"go.mod": ""})
     ran = swarm(FakeLauncher(tmp_path, verified=results), *command)
     assert ran.code == code, ran.err
     assert said in ran.out
