@@ -13,7 +13,7 @@ from tests.scenario.harness import git, plan
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
-IDLE_S = 15
+IDLE_S = 6
 MEMORY_MB = 256
 LIMITS = f"""
 [limits]

@@ -108,9 +108,10 @@ def _beside(root: Path, path: str) -> Path | None:
 
 
 def _limit(folder: Path, limits: ProcessLimits) -> None:
+    """The kernel's limit of memory is a quarter higher: the worker, which ends the whole tree and says why, mostly comes first."""
     for name in _MEMORY_LIMITS:
         if (folder / name).exists():
-            (folder / name).write_text(str(limits.tree_memory_bytes), encoding="ascii")
+            (folder / name).write_text(str(limits.tree_memory_bytes * 5 // 4), encoding="ascii")
     for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
         if (folder / name).exists():
             (folder / name).write_text(value, encoding="ascii")
