@@ -603,4 +603,4 @@ def test_a_mutant_of_the_ledger_is_caught(machine, name):
         patch.object(owner, attribute, mutant),
         pytest.raises((AssertionError, pytest.fail.Exception, sqlite3.Error, SwarmworksError)),
     ):
-        run(machine, 60, [Phase.generate])
+        run(machine, 300, [Phase.generate])
