@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from swarmworks.base.errors import LimitReachedError, RejectedError
 from swarmworks.base.ids import IdSource, MessageId
-from swarmworks.domain.agent import REVIEWER, Agent
+from swarmworks.domain.agent import Agent
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.mail import EVERYBODY, Mail
 from swarmworks.domain.session import Session
@@ -51,8 +51,8 @@ class Mailing:
         return await self._store.read(lambda reader: reader.unread_mail(session.swarm_id, session.agent_id))
 
     async def send(self, session: Session, to: str, text: str) -> tuple[str, ...]:
-        """`to` is an agent's name, a role, or `all`; the names of those it went to. RejectedError when the sender may not
-        write to anybody of that name, LimitReachedError when too many were sent or wait.
+        """`to` is an agent's name, a role, or `all`; the names of those it went to, without those who have too many waiting.
+        RejectedError when the sender may not write to anybody of that name, LimitReachedError when too many were sent or wait.
         """
 
         def write(tx: Tx) -> tuple[str, ...]:
@@ -60,14 +60,15 @@ class Mailing:
             if tx.mail_sent(session.id) + len(meant) > MOST_SENT:
                 raise LimitReachedError(f"a session may send {MOST_SENT} messages, not more")
             words = plain(text.strip(), MOST_CHARS)
-            for agent in meant:
-                if tx.unread_mail(session.swarm_id, agent.id) >= MOST_UNREAD:
-                    raise LimitReachedError(f"{MOST_UNREAD} messages wait for {agent.name} already")
+            open_to = [one for one in meant if tx.unread_mail(session.swarm_id, one.id) < MOST_UNREAD]
+            if not open_to:
+                raise LimitReachedError(f"{MOST_UNREAD} messages wait for {meant[0].name} already")
+            for agent in open_to:
                 mail = tx.insert_mail(MessageId(self._ids.new("mai")), session.id, agent.id, words)
                 data = {"mail": mail.id, "to": agent.name, "text": redact(words)}
                 actor = f"agent:{me.name}"
                 tx.append(session.swarm_id, NewEvent("mail.sent", actor, data, session.task_id, session.id))
-            return tuple(agent.name for agent in meant)
+            return tuple(agent.name for agent in open_to)
 
         return await self._store.transact(write)
 
@@ -89,17 +90,14 @@ def _rules(reader: Reader, session: Session) -> MailSection:
     return from_json(reader.swarm(session.swarm_id).options).config.mail
 
 
-def _agents(reader: Reader, session: Session) -> list[Agent]:
-    found = reader.agents(reader.swarm(session.swarm_id).project)
-    return [agent for agent in found if agent.role != REVIEWER]
-
-
 def _me(reader: Reader, session: Session) -> Agent:
-    return next(agent for agent in _agents(reader, session) if agent.id == session.agent_id)
+    return reader.agent(session.agent_id)
 
 
 def _meant(reader: Reader, session: Session, to: str) -> Sequence[Agent]:
-    rules, agents, me = _rules(reader, session), _agents(reader, session), _me(reader, session)
+    """Of those that take tasks now: who reviews for the platform never does, and whom an earlier swarm had may never again."""
+    rules, me = _rules(reader, session), _me(reader, session)
+    agents = reader.active_agents(reader.swarm(session.swarm_id).project)
     allowed = [one for one in agents if one.id != me.id and rules.allows(me.role, one.role)]
     meant = [one for one in allowed if to in {one.name, one.role, EVERYBODY}]
     if not meant:

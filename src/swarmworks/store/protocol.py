@@ -309,6 +309,8 @@ class Reader(Protocol):
     def task_counts(self, swarm_id: SwarmId) -> dict[TaskState, int]: ...  # every state, 0 where there is none
     def file_claims(self, swarm_id: SwarmId) -> dict[str, TaskId]: ...  # path to the task that holds it
     def agents(self, project: str) -> list[Agent]: ...  # all in the record, by name
+    def active_agents(self, project: str) -> list[Agent]: ...  # those that take tasks, by name
+    def agent(self, agent_id: AgentId) -> Agent: ...
     def session(self, session_id: SessionId) -> Session: ...
     def sessions(
         self, swarm_id: SwarmId, *, task_id: TaskId | None = None, states: Sequence[SessionState] = ()

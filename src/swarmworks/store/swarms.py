@@ -20,7 +20,7 @@ from swarmworks.store.scope import Scope, found
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from swarmworks.base.ids import SwarmId, TaskId
+    from swarmworks.base.ids import AgentId, SwarmId, TaskId
     from swarmworks.domain.agent import Agent
     from swarmworks.domain.plan import PlannedTask
     from swarmworks.domain.swarm import Swarm
@@ -66,6 +66,12 @@ class SwarmReads(Scope):
 
     def agents(self, project: str) -> list[Agent]:
         return [rows.agent(row) for row in self.db.rows(_SQL["agents"], project=project)]
+
+    def active_agents(self, project: str) -> list[Agent]:
+        return [rows.agent(row) for row in self.db.rows(_SQL["active_agents"], project=project)]
+
+    def agent(self, agent_id: AgentId) -> Agent:
+        return rows.agent(found(self.db.row(_SQL["agent"], id=agent_id), "agent", agent_id))
 
 
 def _position(row: Row) -> int:

@@ -231,7 +231,9 @@ def _deliver(jobs: list[_Job]) -> None:
     for job in jobs:
         if job.future.cancelled():
             continue
-        if job.error is not None:
+        if isinstance(job.error, StopIteration):  # which no future takes: the others would never be told
+            job.future.set_exception(RuntimeError(f"a step of the store ended with {job.error!r}"))
+        elif job.error is not None:
             job.future.set_exception(job.error)
         else:
             job.future.set_result(job.result)

@@ -97,6 +97,12 @@ DELETE FROM file_claim WHERE swarm_id = :swarm_id AND task_id = :task_id;
 -- name: agents
 SELECT * FROM agent WHERE project = :project ORDER BY name;
 
+-- name: active_agents
+SELECT * FROM agent WHERE project = :project AND active ORDER BY name;
+
+-- name: agent
+SELECT * FROM agent WHERE id = :id;
+
 -- name: idle_agents
 SELECT * FROM agent
 WHERE project = :project AND active
