@@ -25,7 +25,7 @@ def of_session(reader: Reader, session: Session) -> list[Question]:
 
 def put(tx: Tx, question_id: QuestionId, session: Session, text: str, paths: Sequence[str] = ()) -> Question:
     """The session's open question in the same words, else a new one under `question_id`. The session must be open."""
-    words = _words(text)
+    words = shown(text)
     for known in of_session(tx, session):
         if known.state is QuestionState.OPEN and known.text == words:
             return known
@@ -44,7 +44,7 @@ def last_question(tx: Tx, question_id: QuestionId, session: Session, text: str) 
     """
     mine = of_session(tx, session)
     waiting = [one for one in mine if one.state is QuestionState.OPEN]
-    answered = [one for one in mine if one.state is QuestionState.ANSWERED and one.text == _words(text)]
+    answered = [one for one in mine if one.state is QuestionState.ANSWERED and one.text == shown(text)]
     if waiting:
         return waiting[-1]
     return answered[-1] if answered else put(tx, question_id, session, text)
@@ -83,7 +83,8 @@ def tell_next(tx: Tx, task: Task, told: str) -> None:
     tx.guide_task(task.swarm_id, task.id, Guidance(note, before.model, before.agent))
 
 
-def _words(text: str) -> str:
+def shown(text: str) -> str:
+    """What a person sees of it."""
     return plain(text.strip(), MOST_QUESTION_CHARS)
 
 

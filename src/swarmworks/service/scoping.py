@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from swarmworks.base.errors import LimitReachedError, RejectedError
-from swarmworks.base.ids import IdSource, QuestionId
+from swarmworks.base.ids import IdSource, QuestionId, SessionId
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.question import Question, QuestionState
 from swarmworks.domain.session import Session
@@ -16,12 +17,16 @@ from swarmworks.store.protocol import Store, Tx
 from swarmworks.wire.options import from_json
 
 MOST_REASON = 500
+MOST_NOTED = 20
+"""Refusals of one session that are on record; what it asks beyond is refused without a trace."""
+REMEMBERED = 10_000
 
 
 class Scoping:
     def __init__(self, store: Store, ids: IdSource) -> None:
         self._store = store
         self._ids = ids
+        self._noted: OrderedDict[SessionId, int] = OrderedDict()
 
     async def request(self, session: Session, paths: Sequence[str], reason: str) -> Question | None:
         """The question that is put to a person, or the one in which it was answered before; None when the task owns them
@@ -39,7 +44,8 @@ class Scoping:
             held = tx.file_claims(session.swarm_id) if config.files.exclusive else {}
             no = refusal(missing, config.files.protected_globs, held, session.task_id)
             if no is not None:
-                self._refused(tx, session, missing, no)
+                if self._may_be_noted(session):
+                    self._refused(tx, session, missing, no)
                 return no
             asked = [one for one in questions.of_session(tx, session) if one.paths == missing]
             if asked and asked[-1].state is not QuestionState.WITHDRAWN:
@@ -47,12 +53,21 @@ class Scoping:
             if len(questions.of_session(tx, session)) >= questions.MOST_QUESTIONS:
                 raise LimitReachedError(f"a session may ask {questions.MOST_QUESTIONS} questions, not more")
             words = in_words(missing, plain(reason, MOST_REASON))
+            if questions.shown(words) != words.strip():
+                return "a person must see every path: ask for fewer or shorter ones, without what looks like a secret"
             return questions.put(tx, question_id, session, words, missing)
 
         found = await self._store.transact(write)
         if isinstance(found, str):
             raise RejectedError(found)
         return found
+
+    def _may_be_noted(self, session: Session) -> bool:
+        times = self._noted.get(session.id, 0)
+        self._noted[session.id] = times + 1
+        while len(self._noted) > REMEMBERED:
+            self._noted.popitem(last=False)
+        return times < MOST_NOTED
 
     def _refused(self, tx: Tx, session: Session, paths: Sequence[str], why: str) -> None:
         shown = [plain(path, 200) for path in paths[:20]]
