@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.command import records
 from swarmworks.git.protocol import Conflicted, Merged
 
@@ -58,11 +59,18 @@ def _stages(hub: BareHub, ours: str, theirs: str) -> tuple[str, dict[bytes, dict
             break
         facts, _, path = row.partition(b"\t")
         mode, blob, stage = facts.decode().split(" ")
-        content = (
-            hub.git.run(hub.path, ["cat-file", "blob", blob], limit_bytes=MOST_BYTES).out if mode in REGULAR else b""
-        )
-        found.setdefault(path, {})[int(stage)] = _Side(mode, content)
+        found.setdefault(path, {})[int(stage)] = _Side(mode, _content(hub, mode, blob))
     return tree.decode(), found
+
+
+def _content(hub: BareHub, mode: str, blob: str) -> bytes:
+    """Of a file that is too large to be united, what no text holds."""
+    if mode not in REGULAR:
+        return b""
+    try:
+        return hub.git.run(hub.path, ["cat-file", "blob", blob], limit_bytes=MOST_BYTES).out
+    except LimitReachedError:
+        return b"\0"
 
 
 def _united(hub: BareHub, stages: dict[int, _Side]) -> tuple[str, bytes | None]:

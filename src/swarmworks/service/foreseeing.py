@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from swarmworks.base.errors import SwarmworksError
 from swarmworks.base.ids import MessageId, SessionId, SwarmId, TaskId
 from swarmworks.domain.change import Change, ChangeState
 from swarmworks.domain.event import NewEvent
@@ -23,6 +25,8 @@ from swarmworks.git.protocol import Hub
 from swarmworks.policy.wording import plain
 from swarmworks.service.queue_conflicts import Conflicts
 from swarmworks.store.protocol import Reader, Store, Tx
+
+log = logging.getLogger(__name__)
 
 IN_FLIGHT = (ChangeState.SUBMITTED, ChangeState.APPROVED, ChangeState.BUILDING)
 MOST_FILES = 5
@@ -64,7 +68,10 @@ class Foreseeing:
             del self._conflicts[gone]
             self._told.pop(gone, None)
         for flight in flights:
-            await self._look_at(flight)
+            try:
+                await self._look_at(flight)
+            except SwarmworksError as error:
+                log.warning("conflicts in %s cannot be foreseen now: %s", flight.swarm.id, error)
         return False
 
     async def _look_at(self, flight: _Flight) -> None:

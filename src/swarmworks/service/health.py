@@ -34,7 +34,7 @@ def looked_after(tx: Tx, change: Change, failed: Sequence[GateResult], *, tree: 
     often = [one for one in tests if one.test not in known and _several(tx, change.swarm_id, one.test)]
     if often:
         _file(tx, change, often, failed, tree=tree, base=base)
-    return _waits_for(tx, change.swarm_id, names)
+    return _waits_for(tx, change.swarm_id, change.task_id, names)
 
 
 def held(reader: Reader, swarm_id: SwarmId, waiting: Collection[ChangeId]) -> dict[ChangeId, TaskId]:
@@ -42,7 +42,9 @@ def held(reader: Reader, swarm_id: SwarmId, waiting: Collection[ChangeId]) -> di
     if not reader.health_tasks(swarm_id):
         return {}
     found = reader.tests_failed(swarm_id, waiting)
-    waits = {change: _waits_for(reader, swarm_id, tests) for change, tests in found.items()}
+    waits = {
+        change: _waits_for(reader, swarm_id, reader.change(change).task_id, tests) for change, tests in found.items()
+    }
     return {change: task for change, task in waits.items() if task is not None}
 
 
@@ -50,10 +52,16 @@ def _several(reader: Reader, swarm_id: SwarmId, test: str) -> bool:
     return len(reader.tasks_failing(swarm_id, test)) >= SEVERAL
 
 
-def _waits_for(reader: Reader, swarm_id: SwarmId, tests: Sequence[str]) -> TaskId | None:
+def _waits_for(reader: Reader, swarm_id: SwarmId, own: TaskId, tests: Sequence[str]) -> TaskId | None:
+    """Of what the task `own` has handed in. A health task waits for those only that were filed before it, or two of them could
+    wait for each other.
+    """
     known = reader.health_tasks(swarm_id)
     tasks = {known.get(test) for test in tests}
     open_ones = [one for one in tasks if one is not None and reader.task(swarm_id, one).state not in OVER]
+    if own in known.values():
+        filed = reader.task(swarm_id, own).rank
+        open_ones = [one for one in open_ones if reader.task(swarm_id, one).rank < filed]
     return min(open_ones) if open_ones and len(open_ones) == len(tasks) else None
 
 

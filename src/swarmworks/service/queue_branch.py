@@ -49,7 +49,7 @@ def take_note(tx: Tx, swarm: Swarm, head: str, moved: Moved | None) -> None:
         return
     data: dict[str, object] = {"from": moved.before, "to": head, "author": moved.author, "subject": moved.subject}
     if known.head == head:
-        tx.set_queue_branch(swarm.id, QueueBranch(head))
+        tx.set_queue_branch(swarm.id, QueueBranch(head, pushed=head))  # it may never have been proved
         tx.append(swarm.id, NewEvent("queue.thawed", "platform", data))
     elif moved.forward:
         tx.set_queue_branch(swarm.id, QueueBranch(head, pushed=head))

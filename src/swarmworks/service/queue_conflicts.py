@@ -72,8 +72,12 @@ class Conflicts:
 
     def _forget_moved(self, head: str) -> None:
         touched = set[bytes]()
-        if self._head is not None:
-            touched = set(self._hub.touched(self._head, head))
+        try:
+            if self._head is not None:
+                touched = set(self._hub.touched(self._head, head))
+        except (GitError, LimitReachedError) as error:
+            log.warning("what moved on the branch cannot be seen, all is looked at anew: %s", error)
+            touched = {path for places in self._places.values() for path in places}
         for name in [name for name, places in self._places.items() if not places or touched & places.keys()]:
             self._forget(name)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from swarmworks.base.errors import LimitReachedError
 from swarmworks.domain.change import Change
 from swarmworks.domain.rejection import RejectedFinding, Rejection
 from swarmworks.git.protocol import Conflicted, Hub
@@ -34,11 +35,18 @@ def explained(hub: Hub, head: str, change: Change, answer: Conflicted) -> Reject
     found: list[RejectedFinding] = []
     for path in answer.paths[:MOST_FILES]:
         message = f"conflicts with {_landed(hub, change.base, head, path)}"
-        content = (hub.read_file(tree, path, limit_bytes=MOST_BYTES) or b"").decode("utf-8", "replace")
-        places = list(_places(content))[:MOST_PLACES]
+        places = list(_places(_text(hub, tree, path)))[:MOST_PLACES]
         found += [RejectedFinding("merge", message, path, one.line, one.ours, one.theirs) for one in places]
         found += [] if places else [RejectedFinding("merge", message, path)]
     return replace(told, findings=(*found, *told.findings[MOST_FILES:]))
+
+
+def _text(hub: Hub, tree: str, path: str) -> str:
+    """Nothing of a file that is too large to point into: it is named all the same."""
+    try:
+        return (hub.read_file(tree, path, limit_bytes=MOST_BYTES) or b"").decode("utf-8", "replace")
+    except LimitReachedError:
+        return ""
 
 
 def _landed(hub: Hub, base: str, head: str, path: str) -> str:
