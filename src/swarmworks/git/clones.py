@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -180,15 +181,23 @@ class SharedClones:
 
     def _clear_halves(self) -> None:
         for state in [path for path in self._states.iterdir() if path.is_dir()]:
-            if self._recorded(state.name) is not None:
+            if self._record(state.name).exists():
                 continue
             with held_if_free(self._lock(state.name)) as got:
-                if got and self._recorded(state.name) is None:
+                if got and not self._record(state.name).exists():
                     self._discard(WorkingCopy(self._root / state.name, "", state.name))
 
     def _records(self) -> list[Recorded]:
-        names = sorted(path.name for path in self._states.iterdir() if path.is_dir())
-        return [record for name in names if (record := self._recorded(name)) is not None]
+        """Without those that cannot be read, which stay where they are."""
+        found: list[Recorded] = []
+        for name in sorted(path.name for path in self._states.iterdir() if path.is_dir()):
+            try:
+                record = self._recorded(name)
+            except GitError as error:
+                log.warning("%s", error)
+                continue
+            found += [] if record is None else [record]
+        return found
 
     def _make(self, copy: WorkingCopy) -> None:
         state = self._states / copy.name
@@ -226,9 +235,16 @@ class SharedClones:
     def _recorded(self, name: str) -> Recorded | None:
         try:
             record = json.loads(self._record(name).read_text(encoding="utf-8"))
+            commit = str(record["commit"])
         except FileNotFoundError:
             return None
-        copy = WorkingCopy(self._root / name, str(record["commit"]), name, str(record.get("ref", "")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise GitError(
+                "the record of a working copy cannot be read",
+                where=str(self._record(name)),
+                mend=f"look into {self._root / name}, then remove {self._states / name}",
+            ) from error
+        copy = WorkingCopy(self._root / name, commit, name, str(record.get("ref", "")))
         return Recorded(copy, str(record.get("way", CLONE)), bool(record.get("retired", False)))
 
     def _write_record(self, copy: WorkingCopy, *, retired: bool) -> None:
@@ -236,7 +252,10 @@ class SharedClones:
         way = self.way if known is None else known.way
         text = {"name": copy.name, "commit": copy.commit, "ref": copy.ref, "way": way, "retired": retired}
         unfinished = self._states / copy.name / "copy.json.new"
-        unfinished.write_text(json.dumps(text), encoding="utf-8")
+        with unfinished.open("w", encoding="utf-8") as stream:
+            stream.write(json.dumps(text))
+            stream.flush()
+            os.fsync(stream.fileno())
         unfinished.rename(self._record(copy.name))
 
     def _check(self, copy: WorkingCopy) -> None:

@@ -21,7 +21,7 @@ from swarmworks.git.checkout import give_to, write_tree
 from swarmworks.git.clones import CLONE, FILE_LIMIT_BYTES, SharedClones
 from swarmworks.git.command import records
 from swarmworks.git.locking import held
-from swarmworks.git.mounting import mount_overlay, mounted, unmount
+from swarmworks.git.mounting import mount_overlay, mounted, sync_file_system, unmount
 from swarmworks.git.removal import remove_tree
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class OverlayCopies(SharedClones):
                 give_to(tree, self._owner_uid)
             self._refresh(index, tree)  # a change of owner is one of the times git compares
             shutil.copyfile(index, tree / ".git/index")
+            sync_file_system(made)  # or a power cut could leave empty files below every copy
             return made.rename(self._templates / name)
         except BaseException:
             remove_tree(made)

@@ -37,6 +37,7 @@ MOST_AT_ONCE = 400
 MOST_TREE_BYTES = 64 << 20
 MOST_PATHS_BYTES = 16 << 20
 MOST_DIFF_BYTES = 64 << 20
+MOST_TRIES = 3
 CHUNK_BYTES = 1 << 16
 
 UNSYNCED = ("-c", "core.fsync=none")
@@ -63,6 +64,7 @@ class _Talk:
         assert process.stdout is not None
         self._process = process
         self._in, self._out = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(self._in, False)  # git may wait to be read while it is being told more
         self._timeout_s = timeout_s
         self._left = bytearray()
         self.asked = 0
@@ -73,7 +75,10 @@ class _Talk:
         self._deadline = time.monotonic() + self._timeout_s
         try:
             while request:
-                request = request[os.write(self._in, request) :]
+                try:
+                    request = request[os.write(self._in, request) :]
+                except BlockingIOError:
+                    self._read(writing=True)
         except BrokenPipeError as error:
             raise _NotAnsweredError from error
 
@@ -87,14 +92,20 @@ class _Talk:
         del self._left[:position]
         return answer
 
-    def _read(self) -> None:
+    def _read(self, *, writing: bool = False) -> None:
+        """What there is; with `writing` nothing, where git takes more now."""
         waiting = select.poll()
         waiting.register(self._out, select.POLLIN | select.POLLHUP)
-        if not waiting.poll(max(0.0, self._deadline - time.monotonic()) * 1000):
+        if writing:
+            waiting.register(self._in, select.POLLOUT)
+        ready = waiting.poll(max(0.0, self._deadline - time.monotonic()) * 1000)
+        if not ready:
             raise GitError(
                 f"git took longer than {self._timeout_s:g} s and was stopped",
                 mend="look for a stuck disk or a very large repository",
             )
+        if not any(descriptor == self._out for descriptor, _ in ready):
+            return
         piece = os.read(self._out, CHUNK_BYTES)
         if not piece:
             raise _NotAnsweredError
@@ -161,15 +172,17 @@ class Persistent:
 
     def trees(self, names: Sequence[str]) -> dict[str, bytes]:
         """The bytes of those of the trees that are there."""
-        found: dict[str, bytes] = {}
-        with self._asking(Kind.READ) as talk:
-            for some in _portions(names):
-                talk.say("".join(f"contents {name}\n" for name in some).encode())
-                for name in some:
-                    answer = _contents(talk, MOST_TREE_BYTES)
-                    if answer is not None and answer[0] == "tree":
-                        found[name] = answer[1]
-        return found
+        for _ in range(MOST_TRIES):
+            found: dict[str, bytes] = {}
+            with self._asking(Kind.READ) as talk:
+                for some in _portions(names):
+                    talk.say("".join(f"contents {name}\n" for name in some).encode())
+                    for name in some:
+                        answer = _contents(talk, MOST_TREE_BYTES)
+                        if answer is not None and answer[0] == "tree":
+                            found[name] = answer[1]
+                return found
+        raise GitError("git ended again and again while it read trees", mend="see the kernel's log for what ends it")
 
     def differences(self, old: str, new: str) -> bytes | None:
         """The raw records, NUL-terminated, between the trees with these ids."""
@@ -184,7 +197,8 @@ class Persistent:
             mark = f"end-{secrets.token_hex(16)}\n".encode()  # git echoes, and flushes, what names no object
             talk.say(f"{old} {new}\n".encode() + mark)
             answer = talk.until(lambda left: len(left) if left.endswith(mark) else -1, MOST_DIFF_BYTES)
-            return answer.removesuffix(mark).partition(b"\n")[2]
+            named, _, rest = answer.removesuffix(mark).partition(b"\n")
+            return rest if named == f"{old} {new}".encode() else None  # git says nothing of what it cannot read
         return None
 
     def swap(self, moves: Sequence[tuple[str, str, str]]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from swarmworks.base.errors import SwarmworksError
+from swarmworks.base.errors import LimitReachedError, SwarmworksError
 from swarmworks.base.ids import WorkId
 from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
 from swarmworks.domain.session import SessionOutcome
@@ -78,11 +78,10 @@ class Executor:
             message = f"Left over from an interrupted session of {copy.name}\n"
             try:
                 head = context.copies.snapshot(copy, ref, message, COMMITTER, context.clock.now())
+                log.info("kept what %s had written as %s", copy.name, head)
+                context.copies.retire(copy)
             except (SwarmworksError, OSError) as error:
                 log.warning("what %s had written could not be kept, it stays in %s: %s", copy.name, copy.path, error)
-                continue
-            log.info("kept what %s had written as %s", copy.name, head)
-            context.copies.retire(copy)
         for left in context.places.scratch.glob("*"):
             try:
                 remove_tree(left)
@@ -117,6 +116,10 @@ class Executor:
         try:
             await self._context.transport.bring(work, me)
             return await self._prepared_session(work, reporter)
+        except (
+            LimitReachedError
+        ) as error:  # what it wrote is too much: the agent's fault, and for its next attempt to mend
+            return _unfinished(work, SessionOutcome.FAILED, _plain(error))
         except (SwarmworksError, OSError) as error:
             log.warning("session %s could not be run: %s", work.session_id, error)
             return _unfinished(work, SessionOutcome.INFRASTRUCTURE, f"the session could not be run: {_plain(error)}")
