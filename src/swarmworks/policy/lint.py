@@ -33,6 +33,11 @@ _VAGUE = re.compile(
 _BAD_PATH = re.compile(r"(^/)|(^\.\.?(/|$))|(/\.\.?(/|$))|(//)|[*?\[\]\\\x00-\x1f]|(^\.git(/|$))|(^\s)|(\s$)|^$")
 
 
+def is_path(path: str) -> bool:
+    """Whether a plan can name it: relative to the root of the repository, without wildcards and control characters."""
+    return _BAD_PATH.search(path) is None
+
+
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
@@ -159,7 +164,7 @@ def _paths(task: PlannedTask) -> Iterator[Finding]:
     if not task.owns:
         yield _error("owns_nothing", task.id, "owns no file", "list the paths it may write; end a folder with /")
     for path in (*task.owns, *task.reads, *task.covers):
-        if _BAD_PATH.search(path):
+        if not is_path(path):
             yield _error(
                 "bad_path",
                 task.id,

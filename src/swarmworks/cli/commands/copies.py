@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +17,6 @@ from swarmworks.cli.view.amounts import counted, size
 from swarmworks.git.best import best_copies
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.protocol import WorkingCopy
-
-MOST_FILES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +93,11 @@ def _place(row: _Row) -> Path:
 
 
 def _disk_bytes(places: list[Path]) -> int:
-    total = files = 0
+    """Of what is there to see: agents make and remove files meanwhile."""
+    total = 0
     for place in places:
-        for entry in place.rglob("*"):
-            files += 1
-            if files > MOST_FILES:
-                return total
-            try:
-                total += entry.lstat().st_blocks * 512
-            except OSError:
-                continue
+        for folder, folders, files in os.walk(place):
+            for name in (*folders, *files):
+                with contextlib.suppress(OSError):
+                    total += (Path(folder) / name).lstat().st_blocks * 512
     return total

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from swarmworks.base.errors import UsageError
 from swarmworks.base.ids import SwarmId
 from swarmworks.cli.commands.run import full_model_name
 from swarmworks.cli.context import Launcher, OpenProject
@@ -103,6 +104,7 @@ def command(
     project = launcher.project(path)
     status = None
     if run is not None or each:
+        _refuse_terms(model=model, runtime=runtime, budget=budget, tokens=tokens)
         plan = mechanical_plan(launcher, project, run, each, allow_dirty=allow_dirty)
     elif swarm is not None:
         plan, status = asyncio.run(_landed_plan(launcher, project, swarm))
@@ -124,6 +126,16 @@ def command(
     changed = write_whole(output, dump_plan(plan))
     budgeted = budget is not None or tokens is not None
     _show(plan, output, project.config, [], status, changed=changed, urgent=urgent, budget=budgeted, as_json=as_json)
+
+
+def _refuse_terms(**terms: object) -> None:
+    asked = [f"--{name}" for name, value in terms.items() if value is not None]
+    if asked:
+        raise UsageError(
+            "a plan of commands is made without a model",
+            where=", ".join(asked),
+            mend="leave that out, or say what is wanted in words",
+        )
 
 
 def _from_specification(spec: Path, output: Path, config: SwarmConfig | None, *, urgent: bool, as_json: bool) -> None:

@@ -41,7 +41,7 @@ def plan_for_each(run: str, paths: Sequence[str], facts: Facts) -> Plan:
             instructions="",
             output=f"`{path}`, as the command leaves it.",
             owns=(path,),
-            run=run.replace(PLACE, shlex.quote(path)),
+            run=run.replace(PLACE, shlex.quote(f"./{path}" if path.startswith("-") else path)),
             acceptance=(Acceptance(f"`{path}` passes as it is then", proof),),
             gates=gates,
             estimate=ESTIMATE,
