@@ -10,7 +10,7 @@ import re
 
 from swarmworks.runtime.housing import PythonScript
 from swarmworks.runtime.protocol import Facts, Heard
-from swarmworks.runtime.reading import SHORT_CHARS, TextLines, clip
+from swarmworks.runtime.reading import SHORT_CHARS, TextLines, clip, count
 from swarmworks.runtime.sheet import ENDS, Package, Sheet
 from swarmworks.wire.session_events import ToolCall, ToolResult, Usage
 
@@ -41,7 +41,7 @@ class Output(TextLines):
 def _count(number: str, thousands: str) -> int:
     """It rounds to a tenth of a thousand. What is no number counts as nothing."""
     try:
-        return round(float(number) * (1_000 if thousands else 1))
+        return count(round(float(number) * (1_000 if thousands else 1)))
     except ValueError:
         return 0
 
@@ -78,6 +78,7 @@ AIDER = Sheet(
     ),
     environment={
         "OPENAI_API_KEY": "$token",
+        "SWARM_TOKEN": "$token",
         "OPENAI_API_BASE": "$gateway_url/v1",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "COLUMNS": "1000",

@@ -62,9 +62,8 @@ class ThreadEvents(JsonLines):
             return
         self._begun.add(number)
         if kind == "mcp_tool_call":
-            tool = (
-                text(item.get("tool")) if item.get("server") == SERVER else f"{item.get('server')}.{item.get('tool')}"
-            )
+            server, tool = text(item.get("server")), text(item.get("tool"))
+            tool = tool if server == SERVER else f"{server}.{tool}"
             yield self.calls.begun(number, tool, mapping(item.get("arguments")))
         else:
             told = {key: item[key] for key in ("command", "changes", "query") if key in item}

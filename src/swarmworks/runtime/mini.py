@@ -87,6 +87,7 @@ MINI = Sheet(
         "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "OPENAI_API_KEY": "$token",
+        "SWARM_TOKEN": "$token",
         "OPENAI_API_BASE": "$gateway_url/v1",
     },
     files={

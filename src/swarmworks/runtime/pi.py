@@ -45,6 +45,12 @@ class AgentEvents(JsonLines):
             case _:
                 pass
 
+    def finish(self, status: int) -> tuple[SessionEvent, ...]:
+        """Its last line holds the whole conversation, and may be longer than any that is read."""
+        if self._error:
+            return (failed(self._error),)
+        return (ended_by_itself(self.last),) if status == 0 else ()
+
     def _message(self, message: Object) -> Iterator[SessionEvent]:
         if message.get("role") != "assistant":
             return
@@ -82,6 +88,7 @@ PI = Sheet(
     name="pi",
     wires=frozenset({"openai"}),
     housing=NodePackage(),
+    output_bytes=1 << 30,  # it repeats the whole answer with every piece of it
     arguments=(
         "--print",
         *("--mode", "json"),

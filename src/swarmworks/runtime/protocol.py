@@ -63,6 +63,7 @@ class Launch:
     """How the worker starts the program. `files` are put into its home folder: path below it, and content.
     `first_input` goes to its standard input at once, which is closed after it unless `input_stays_open`. `silence_s`: how
     long it may neither say anything nor be answered by a model before it counts as stalled; None for the session's limit.
+    `output_bytes`: how much it may print, None for what any program may.
     """
 
     argv: tuple[str, ...]
@@ -72,6 +73,7 @@ class Launch:
     shown: tuple[Shown, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     silence_s: float | None = None
+    output_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

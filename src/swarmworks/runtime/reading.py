@@ -59,7 +59,7 @@ class Calls:
         if len(self._pending) < MOST_PENDING:
             self._pending.add(number)
         if tool == self._ours + HAND_IN:
-            with contextlib.suppress(ValidationError):  # the platform tells the agent what is wrong with it
+            with contextlib.suppress(ValidationError, ValueError, RecursionError):  # the agent is told what is wrong
                 self._handoffs[number] = HandoffDocument.model_validate_json(json.dumps(arguments))
         shown = {
             text(name)[:MAX_NAME_CHARS]: argument(value) for name, value in list(arguments.items())[:MOST_ARGUMENTS]
@@ -181,7 +181,10 @@ def garbage(line: bytes) -> Garbage:
 def argument(value: object) -> str | bool | None:
     if value is None or isinstance(value, bool):
         return value
-    return clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), SHORT_CHARS)
+    try:
+        return clip(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), SHORT_CHARS)
+    except (ValueError, RecursionError):
+        return "[cannot be shown]"
 
 
 def content(value: object) -> str:

@@ -93,6 +93,7 @@ class Sheet:
     version: tuple[str, ...] = ("--version",)
     help: tuple[str, ...] = ("--help",)
     unlisted: frozenset[str] = frozenset()
+    output_bytes: int | None = None
 
 
 class SheetRuntime:
@@ -156,6 +157,7 @@ class SheetRuntime:
             shown=housed.shown,
             files=files,
             silence_s=max(facts.limits.idle_s, facts.command_timeout_s + SPARE_S),
+            output_bytes=self._sheet.output_bytes,
         )
 
     def reading(self) -> Reading:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from swarmworks.sandbox.launch import Channels, Started, readable
 from swarmworks.sandbox.memory import tree_memory_bytes
+from swarmworks.sandbox.protocol import LINE_BYTES
 from swarmworks.sandbox.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class _Output:
     """
 
     def __init__(self, fd: int, limit_bytes: int, exceeded: Callable[[], None]) -> None:
-        self.reader = asyncio.StreamReader()
+        self.reader = asyncio.StreamReader(limit=LINE_BYTES)
         self._fd = fd
         self._left = limit_bytes
         self._exceeded = exceeded

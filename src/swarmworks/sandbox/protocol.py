@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 
 LISTENER_PORT = 8181
+OUTPUT_BYTES = 16 << 20
+LINE_BYTES = 1 << 20
+"""The longest line that `readuntil` of a program's streams gives out whole."""
 
 
 class Network(StrEnum):
@@ -47,7 +50,7 @@ class ProcessLimits:
     processes: int = 512
     open_files: int = 1024
     file_bytes: int = 1 << 30
-    output_bytes: int = 16 << 20  # of stdout and of stderr; past that the process tree is killed
+    output_bytes: int = OUTPUT_BYTES  # of stdout and of stderr; past that the process tree is killed
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def agent_sandbox(
         listener_port=placed.port,
         protected=tuple(protected_paths(placed.copy.path, config.files.protected_globs, work.task.owns)),
         programs=(*_programs(config, role, environment, launch), *command.programs, *psql.programs),
-        limits=process_limits(config),
+        limits=process_limits(config, launch.output_bytes),
         noexec=config.sandbox.agents_noexec,
         floor=config.sandbox.floor,
     )

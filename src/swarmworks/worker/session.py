@@ -210,6 +210,8 @@ class SessionRun:
             self._sign_of_life()
             heard = reading.hear(line)
             for event in heard.events:
+                if isinstance(event, End) and _is_own(event) and await self._left(places, reporter):
+                    return
                 garbage += isinstance(event, Garbage)
                 if not isinstance(event, Garbage) or garbage <= MOST_GARBAGE:
                     reporter.add(event)
@@ -227,6 +229,14 @@ class SessionRun:
             self._run.stop(SessionOutcome.STOPPED, process.exceeded)
             return
         await self._ended(reading, status, places, reporter)
+
+    async def _left(self, places: Sequence[Path], reporter: EventReporter) -> bool:
+        """Whether the session has handed in by a file, whatever else its program says of how it ended."""
+        left = await asyncio.to_thread(handoff_file.read_any, places)
+        if left is None or left.handoff is None:
+            return False
+        self._handed_in(left.handoff, reporter)
+        return True
 
     async def _ended(self, reading: Reading, status: int, places: Sequence[Path], reporter: EventReporter) -> None:
         """The program has ended, without having handed in so far. A handoff it left counts for more than its exit status, which
@@ -312,6 +322,13 @@ class SessionRun:
 
 
 REFUSED = "refused"
+
+
+def _is_own(end: End) -> bool:
+    """Whether it is the program's own word: nobody has accepted a handoff with it, and the gateway has refused nothing."""
+    return end.reason == ENDED or (end.handoff is None and end.outcome != REFUSED)
+
+
 _OUTCOMES = {
     "submitted": SessionOutcome.SUBMITTED,
     "nothing_to_do": SessionOutcome.NOTHING_TO_DO,
