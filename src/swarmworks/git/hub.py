@@ -311,6 +311,8 @@ _PLAIN_DIFF = ("--no-ext-diff", "--no-textconv", "--full-index", "--no-commit-id
 
 def _create(path: Path) -> None:
     if path.exists() and any(path.iterdir()):
+        if (path / "HEAD").exists():
+            return  # another one made it meanwhile: it appears whole
         raise GitError("the directory is not empty and no repository", where=str(path), mend="name another directory")
     path.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
