@@ -1,14 +1,11 @@
 """For every test: the signals that people and shells send mean what they mean at a terminal, and those that take minutes are
-begun first, so that two workers end at about the same time. Their files lie in a folder that other users may enter.
+begun first, so that two workers end at about the same time.
 
 A suite that is started in the background, or by a service, inherits that some signals are ignored; what is tested, and every
 process that a test starts, would inherit it in turn.
 """
 
-import shutil
 import signal
-import tempfile
-from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -20,29 +17,6 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
 LONG = ("tests/chaos/", "tests/scenario/", "tests/docs/", "tests/service/gateway/", "tests/sandbox/", "tests/runtime/")
 ONE_BY_ONE = "tests/chaos/"
 """Whole plants, each of which keeps every core busy by itself, with limits on how long things may take."""
-
-
-KEPT = pytest.StashKey[Path]()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config):
-    """The folder that pytest would take is shared by all runs of a user, each of which closes it to others again: a
-    database server that runs as another user would lose its files when a test, or a gate in a test, starts pytest.
-    """
-    if config.option.basetemp is None and not hasattr(config, "workerinput"):
-        folder = Path(tempfile.mkdtemp(prefix="swarmworks-tests-"))
-        folder.chmod(0o755)
-        config.stash[KEPT] = folder
-        config.option.basetemp = str(folder / "t")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session, exitstatus):
-    """What failing tests leave is kept, to be looked at."""
-    folder = session.config.stash.get(KEPT, None)
-    if folder is not None and exitstatus == pytest.ExitCode.OK:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Plant(LoadFileScheduling):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import struct
+import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,10 +47,13 @@ GRANT SELECT ON item TO reader, scrambled, hashed, spoken;
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pg")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    keys = folder.parent / f"{folder.name}.pem"
+    """Not in a folder of pytest's: those are private, and a database server does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="swarm-pg-", ignore_cleanup_errors=True) as folder:
+        yield from _served(Path(folder))
+
+
+def _served(folder):
+    keys = folder / "server.pem"
     shutil.copy(CERTIFICATE, keys)
     keys.chmod(0o600)
     if os.getuid() == 0:
