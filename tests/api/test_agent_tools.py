@@ -6,7 +6,11 @@ import asyncio
 
 import pytest
 
+from swarmworks.base.ids import AgentId, MessageId
 from swarmworks.domain.session import SessionOutcome
+from swarmworks.policy.context import MOST_TRIES
+from swarmworks.service.mailing import MOST_SENT, MOST_UNREAD
+from swarmworks.service.scoping import MOST_NOTED
 from tests.api.agents import sites
 from tests.scenario.harness import failed, task
 
@@ -62,6 +66,30 @@ async def test_a_rule_refuses_protected_files_without_asking_anybody(site):
     assert await site.questions() == []
     (row,) = await site.events("scope.refused")
     assert (row.actor, row.data["paths"]) == ("rule:scope", ["swarm.toml"])
+
+
+async def test_refusals_are_on_record_only_so_often(site):
+    for _ in range(MOST_NOTED):
+        assert not (await site.tool("request_scope", paths=["t0.txt"], reason="mine already"))[1]
+    asked = [site.tool("request_scope", paths=["swarm.toml"], reason="I like it") for _ in range(MOST_NOTED + 5)]
+    assert all(wrong for _, wrong in await asyncio.gather(*asked))
+    assert len(await site.events("scope.refused")) == MOST_NOTED
+    assert not (await site.tool("request_scope", paths=["x.py"], reason="r"))[1]
+    assert len(await site.questions()) == 1
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [f"src/{number:02d}{'x' * 200}.py" for number in range(20)],
+        ["src/a.py", "src/sk-abcdefghijklmnopqrstuvwxyz.py"],
+    ],
+    ids=["too long", "looks like a secret"],
+)
+async def test_no_person_is_asked_for_files_that_they_could_not_see(site, paths):
+    text, wrong = await site.tool("request_scope", paths=paths, reason="needed")
+    assert (wrong, "a person must see every path" in text) == (True, True)
+    assert await site.questions() == []
 
 
 async def test_what_another_task_holds_is_not_asked_for(tmp_path):
@@ -150,3 +178,54 @@ async def test_mail_is_bounded(pair):
     text, _ = await testing.tool("read_messages")
     assert len(text) < 40_000
     assert "15 more wait" in text
+
+
+async def test_the_full_box_of_one_keeps_nothing_from_the_others(pair):
+    api, testing = pair
+    full = AgentId("testing/testing-1")
+
+    def fill(tx):
+        for number in range(MOST_UNREAD):
+            tx.insert_mail(MessageId(f"mai_{number}"), testing.work.session_id, full, "x")
+
+    await api.plane.store.transact(fill)
+    text, wrong = await api.tool("send_message", to="testing-1", text="hello")
+    assert (wrong, f"{MOST_UNREAD} messages wait for testing-1" in text) == (True, True)
+    for _ in range(MOST_SENT):
+        assert await api.tool("send_message", to="testing", text="hello") == ("sent to testing-2", False)
+    assert {row.data["to"] for row in await api.events("mail.sent")} == {"testing-2"}
+
+
+async def test_nobody_writes_to_whom_an_earlier_swarm_had(pair):
+    api, _ = pair
+    agents = await api.plane.read(lambda reader: reader.agents("testing"))
+    staying = [one for one in agents if one.name != "testing-2"]
+    await api.plane.store.transact(lambda tx: tx.set_agents("testing", staying))
+    assert await api.tool("send_message", to="all", text="hello") == ("sent to testing-1", False)
+    text, wrong = await api.tool("send_message", to="testing-2", text="hello")
+    assert (wrong, "you may write to testing-1" in text) == (True, True)
+
+
+async def test_an_agent_whose_role_is_reviewer_has_its_tools_and_its_mail(tmp_path):
+    tasks = (task("t0", role="reviewer"), task("t1", role="testing"))
+    async with asyncio.timeout(60), sites(tmp_path, *tasks, mail={"allow": [["*", "*"]]}) as (reviewer, testing):
+        assert {"task", "send_message", "read_messages"} <= await names(reviewer)
+        assert await reviewer.tool("send_message", to="testing-1", text="look again") == ("sent to testing-1", False)
+        assert "look again" in (await testing.tool("read_messages"))[0]
+        assert await testing.tool("send_message", to="reviewer-1", text="I did") == ("sent to reviewer-1", False)
+        text, wrong = await reviewer.tool("read_messages")
+        assert (wrong, "I did" in text) == (False, True)
+        assert (await reviewer.tool("progress", text="half"))[0] == "noted"
+
+
+async def test_wrong_words_on_what_it_took_over_are_on_record_until_it_is_stopped(site):
+    session_id = site.work.session_id
+    await site.plane.store.transact(lambda tx: tx.begin_takeover(session_id, session_id))
+    for _ in range(MOST_TRIES + 4):
+        text, wrong = await site.tool("take_over", task="t9", owns=["t0.txt"], left="the tests")
+        assert (wrong, "your task is not 't9'" in text) == (True, True)
+    assert len(await site.events("session.misunderstood")) == MOST_TRIES
+    (stopping,) = await site.events("session.stopping")
+    assert "did not take its task over" in stopping.data["reason"]
+    assert (await site.tool("take_over", task="t0", owns=["t0.txt"], left="the tests"))[1] is False
+    assert len(await site.events("session.took_over")) == 1

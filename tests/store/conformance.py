@@ -109,6 +109,7 @@ class TestSwarms:
     async def test_what_is_not_there_is_not_found(self, store):
         for look in (
             lambda r: r.swarm("no"),
+            lambda r: r.agent("no"),
             lambda r: r.task("no", "no"),
             lambda r: r.session("no"),
             lambda r: r.change("no"),
@@ -121,6 +122,25 @@ class TestSwarms:
             with pytest.raises(NotFoundError):
                 await store.read(look)
         assert await store.read(lambda r: (r.cached_gate("no"), r.blob("no"), r.token_session("no"))) == (None,) * 3
+
+    async def test_who_takes_tasks_no_more_is_on_record_all_the_same(self, store):
+        agents = agents_of(3)
+        await store.transact(lambda tx: tx.set_agents("shop", agents))
+        await store.transact(lambda tx: tx.set_agents("shop", agents[:1]))
+        assert await store.read(lambda r: r.active_agents("shop")) == [agents[0]]
+        assert await store.read(lambda r: (r.agent(agents[2].id), r.agents("shop"))) == (agents[2], agents)
+
+    async def test_a_step_that_runs_out_of_what_it_looks_for_fails_and_keeps_nobody_waiting(self, store):
+        def runs_out(_tx):
+            return next(iter(()))
+
+        neighbours = [store.transact(lambda tx, n=name: tx.put_blob(n, b"v")) for name in ("before", "after")]
+        async with asyncio.timeout(30):
+            found = await asyncio.gather(
+                neighbours[0], store.transact(runs_out), neighbours[1], store.read(runs_out), return_exceptions=True
+            )
+        assert [type(one) for one in found] == [type(None), RuntimeError, type(None), RuntimeError]
+        assert await store.read(lambda r: (r.blob("before"), r.blob("after"))) == (b"v", b"v")
 
     async def test_a_swarm_moves_only_as_the_table_says(self, store):
         await store.transact(begin())

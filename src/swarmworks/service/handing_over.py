@@ -40,7 +40,7 @@ class HandingOver:
             planned = tx.task(session.swarm_id, session.task_id).planned
             problems = misunderstood(session.task_id, planned.owns, task, owns, left)
             tries = tx.try_takeover(session.id, accepted=not problems)
-            if tries > MOST_TRIES:
+            if problems and tries > MOST_TRIES:
                 return problems  # it is being stopped, and on record with why
             actor = f"agent:{session.agent_id.rpartition('/')[2]}"
             data: dict[str, object] = {"left": plain(left, MOST_LEFT), "problems": problems}

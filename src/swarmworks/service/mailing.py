@@ -57,12 +57,12 @@ class Mailing:
 
         def write(tx: Tx) -> tuple[str, ...]:
             me, meant = _me(tx, session), _meant(tx, session, to)
-            if tx.mail_sent(session.id) + len(meant) > MOST_SENT:
-                raise LimitReachedError(f"a session may send {MOST_SENT} messages, not more")
-            words = plain(text.strip(), MOST_CHARS)
             open_to = [one for one in meant if tx.unread_mail(session.swarm_id, one.id) < MOST_UNREAD]
             if not open_to:
                 raise LimitReachedError(f"{MOST_UNREAD} messages wait for {meant[0].name} already")
+            if tx.mail_sent(session.id) + len(open_to) > MOST_SENT:
+                raise LimitReachedError(f"a session may send {MOST_SENT} messages, not more")
+            words = plain(text.strip(), MOST_CHARS)
             for agent in open_to:
                 mail = tx.insert_mail(MessageId(self._ids.new("mai")), session.id, agent.id, words)
                 data = {"mail": mail.id, "to": agent.name, "text": redact(words)}

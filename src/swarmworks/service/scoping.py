@@ -34,6 +34,8 @@ class Scoping:
         """
         question_id = QuestionId(self._ids.new("qst"))
         wanted = tuple(dict.fromkeys(paths))
+        self._count(session, 1)  # before anybody waits: it may ask many times at once
+        noted = self._noted[session.id] <= MOST_NOTED
 
         def write(tx: Tx) -> Question | str | None:
             task = tx.task(session.swarm_id, session.task_id)
@@ -44,7 +46,7 @@ class Scoping:
             held = tx.file_claims(session.swarm_id) if config.files.exclusive else {}
             no = refusal(missing, config.files.protected_globs, held, session.task_id)
             if no is not None:
-                if self._may_be_noted(session):
+                if noted:
                     self._refused(tx, session, missing, no)
                 return no
             asked = [one for one in questions.of_session(tx, session) if one.paths == missing]
@@ -60,14 +62,13 @@ class Scoping:
         found = await self._store.transact(write)
         if isinstance(found, str):
             raise RejectedError(found)
+        self._count(session, -1)
         return found
 
-    def _may_be_noted(self, session: Session) -> bool:
-        times = self._noted.get(session.id, 0)
-        self._noted[session.id] = times + 1
+    def _count(self, session: Session, refusals: int) -> None:
+        self._noted[session.id] = self._noted.get(session.id, 0) + refusals
         while len(self._noted) > REMEMBERED:
             self._noted.popitem(last=False)
-        return times < MOST_NOTED
 
     def _refused(self, tx: Tx, session: Session, paths: Sequence[str], why: str) -> None:
         shown = [plain(path, 200) for path in paths[:20]]

@@ -147,6 +147,8 @@ def _looked(connection: PostgresConnection, look: Callable[[Reader], T]) -> T:
     connection.snapshot()
     try:
         return look(connection.reader())
+    except StopIteration as error:  # which no future takes: the caller would wait for ever
+        raise RuntimeError(f"a look at the store ended with {error!r}") from error
     finally:
         connection.rollback()
 

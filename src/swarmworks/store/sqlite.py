@@ -94,6 +94,8 @@ class SqliteStore:
             connection.snapshot()
             try:
                 return look(connection.reader())
+            except StopIteration as error:  # which no future takes: the caller would wait for ever
+                raise RuntimeError(f"a look at the store ended with {error!r}") from error
             finally:
                 connection.rollback()
         finally:
