@@ -48,20 +48,20 @@ def build_app(services: ControlPlaneServices) -> FastAPI:
     app.include_router(metrics_router, dependencies=[Depends(operator_only)])
 
     @app.get("/health")
-    def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+    async def health() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
         return {"status": "ok"}
 
     return app
 
 
-def _bearer(request: Request) -> str:
+async def _bearer(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise UnauthenticatedError("no bearer token", mend="send Authorization: Bearer <token>")
     return token
 
 
-def operator_only(request: Request, token: Annotated[str, Depends(_bearer)]) -> None:
+async def operator_only(request: Request, token: Annotated[str, Depends(_bearer)]) -> None:
     services: ControlPlaneServices = request.app.state.services
     if same(token, services.operator_token):
         return
@@ -70,21 +70,21 @@ def operator_only(request: Request, token: Annotated[str, Depends(_bearer)]) -> 
     raise UnauthenticatedError("this token is not valid")
 
 
-def worker_only(request: Request, token: Annotated[str, Depends(_bearer)]) -> None:
+async def worker_only(request: Request, token: Annotated[str, Depends(_bearer)]) -> None:
     services: ControlPlaneServices = request.app.state.services
     if same(token, services.worker_token) or same(token, services.operator_token):
         return
     raise UnauthenticatedError("this token is not valid")
 
 
-def _known(_request: Request, error: Exception) -> JSONResponse:
+async def _known(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SwarmworksError)
     what = str(error) if isinstance(error, InvalidDocumentError) else error.what
     body = ErrorBody(code=error.code, what=what, where=error.where, mend=error.mend)
     return JSONResponse(body.model_dump(), status_code=error.http_status)
 
 
-def _malformed(_request: Request, error: Exception) -> JSONResponse:
+async def _malformed(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     rows = [f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}" for row in error.errors()[:10]]
     body = ErrorBody(code="rejected", what="; ".join(rows))

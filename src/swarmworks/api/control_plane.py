@@ -70,5 +70,5 @@ class ControlPlaneServices:
     worker_token: str = field(repr=False)
 
 
-def services(request: Request) -> ControlPlaneServices:
+async def services(request: Request) -> ControlPlaneServices:
     return request.app.state.services

@@ -16,7 +16,7 @@ MOST_NAME = 100
 NOBODY = "operator"
 
 
-def _person(swarm_person: Annotated[str, Header(max_length=600)] = "") -> str:
+async def _person(swarm_person: Annotated[str, Header(max_length=600)] = "") -> str:
     name = plain(unquote(swarm_person), MOST_NAME).strip()
     return f"person:{name or NOBODY}"
 
