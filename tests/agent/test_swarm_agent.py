@@ -6,7 +6,9 @@ import asyncio
 import json
 import re
 import shlex
+import shutil
 import socket
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,7 +45,7 @@ async def command(tmp_path):
 
         async def run(*words, given="", token=None):
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-S", "-E", "-B", str(PACKAGE / "agent" / "swarm_agent.py"), *words),
+                *(sys.executable, "-S", "-E", "-B", str(PACKAGE / "agent" / "__main__.py"), "swarm-agent", *words),
                 env={
                     "SWARM_GATEWAY_URL": url,
                     "SWARM_TOKEN": site.work.token if token is None else token,
@@ -69,6 +71,7 @@ async def test_it_asks_and_tells_what_the_tools_do(command):
     code, _, err = await command("request-scope", "--reason", "I like it", "swarm.toml")
     assert (code, "protected" in err) == (1, True)
     assert (await command("read"))[0] == 1
+    assert (await command())[0] == 2
     assert [row.data["text"] for row in await command.site.events("session.progress")] == ["half way"]
 
 
@@ -109,3 +112,12 @@ def test_the_configurations_in_the_documentation_are_accepted(name):
     whole = '[project]\nname = "x"\n[gates.tests]\nrun = "true"\n' + "\n".join(blocks)
     config = load_config(whole, name="swarm.toml", environment={})
     assert config.mail.allow or config.databases
+
+
+def test_what_lies_above_the_package_is_not_loaded(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "swarmworks")
+    (tmp_path / "argparse.py").write_text("raise SystemExit('loaded')")
+    entry = str(tmp_path / "swarmworks/agent/__main__.py")
+    words = (sys.executable, "-S", "-E", "-B", entry, "swarm-agent", "task")
+    done = subprocess.run(words, env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[:44]) == (2, "swarm-agent: this is no session of an agent:")

@@ -9,6 +9,7 @@ import struct
 import tempfile
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -191,6 +192,24 @@ async def test_whoever_cannot_be_let_in_is_told_so_and_no_more(server, user, que
     assert says in str(refused.value)
     assert str(server.port) not in str(refused.value)
     assert "wrong" not in f"{refused.value}{said}"
+
+
+async def test_what_another_puts_between_before_the_encryption_does_not_count(server):
+    async def between(reader, writer):
+        theirs, to_them = await asyncio.open_connection("127.0.0.1", server.port)
+        to_them.write(await reader.readexactly(8))
+        injected = messages.message(b"E", b"SFATAL\0Mlet in by whoever listens\0\0")
+        writer.write(await theirs.readexactly(1) + injected)
+        await reader.read()
+        to_them.close()
+        writer.close()
+
+    line = await asyncio.start_server(between, "127.0.0.1", 0)
+    port = line.sockets[0].getsockname()[1]
+    async with line, offered(SimpleNamespace(port=port), query="?sslmode=require") as (port, said):
+        with pytest.raises(psycopg.OperationalError, match="does not answer"):
+            await ask(port, "SELECT 1")
+    assert said[0].verdict == "refused"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """`swarm-agent`: the platform's tools as a command, for agents' programs that speak no MCP. Mounted into their sandboxes.
 
-Run as `python -S -E -B .../swarmworks/agent/swarm_agent.py`, with nothing installed. It finds the listener in
+Run as `python -S -E -B .../swarmworks/agent/__main__.py swarm-agent COMMAND ...`, with nothing installed. It finds the listener in
 SWARM_GATEWAY_URL, the session's token in SWARM_TOKEN, and where a handoff is left in SWARM_HANDOFF_FILE.
 
 Exit codes: 0 done, 1 the platform says no, 2 usage.
@@ -15,11 +15,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[2])
-
-from swarmworks.agent import document, hand_in  # noqa: E402
-from swarmworks.agent.platform_tools import Platform  # noqa: E402
-from swarmworks.base.errors import ToolError  # noqa: E402
+from swarmworks.agent import document, hand_in
+from swarmworks.agent.platform_tools import Platform
+from swarmworks.base.errors import ToolError
 
 REFUSED, USAGE = 1, 2
 MOST_STDIN_BYTES = 1 << 20
@@ -117,7 +115,3 @@ def _leave(handoff: Arguments) -> None:
     beside = path.with_name(f"{path.name}.part")
     beside.write_text(json.dumps(handoff), encoding="utf-8")
     beside.replace(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -116,10 +116,6 @@ class Executor:
         try:
             await self._context.transport.bring(work, me)
             return await self._prepared_session(work, reporter)
-        except (
-            LimitReachedError
-        ) as error:  # what it wrote is too much: the agent's fault, and for its next attempt to mend
-            return _unfinished(work, SessionOutcome.FAILED, _plain(error))
         except (SwarmworksError, OSError) as error:
             log.warning("session %s could not be run: %s", work.session_id, error)
             return _unfinished(work, SessionOutcome.INFRASTRUCTURE, f"the session could not be run: {_plain(error)}")
@@ -139,7 +135,10 @@ class Executor:
         run = SessionRun(self._context, work, environment, briefing)
         self._sessions[work.work_id] = run
         run.say(self._said.pop(work.work_id, []))
-        return await run.result(reporter)
+        try:
+            return await run.result(reporter)
+        except LimitReachedError as error:  # it wrote too much: its own fault, and for its next attempt to mend
+            return _unfinished(work, SessionOutcome.FAILED, _plain(error))
 
     async def _gates(self, work: GatesWork) -> GatesResult:
         try:

@@ -47,7 +47,7 @@ def _written(places: Places, package: str) -> Path:
     folder = places.scratch / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     command = folder / NAME
-    text = f'#!/bin/sh\nexec "{places.interpreter}" -S -E -B "{package}/agent/swarm_agent.py" "$@"\n'
+    text = f'#!/bin/sh\nexec "{places.interpreter}" -S -E -B "{package}/agent/__main__.py" swarm-agent "$@"\n'
     if not command.exists() or command.read_text(encoding="utf-8") != text:
         beside = folder / f"{NAME}.new"
         beside.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -169,22 +170,47 @@ async def _password(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 async def _connected(address: Address) -> Line:
     if (path := address.socket_path) is not None:
         return await asyncio.open_unix_connection(path)
-    reader, writer = await asyncio.open_connection(address.host, address.port)
-    if address.tls == "disable":
-        return reader, writer
+    raw = await _dialled(address)
     try:
-        writer.write(struct.pack("!ii", 8, messages.SSL_REQUEST))
-        answer = await reader.readexactly(1)
-        if answer == b"S":
-            await writer.start_tls(address.tls_context(), server_hostname=address.host)
-            return reader, writer
+        if not await _encrypts(raw, address):
+            return await asyncio.open_connection(sock=raw)
+        return await asyncio.open_connection(sock=raw, ssl=address.tls_context(), server_hostname=address.host)
     except BaseException:
-        writer.transport.abort()
+        raw.close()
         raise
+
+
+async def _encrypts(raw: socket.socket, address: Address) -> bool:
+    """Whether the server and the address want it. One byte is read and no more: what another puts behind it would else count as
+    said under encryption.
+    """
+    if address.tls == "disable":
+        return False
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(raw, struct.pack("!ii", 8, messages.SSL_REQUEST))
+    if await loop.sock_recv(raw, 1) == b"S":
+        return True
     if address.tls in ENCRYPTED:
-        writer.transport.abort()
         raise _Refused("its server does not encrypt, and its address asks for that")
-    return reader, writer
+    return False
+
+
+async def _dialled(address: Address) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    failed = OSError(f"{address.host} has no address")
+    for family, kind, protocol, _, place in await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.setblocking(False)
+            await loop.sock_connect(made, place)
+        except BaseException as error:
+            made.close()
+            if not isinstance(error, OSError):
+                raise
+            failed = error
+        else:
+            return made
+    raise failed
 
 
 async def _authenticated(line: Line, address: Address) -> None:
