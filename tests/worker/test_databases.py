@@ -18,7 +18,7 @@ from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import UsageError
 from swarmworks.worker.databases import messages
 from swarmworks.worker.databases.address import parse
-from swarmworks.worker.databases.proxy import DatabaseProxy, Offered
+from swarmworks.worker.databases.proxy import DatabaseProxy, Offered, _pump
 from swarmworks.worker.egress import Egress
 from swarmworks.worker.gateways import Gateways
 from swarmworks.worker.relay import Exits, Relay
@@ -200,9 +200,7 @@ async def test_what_another_puts_between_before_the_encryption_does_not_count(se
         to_them.write(await reader.readexactly(8))
         injected = messages.message(b"E", b"SFATAL\0Mlet in by whoever listens\0\0")
         writer.write(await theirs.readexactly(1) + injected)
-        await reader.read()
-        to_them.close()
-        writer.close()
+        await asyncio.gather(_pump(reader, to_them), _pump(theirs, writer), return_exceptions=True)
 
     line = await asyncio.start_server(between, "127.0.0.1", 0)
     port = line.sockets[0].getsockname()[1]
