@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from swarmworks.base.errors import GitError
 from swarmworks.git.footprints import overlapping, read_patch
 from swarmworks.git.protocol import Candidate, Piece
 from tests.git.conftest import AGENT, AT, COMMITTER
@@ -88,3 +89,10 @@ def test_one_that_conflicts_with_the_branch_has_no_places(repository, hub, branc
     theirs = brought(repository, hub, {"a.txt": text(["y", *LINES[1:]])}, on=branch)
     assert hub.footprint(landed, theirs) is None
     assert hub.touched(branch, landed) == {b"diff --git a/a.txt b/a.txt"}
+
+
+def test_what_git_does_not_say_is_not_taken_for_nothing(repository, hub, branch, monkeypatch):
+    landed = brought(repository, hub, {"a.txt": "x\n"}, on=branch)
+    monkeypatch.setattr(hub.persistent, "patch", lambda _old, _new: None)
+    with pytest.raises(GitError):
+        hub.touched(branch, landed)

@@ -51,12 +51,14 @@ def test_a_new_file_that_both_begin_is_united_too(repository, hub, log):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (f"{LOG}- one\n", "# Changes\n\nmine first\n- two\n"),  # it replaces a line
-        (f"{LOG}- one\n", None),  # it takes the file away
+        (f"{LOG}- one\n", "# Changes\n\nmine first\n- two\n"),
+        (f"{LOG}- one\n", None),
         (f"{LOG}- one\n", b"\0binary"),
+        (f"{LOG}- one\n", f"{LOG}- two\n" + "- more\n" * 700_000),
     ],
+    ids=["a line replaced", "the file taken away", "no text", "over 4 MiB"],
 )
-def test_what_takes_a_line_away_conflicts_as_ever(repository, hub, log, one, other):
+def test_what_takes_a_line_away_or_cannot_be_looked_into_conflicts_as_ever(repository, hub, log, one, other):
     heads = both(repository, hub, log, "CHANGES.md", one, other)
     _, second = stacked(hub, log, heads, ("CHANGES.md",))
     assert isinstance(second, Conflicted)

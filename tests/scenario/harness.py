@@ -137,10 +137,19 @@ async def start_plane(folder: Path, *, least: Amount = NOTHING, clock: Clock | N
 
 
 async def create(
-    plane: Plane, root: Path, base: str, tasks: Plan, *, config=None, agents=4, actor="platform", **more
+    plane: Plane,
+    root: Path,
+    base: str,
+    tasks: Plan,
+    *,
+    config=None,
+    agents=4,
+    actor="platform",
+    project="testing",
+    **more,
 ) -> SwarmId:
     request = CreateSwarm(
-        project="testing",
+        project=project,
         repository=str(root),
         base=base,
         plan=tasks,

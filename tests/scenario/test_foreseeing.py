@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from swarmworks.base.errors import GitError
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.refs import work_ref
 from swarmworks.git.protocol import Identity
@@ -161,3 +162,27 @@ async def test_the_work_of_a_session_whose_worker_was_killed_is_shown_to_the_nex
     taken = {work.task.id: work for work in await again.take(WorkKind.SESSION)}
     assert taken["one"].last_head == saved
     assert taken["two"].last_head is None
+
+
+async def test_a_swarm_that_cannot_be_looked_at_keeps_nobody_else_from_being_told(
+    plane, at_work, tmp_path, monkeypatch
+):
+    config, shared = (
+        configuration(files={"exclusive": False}),
+        plan(*(task(name, **SHARED) for name in ("four", "five"))),
+    )
+    base = at_work.sessions["one"].base
+    broken = await create(plane, tmp_path / "repo", base, shared, config=config, project="other")
+    assert {work.swarm_id for work in await at_work.worker.take(WorkKind.SESSION)} == {broken}
+    at_work.saves("one", 7)
+    at_work.saves("two", 7)
+    real = plane.hub.refs
+
+    def refs(prefix):
+        if broken in prefix:
+            raise GitError("a broken reference")
+        return real(prefix)
+
+    monkeypatch.setattr(plane.hub, "refs", refs)
+    await Foreseeing(plane.store, plane.hub).look()
+    assert set(await at_work.told()) == {"one", "two"}

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from swarmworks.domain.lease import WorkKind
+from swarmworks.wire import rejection as rejection_wire
 from tests.scenario.harness import PlayedWorker, configuration, failed, passed, repository, start_plane
 from tests.scenario.queueing import MANY, build_all, handed_in, pushed, told
 
@@ -73,6 +74,24 @@ async def test_changes_that_conflict_are_never_built_together_and_the_second_hea
     told = (await plane.read(lambda reader: reader.task(swarm, again))).rejection
     assert '"kind":"conflict"' in told
     assert "README.md" in told
+
+
+@pytest.mark.parametrize("union", [[], ["README.md"]], ids=["a conflict", "a file to which all add"])
+async def test_a_conflict_in_a_file_too_large_to_look_into_is_told_by_its_name_and_stops_nobody(plane, tmp_path, union):
+    lines = "line\n" * 1_000_000
+    base = repository(tmp_path / "repo", {"README.md": f"hello\n{lines}"})
+    config = configuration(files={"exclusive": False}, merge={"union": union})
+
+    def write(name):
+        return {f"{name}.txt": "x\n"} if name == "t00" else {"README.md": f"hello\nby {name}\n{lines}"}
+
+    swarm, worker = await handed_in(plane, base, tmp_path, 3, write, config=config)
+    await build_all(plane, swarm, worker)
+    states = await plane.states(swarm)
+    assert (states["t00"], sorted(states.values())) == ("landed", ["landed", "landed", "ready"])
+    again = next(name for name, state in states.items() if state == "ready")
+    told = rejection_wire.parse((await plane.read(lambda reader: reader.task(swarm, again))).rejection)
+    assert (str(told.kind), [finding.file for finding in told.findings]) == ("conflict", ["README.md"])
 
 
 async def test_edits_of_different_lines_of_one_file_land_together(plane, base, tmp_path):
@@ -169,17 +188,22 @@ async def test_nothing_lands_on_a_branch_from_which_landed_work_was_taken_until_
     assert set((await plane.states(swarm)).values()) == {"landed"}
 
 
+async def build_red(plane, worker, breaks):
+    """A few rounds of builds, which fail on the branch as well where the file is there."""
+    for _ in range(6):
+        await plane.settle()
+        for build in await worker.take(WorkKind.BUILD):
+            red = tuple(replace(one, metrics={"on_the_branch": 1.0}) for one in failed("tests"))
+            is_red = breaks in plane.hub.list_files(build.candidate)
+            results = (*passed("scope"), *red) if is_red else passed("scope", "tests")
+            await worker.finish_build(build, worker.build(build, results))
+
+
 async def test_a_push_that_breaks_the_branch_is_charged_to_no_change(plane, base, tmp_path):
     swarm, worker = await handed_in(plane, base, tmp_path, count=3)
     await plane.settle()
     commit = await pushed(plane, swarm, tmp_path, "breaks.txt")
-    for _ in range(6):
-        await plane.settle()
-        for build in await worker.take(WorkKind.BUILD):
-            files = plane.hub.list_files(build.candidate)
-            red = tuple(replace(one, metrics={"on_the_branch": 1.0}) for one in failed("tests"))
-            results = (*passed("scope"), *red) if "breaks.txt" in files else passed("scope", "tests")
-            await worker.finish_build(build, worker.build(build, results))
+    await build_red(plane, worker, "breaks.txt")
     assert await plane.head(swarm) == commit
     assert set((await plane.states(swarm)).values()) == {"queued"}
     assert not [one for one in await plane.read(lambda reader: reader.tasks(swarm)) if one.attempts]
@@ -189,6 +213,24 @@ async def test_a_push_that_breaks_the_branch_is_charged_to_no_change(plane, base
     await pushed(plane, swarm, tmp_path, "mends.txt")
     await build_all(plane, swarm, worker)
     assert set((await plane.states(swarm)).values()) == {"landed"}
+
+
+async def test_a_push_that_breaks_the_branch_and_was_taken_away_and_put_back_is_charged_to_no_change(
+    plane, base, tmp_path
+):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=3)
+    await plane.settle()
+    broken = await pushed(plane, swarm, tmp_path, "breaks.txt")
+    await plane.settle()
+    elsewhere = await pushed(plane, swarm, tmp_path, "hand.txt", on=base)
+    await plane.settle()
+    ref = (await plane.read(lambda reader: reader.swarm(swarm))).integration_ref
+    assert plane.hub.update_ref(ref, broken, elsewhere)
+    await build_red(plane, worker, "breaks.txt")
+    assert await plane.head(swarm) == broken
+    assert len(await told(plane, swarm, "queue.thawed")) == 1
+    assert "pushed by Person (Add breaks.txt)" in (await told(plane, swarm, "queue.frozen"))[-1]["reason"]
+    assert set((await plane.states(swarm)).values()) == {"queued"}
 
 
 async def test_the_queue_says_what_is_where_and_why(plane, base, tmp_path):

@@ -11,6 +11,7 @@ from tests.scenario.harness import passed, repository, start_plane
 from tests.scenario.queueing import handed_in, told
 
 CORE = "tests/test_core.txt"
+MORE = "tests/test_more.txt"
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def base(tmp_path):
     return repository(tmp_path / "repo", {"README.md": "hello\n", CORE: "def test_total(): ...\n"})
 
 
-def core_fails(named="test_total"):
-    finding = Finding("assert 3 == 2", file=CORE, line=1, expected="2", provided="3", test=f"tests.test_core.{named}")
+def core_fails(named="test_total", file=CORE):
+    finding = Finding("assert 3 == 2", file=file, line=1, expected="2", provided="3", test=f"tests.test_core.{named}")
     return (*passed("scope"), GateResult("tests", GateOutcome.FAILED, "1 failed", findings=(finding,)))
 
 
@@ -93,6 +94,37 @@ async def test_a_test_that_goes_on_failing_after_it_was_looked_after_is_charged_
     tasks = await plane.read(lambda reader: reader.tasks(swarm))
     assert {one.id: one.attempts for one in tasks} == {"t00": 1, "t01": 1, "t02": 1, mends.task.id: 0}
     assert len(await told(plane, swarm, "task.filed")) == 1
+
+
+async def test_two_that_look_after_each_others_tests_do_not_wait_for_each_other(plane, tmp_path):
+    broken, mended = "def test(): ...\n", "def test(): pass\n"
+    base = repository(tmp_path / "repo", {CORE: broken, MORE: broken})
+    swarm, worker = await handed_in(plane, base, tmp_path, count=6)
+    meets_core = {"t00", "t01", "t02", "health-test_more"}
+
+    async def build_all():
+        while True:
+            await plane.settle()
+            if not (taken := await worker.take(WorkKind.BUILD)):
+                return
+            for build in taken:
+                file, named = (CORE, "test_total") if build.task.id in meets_core else (MORE, "test_more")
+                fails = plane.hub.read_file(build.candidate, file) == broken.encode()
+                results = core_fails(named, file) if fails else passed("scope", "tests")
+                await worker.finish_build(build, worker.build(build, results))
+
+    await build_all()
+    looking = [work for work in await worker.take(WorkKind.SESSION) if work.task.id.startswith("health")]
+    assert {work.task.owns for work in looking} == {(CORE,), (MORE,)}
+    for work in looking:
+        await worker.session(work, {work.task.owns[0]: mended})
+    for work in await worker.take(WorkKind.GATES):
+        await worker.gates(work)
+    await build_all()
+    tasks = {one.id: one for one in await plane.read(lambda reader: reader.tasks(swarm))}
+    first, second = tasks["health-test_total"], tasks["health-test_more"]
+    assert (str(first.state), first.attempts) == ("ready", 1)
+    assert (str(second.state), second.attempts) == ("queued", 0)
 
 
 async def test_tests_of_a_change_s_own_are_its_own_affair(plane, base, tmp_path):

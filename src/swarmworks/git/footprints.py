@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from swarmworks.base.errors import GitError
 from swarmworks.git.command import path_text
 from swarmworks.git.protocol import Footprint
 
@@ -33,7 +34,11 @@ def footprint(hub: BareHub, head: str, change: str) -> Footprint | None:
 
 
 def touched(hub: BareHub, old: str, new: str) -> frozenset[bytes]:
-    return frozenset(read_patch(hub.persistent.patch(hub.tree_of(old), hub.tree_of(new)) or b""))
+    """GitError when it cannot be said: that is not the same as nothing."""
+    text = hub.persistent.patch(hub.tree_of(old), hub.tree_of(new))
+    if text is None:
+        raise GitError("git does not say what changed", where=f"{old}..{new}", mend="run git fsck in the hub")
+    return frozenset(read_patch(text))
 
 
 def read_patch(text: bytes) -> Footprint:
