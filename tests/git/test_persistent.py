@@ -16,6 +16,7 @@ from swarmworks.base.errors import GitError, RejectedError
 from swarmworks.git import objects
 from swarmworks.git.command import Git
 from swarmworks.git.hub import BareHub
+from swarmworks.git.persistent import MOST_TRIES, Persistent, _Talk
 from swarmworks.git.protocol import Candidate, Conflicted, Identity, Merged, Piece
 from tests.git.conftest import AGENT, AT, COMMITTER, git
 
@@ -122,6 +123,62 @@ def test_killed_processes_are_missed_by_nobody(repository, hub, base, rounds):
         assert hub.update_ref("refs/heads/x", theirs, None)
         assert not hub.update_ref("refs/heads/x", base, None)
         hub.delete_ref("refs/heads/x")
+
+
+def test_trees_are_read_again_by_another_process_when_the_first_one_ends(hub, base):
+    name = hub.tree_of(base)
+    expected = hub.persistent.trees([name])
+    assert expected[name]
+    for one in children():
+        os.kill(one.pid, signal.SIGKILL)
+    assert hub.persistent.trees([name, "e" * 40]) == expected
+
+
+class Instead:
+    """A git whose kept processes are something else."""
+
+    def __init__(self, *program, timeout_s=20.0):
+        self.timeout_s = timeout_s
+        self.started = 0
+        self._program = program
+
+    def unbuffers(self):
+        return True
+
+    def start(self, _hub, _arguments, *, unbuffered):
+        self.started += 1
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        return subprocess.Popen(self._program, start_new_session=True, bufsize=0, **pipes)
+
+
+def test_trees_that_no_process_reads_are_an_error_and_not_missing(tmp_path):
+    ending = Instead("true")
+    with pytest.raises(GitError, match="again and again"):
+        Persistent(ending, tmp_path).trees(["e" * 40])
+    assert ending.started == MOST_TRIES
+
+
+def test_one_that_answers_before_it_has_heard_all_is_read_meanwhile(tmp_path):
+    cat = Instead("cat")
+    talk = _Talk(cat.start(tmp_path, (), unbuffered=False), cat.timeout_s)
+    question = b"x" * (1 << 20) + b"end"
+    talk.say(question)
+    assert talk.until(lambda left: len(left) if left.endswith(b"end") else -1, 2 << 20) == question
+    talk.end()
+
+
+def test_one_that_does_not_read_is_given_up_in_time(tmp_path):
+    deaf = Persistent(Instead("sleep", "600", timeout_s=0.2), tmp_path)
+    with pytest.raises(GitError, match=r"longer than 0\.2 s"):
+        deaf.set([(f"refs/heads/{number}", "e" * 40) for number in range(10_000)])
+
+
+def test_what_git_cannot_compare_is_not_the_same_as_nothing_changed(hub, base):
+    tree = hub.tree_of(base)
+    assert hub.persistent.differences(tree, tree) == b""
+    for old, new in ((tree, "e" * 40), ("e" * 40, tree)):
+        assert hub.persistent.differences(old, new) is None
+        assert hub.persistent.patch(old, new) is None
 
 
 def test_without_stdbuf_every_merge_is_the_same(repository, hub, base, tmp_path):

@@ -155,6 +155,26 @@ async def test_a_pack_that_lacks_something_or_is_none_is_refused(hub_pair):
         make_pack(here, ["f" * 40], [])
 
 
+async def test_an_old_history_is_brought_although_nobody_would_write_it_so_today(plane, swarm, away, tmp_path):
+    [work, *_] = await away.played.take(WorkKind.SESSION)
+    odd = odd_commit(plane.hub, work.base)
+    old = work.model_copy(update={"base": odd})
+    await away.transport.bring(old, away.me)
+    assert away.hub.read_file(odd, "lines.txt") == b"one\ntwo\n"
+    there = BareHub.open_or_create(tmp_path / "there.git")
+    with pytest.raises(RejectedError, match="cannot be taken"):
+        take_pack(there, make_pack(plane.hub, [odd], []), [odd])
+
+
+def odd_commit(hub, base):
+    """On `base`, with an author as some tools once wrote them; a reference holds it."""
+    raw = f"tree {hub.tree_of(base)}\nparent {base}\nauthor Ada<ada@x> 1 +0000\ncommitter Ada <a@x> 1 +0000\n\nodd\n"
+    arguments = ["hash-object", "-t", "commit", "-w", "--stdin", "--literally"]
+    commit = hub.git.run(hub.path, arguments, given=raw.encode()).out.decode().strip()
+    hub.update_refs({"refs/swarm/odd": commit})
+    return commit
+
+
 @pytest.fixture
 def hub_pair(tmp_path):
     """Two hubs that have a base in common, and a commit on it that only the first one has."""
