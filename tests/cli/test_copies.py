@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -59,3 +60,36 @@ def test_one_in_which_a_session_works_is_not_given_up(copies, launcher, swarm: S
     assert ran.code != 0
     assert "a session works in swm-two-1" in ran.err
     assert len(copies.existing()) == 1
+
+
+def test_their_sizes_are_those_of_all_that_lies_in_them(copies, launcher, swarm: Swarm):
+    before, kept = _sizes(launcher, swarm)
+    place = copies.places(copies.existing()[0])[0]
+    (place / "deep/er").mkdir(parents=True)
+    for name in ("one", "two", "three"):
+        (place / "deep/er" / name).write_bytes(b"x" * (1 << 20))
+    (place / "link").symlink_to("/usr")
+    after, still = _sizes(launcher, swarm)
+    assert 3 << 20 <= after - before < 4 << 20
+    assert still == kept
+    assert "MiB" in swarm(launcher, "copies").out.splitlines()[0]
+
+
+def test_what_an_agent_removes_while_it_is_measured_counts_as_nothing(copies, launcher, swarm: Swarm, monkeypatch):
+    place, real = copies.places(copies.existing()[0])[0], os.walk
+    (place / "passing").write_bytes(b"x" * (3 << 20))
+
+    def walk(folder):
+        for found in real(folder):
+            (place / "passing").unlink(missing_ok=True)
+            yield found
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert _sizes(launcher, swarm)[0] < 1 << 20
+
+
+def _sizes(launcher, swarm):
+    """Of the one at work and of the one that is kept."""
+    ran = swarm(launcher, "copies", "--json")
+    assert ran.code == 0, ran.err
+    return [row["disk_bytes"] for row in json.loads(ran.out)]
