@@ -35,7 +35,8 @@ def test_a_role_of_the_plan_has_the_boundaries_of_its_kind_until_the_file_names_
     assert config.role("database").files == "read"
     assert config.role("testing") == DEFAULT_ROLES["tester"]
     assert config.role("review").files == "read"
-    assert config.role("a name of one's own") == DEFAULT_ROLES["implementer"]
+    assert load("").role("a name of one's own") == DEFAULT_ROLES["implementer"]
+    assert config.role("a name of one's own").files == "read", "an implementer's, as the file has that"
 
 
 def test_to_name_a_host_takes_nothing_else_from_a_role():

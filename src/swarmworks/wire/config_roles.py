@@ -173,14 +173,14 @@ def _on(base: RoleSection | None, section: RoleSection) -> RoleSection:
 
 
 def boundaries(role: str, tables: Mapping[str, RoleSection]) -> RoleSection:
-    """Of the role itself where there is a table for it, else of its kind; a name of no kind is an implementer's. `tables` are
-    completed.
+    """Of the role itself where there is a table for it, else of its kind, as the file or the product has that; a name of no kind
+    is an implementer's. `tables` are completed.
     """
-    kind = _KINDS.get(role, role)
+    kind = _KINDS.get(role, role if role in DEFAULT_ROLES else "implementer")
     for name in (role, kind):
         if name in tables:
             return tables[name]
-    return DEFAULT_ROLES.get(kind, _BUILDER)
+    return DEFAULT_ROLES[kind]
 
 
 def writable(role: RoleSection) -> tuple[str, ...] | None:
