@@ -9,8 +9,9 @@ from swarmworks.domain.isolation import Property
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
 from swarmworks.sandbox.contained import ContainedSandbox
-from swarmworks.sandbox.none import NoSandbox, translate
+from swarmworks.sandbox.none import NoSandbox
 from swarmworks.sandbox.protocol import Mount, SandboxSpec
+from swarmworks.sandbox.view import translate
 
 
 def _fake_bubblewrap(directory, script):

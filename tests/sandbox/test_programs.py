@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from swarmworks.domain.isolation import Property
+from swarmworks.sandbox import programs as looking
+from swarmworks.sandbox.elf import loader_of
 from swarmworks.sandbox.protocol import Mount
 from tests.sandbox.playground import PYTHON
 
@@ -95,3 +99,74 @@ async def test_the_anchor_is_neither_seen_nor_reached(playground):
         "cat /.anchor/sh /proc/2/environ; cat /proc/2/fd/0; kill -9 2 1; readlink /proc/2/exe; echo end"
     )
     assert outcome.stdout == "end\n"
+
+
+@pytest.fixture
+def libraries(tmp_path, monkeypatch):
+    folder = tmp_path / "lib" / "python3" / "deep"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(looking, "_LIBRARY_FOLDERS", (str(tmp_path / "lib"),))
+    monkeypatch.setattr(looking, "_found", looking._Found())
+    return folder
+
+
+def _program(path):
+    shutil.copyfile("/bin/sh", path)
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_program_that_is_installed_later_among_the_libraries_is_masked_at_the_next_start(libraries):
+    first = _program(libraries / "first")
+    assert looking.allowed(("sh",)).masks == (first,)
+    assert looking.allowed(("sh",)) is looking.allowed(("sh",))
+    before = libraries.stat()
+    second = _program(libraries / "second")
+    os.utime(libraries, ns=(before.st_atime_ns, before.st_mtime_ns))  # as an unpacked archive leaves it
+    assert set(looking.allowed(("sh",)).masks) == {first, second}
+
+
+def test_a_program_that_is_removed_from_the_libraries_is_masked_no_more(libraries):
+    first, second = _program(libraries / "first"), _program(libraries / "second")
+    assert set(looking.allowed(("sh",)).masks) == {first, second}
+    (libraries / "first").unlink()
+    assert looking.allowed(("sh",)).masks == (second,)
+
+
+def _with_loader_at(place: Path, target: str) -> None:
+    """A program of the system's that asks for a loader beside it, and that loader."""
+    program = Path("/usr/bin/uname").read_bytes()
+    loader = loader_of("/usr/bin/uname")
+    new = f"{target}/ld.so".encode()
+    assert len(new) <= len(loader)
+    shutil.copy(loader, place / "ld.so")
+    (place / "say").write_bytes(program.replace(loader.encode(), new.ljust(len(loader), b"\0"), 1))
+    (place / "say").chmod(0o755)
+
+
+async def test_a_program_runs_whose_loader_lies_in_a_mount(playground, tmp_path):
+    (tmp_path / "tools").mkdir()
+    _with_loader_at(tmp_path / "tools", "/opt/tools")
+    mounts = (Mount(tmp_path / "tools", "/opt/tools"),)
+    outcome = await playground.run("/opt/tools/say", programs=("/opt/tools/say",), more_mounts=mounts)
+    assert (outcome.stdout, outcome.status) == ("Linux\n", 0), outcome.stderr
+
+
+async def test_a_program_that_can_be_written_does_not_choose_what_else_may_run(playground, tmp_path):
+    _with_loader_at(playground.copy, "/opt/tools")
+    (playground.copy / "ld.so").unlink()
+    (tmp_path / "tools").mkdir()
+    shutil.copy(loader_of("/usr/bin/uname"), tmp_path / "tools" / "ld.so")
+    mounts = (Mount(tmp_path / "tools", "/opt/tools"),)
+    outcome = await playground.shell("/opt/tools/ld.so --version", programs=("sh", "/work/say"), more_mounts=mounts)
+    assert outcome.status == 126, outcome.stdout
+
+
+def test_only_a_whole_program_names_its_loader(tmp_path):
+    whole = Path("/usr/bin/uname").read_bytes()
+    for name, content in (("script", b"#!/bin/sh\n"), ("empty", b""), ("head", whole[:64]), ("cut", whole[:100])):
+        (tmp_path / name).write_bytes(content)
+        assert loader_of(str(tmp_path / name)) == ""
+    os.mkfifo(tmp_path / "pipe")
+    assert loader_of(str(tmp_path / "pipe")) == loader_of(str(tmp_path)) == loader_of(str(tmp_path / "missing")) == ""
+    assert loader_of("/usr/bin/uname").startswith("/lib")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.isolation import Property
-from swarmworks.sandbox import landlock, launch, seccomp, view
+from swarmworks.sandbox import elf, landlock, launch, seccomp, view
 from swarmworks.sandbox.floor import held, require
 from swarmworks.sandbox.inside import ANCHOR
 from swarmworks.sandbox.launcher import ANCHOR_FD, FIRST_INHERITED_FD, STAGE
@@ -167,8 +167,9 @@ class BubblewrapSandbox:
         if permitted is None:
             read, run = [], ["/"]
         else:
-            read = [*view.READABLE, *permitted.read, *(mount.target for mount in spec.mounts)]
-            run = [*permitted.run]
+            shown = [mount.target for mount in spec.mounts]
+            read = [*view.READABLE, *permitted.read, *shown]
+            run = [*permitted.run, *elf.loaders(view.kept_files(permitted.named, spec.mounts), shown)]
             run += [] if spec.noexec else [mount.target for mount in spec.mounts if mount.writable]
         return {
             "list": ["/"],

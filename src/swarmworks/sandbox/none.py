@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from swarmworks.base.errors import SandboxUnavailableError
@@ -18,14 +18,15 @@ from swarmworks.sandbox import launch
 from swarmworks.sandbox.bubblewrap import PATH, resource_limits
 from swarmworks.sandbox.floor import held, require
 from swarmworks.sandbox.process import LaunchedProcess
-from swarmworks.sandbox.protocol import Mount, Network, Probe, SandboxSpec
-from swarmworks.sandbox.view import is_within
+from swarmworks.sandbox.protocol import Network, Probe, SandboxSpec
+from swarmworks.sandbox.view import translate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swarmworks.sandbox.inside import Restrictions
     from swarmworks.sandbox.launcher import Order
+    from swarmworks.sandbox.protocol import Mount
 
 _BACKEND: Final = "none"
 _NO_ISOLATION: Final = "the back end none isolates nothing; mend: apt-get install bubblewrap"
@@ -114,13 +115,3 @@ def translated_variables(spec: SandboxSpec) -> dict[str, str]:
         name: ":".join(translate(part, spec.mounts) for part in value.split(":"))
         for name, value in spec.environment.items()
     }
-
-
-def translate(word: str, mounts: tuple[Mount, ...]) -> str:
-    """The host's path for a path inside; any other word is returned as it is. The deepest mount wins."""
-    if not word.startswith("/"):
-        return word
-    for mount in sorted(mounts, key=lambda m: len(PurePosixPath(m.target).parts), reverse=True):
-        if is_within(word, mount.target):
-            return str(mount.source.absolute() / PurePosixPath(word).relative_to(mount.target))
-    return word

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from swarmworks.sandbox.elf import MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,7 +58,10 @@ _COMPANIONS: Final = {
     **dict.fromkeys(("cc", "gcc", "c++", "g++", "cpp"), ("/usr/lib/gcc", "/usr/lib64/gcc", "/usr/libexec/gcc")),
 }
 """Programs of other folders that a program starts by itself."""
-_ELF: Final = b"\x7fELF"
+_ALTERNATIVES: Final = "/etc/alternatives"
+
+_Stamp = tuple[int, int, int, int]
+_Libraries = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +72,66 @@ class Allowed:
     masks: tuple[str, ...]
     read: tuple[str, ...]
     run: tuple[str, ...]
+    named: tuple[str, ...]  # of `run`, what was asked for by its path, and lies in some mount
 
 
-@cache
 def allowed(programs: tuple[str, ...]) -> Allowed:
     """Of `programs`, names are looked for where the system keeps its programs, and what is not installed there is left out; an
     absolute path is the name of such a program too, or else a program, or a directory of programs, of some mount. Blocks, the
-    first time for as long as the library folders are large.
+    first time, and when anything was installed since, for as long as the library folders are large.
     """
+    return _found.allowed(programs)
+
+
+class _Found:
+    """What was found, for as long as the folders it was found in are as they were."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stamps: dict[str, _Stamp | None] = {}
+        self._libraries: _Libraries = ((), ())
+        self._allowed: dict[tuple[str, ...], Allowed] = {}
+
+    def allowed(self, programs: tuple[str, ...]) -> Allowed:
+        with self._lock:
+            if not self._stamps or any(_stamp(folder) != stamp for folder, stamp in self._stamps.items()):
+                self._stamps = _stamps()
+                self._libraries = _libraries()
+                self._allowed = {}
+            if programs not in self._allowed:
+                self._allowed[programs] = _allowed(programs, self._libraries)
+            return self._allowed[programs]
+
+
+_found: Final = _Found()
+
+
+def _stamps() -> dict[str, _Stamp | None]:
+    """Each is taken before its folder is looked into: what changes meanwhile is noticed the next time."""
+    found = {folder: _stamp(folder) for folder in (*PROGRAM_FOLDERS, *_LIBRARY_FOLDERS, _ALTERNATIVES)}
+    pending = [entry.path for entry in _library_entries() if entry.is_dir(follow_symlinks=False)]
+    while pending:
+        folder = pending.pop()
+        found[folder] = _stamp(folder)
+        with suppress(OSError), os.scandir(folder) as entries:
+            pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return found
+
+
+def _stamp(folder: str) -> _Stamp | None:
+    """The time of the last change of the entry itself cannot be set by anybody."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116 -- a thousand at each start
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _allowed(programs: tuple[str, ...], found: _Libraries) -> Allowed:
     names = sorted({name for program in programs if (name := _name_of(program))})
+    named = [program for program in programs if not _name_of(program)]
     covers: list[Cover] = []
-    run = [program for program in programs if not _name_of(program)]
+    run = [*named]
     for folder in PROGRAM_FOLDERS:
         if Path(folder).is_dir() and not Path(folder).is_symlink():
             cover, elsewhere = _cover(folder, names)
@@ -84,8 +139,8 @@ def allowed(programs: tuple[str, ...]) -> Allowed:
             run += [folder, *elsewhere]
     run += [companion for name in names for companion in _COMPANIONS.get(name, ())]
     run += _loaders()
-    libraries, masks = _libraries()
-    return Allowed(tuple(covers), masks, (*_WHOLE, *libraries), tuple(dict.fromkeys(run)))
+    libraries, masks = found
+    return Allowed(tuple(covers), masks, (*_WHOLE, *libraries), tuple(dict.fromkeys(run)), tuple(named))
 
 
 def _name_of(program: str) -> str:
@@ -130,20 +185,21 @@ def _loaders() -> list[str]:
     return sorted({os.path.realpath(path) for path in found if path.is_file()})
 
 
-@cache
-def _libraries() -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _libraries() -> _Libraries:
     """What may be read in the library folders, and the programs that lie among it."""
     shown: list[str] = []
     masks: list[str] = []
-    for folder in _LIBRARY_FOLDERS:
-        if not Path(folder).is_dir() or Path(folder).is_symlink():
-            continue
-        for entry in sorted(os.scandir(folder), key=lambda each: each.name):
-            if _is_library(entry.name):
-                shown.append(entry.path)
-                if entry.is_dir(follow_symlinks=False):
-                    masks += _programs_below(entry.path)
+    for entry in _library_entries():
+        shown.append(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            masks += _programs_below(entry.path)
     return tuple(shown), tuple(masks)
+
+
+def _library_entries() -> Iterator[os.DirEntry[str]]:
+    for folder in _LIBRARY_FOLDERS:
+        if Path(folder).is_dir() and not Path(folder).is_symlink():
+            yield from (e for e in sorted(os.scandir(folder), key=lambda each: each.name) if _is_library(e.name))
 
 
 def _programs_below(root: str) -> Iterator[str]:
@@ -159,6 +215,6 @@ def _is_elf(path: str) -> bool:
         if Path(path).is_symlink():
             return False
         with open(path, "rb") as file:  # noqa: PTH123 -- as above
-            return file.read(len(_ELF)) == _ELF
+            return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False

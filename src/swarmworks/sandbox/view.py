@@ -145,3 +145,20 @@ def _protect(mount: Mount, path: str, source: str) -> Iterable[Binding]:
     for parent in reversed(relative.parents[:-1]):
         yield "--bind", f"{source}/{parent}", f"{mount.target}/{parent}"
     yield "--ro-bind", f"{source}/{relative}", f"{mount.target}/{relative}"
+
+
+def kept_files(paths: Iterable[str], mounts: tuple[Mount, ...]) -> list[str]:
+    """The host's files for those of `paths` that lie in a read-only mount: what nobody inside can replace."""
+    ordered = sorted(mounts, key=lambda mount: len(PurePosixPath(mount.target).parts))
+    found = ((path, _mount_of(ordered, path)) for path in paths)
+    return [translate(path, mounts) for path, mount in found if mount is not None and not mount.writable]
+
+
+def translate(word: str, mounts: tuple[Mount, ...]) -> str:
+    """The host's path for a path inside; any other word is returned as it is. The deepest mount wins."""
+    if not word.startswith("/"):
+        return word
+    for mount in sorted(mounts, key=lambda m: len(PurePosixPath(m.target).parts), reverse=True):
+        if is_within(word, mount.target):
+            return str(mount.source.absolute() / PurePosixPath(word).relative_to(mount.target))
+    return word
