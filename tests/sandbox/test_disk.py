@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from swarmworks.sandbox.disk import disk_usage
+from swarmworks.sandbox.disk import disk_usage, free_bytes
 
 MIB = 1 << 20
 
@@ -72,3 +72,10 @@ def test_a_closed_folder_is_said_to_be_unseen(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o000)
     assert "closed" in used(tmp_path).unseen
     (tmp_path / "closed").chmod(0o700)
+
+
+def test_the_room_of_one_disk_counts_once_however_many_places_lie_on_it(tmp_path):
+    places = [tmp_path / name for name in "abc"]
+    for place in places:
+        place.mkdir()
+    assert 0 < free_bytes([*places, tmp_path / "missing"]) < 2 * free_bytes(places[:1])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from swarmworks.sandbox.memory import tree
+from swarmworks.sandbox.memory import open_files, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 MOST_FILES: Final = 1_000_000
 _BLOCK_BYTES: Final = 512
@@ -54,6 +54,18 @@ def disk_usage(roots: Iterable[Path], pid: int) -> Usage:
     for process in tree(pid):
         _add_deleted(process, devices, usage)
     return usage
+
+
+def free_bytes(places: Iterable[Path]) -> int:
+    """Of the file systems that `places` lie on, each once."""
+    free: dict[int, int] = {}
+    for place in places:
+        try:
+            found = os.statvfs(place)
+            free[place.stat().st_dev] = found.f_bfree * found.f_frsize
+        except OSError:
+            continue
+    return sum(free.values())
 
 
 def _add_tree(descriptor: int, name: str, usage: Usage) -> None:
@@ -103,19 +115,12 @@ def _entries(directory: int, name: str, usage: Usage) -> list[str]:
 
 
 def _add_deleted(pid: int, devices: set[int], usage: Usage) -> None:
-    folder = Path(f"/proc/{pid}/fd")
     try:
-        descriptors = [entry.name for entry in folder.iterdir()]
-    except (FileNotFoundError, ProcessLookupError):
-        return
+        opened = open_files(pid)
     except PermissionError:
         usage.unseen = f"process {pid}: its files cannot be seen"
         return
-    for number in descriptors:
-        try:
-            status = (folder / number).stat()
-        except OSError:
-            continue
+    for status in opened:
         known = (status.st_dev, status.st_ino)
         if (
             status.st_nlink == 0

@@ -1,23 +1,45 @@
-"""How much memory a process tree uses: the sum of proportional set sizes, so that shared pages count once."""
+"""How much memory a process tree uses: the sum of proportional set sizes, so that shared pages count once, and what lies in files of
+memory that it holds open.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _KIB = 1024
+_BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    all_bytes: int
+    shared_memory_bytes: int  # of files of memory that are mapped
 
 
 def tree_memory_bytes(pid: int) -> int:
     """Of `pid` and all its descendants; 0 when it does not exist. A process whose share cannot be read counts with its
-    whole resident size: too much rather than too little.
+    whole resident size: too much rather than too little. A file of memory may be mapped, open, or both: the larger sum of the two
+    counts, at least half of what there is and never the same page twice.
     """
-    return sum(_process_memory_bytes(each) for each in tree(pid))
+    processes = tree(pid)
+    shares = [_share(each) for each in processes]
+    mapped = sum(share.shared_memory_bytes for share in shares)
+    return sum(share.all_bytes for share in shares) - mapped + max(mapped, _open_bytes(processes))
 
 
-def at_most_bytes(pid: int) -> int:
-    """An upper bound of `tree_memory_bytes`, much cheaper: shared pages count for every process that has them."""
-    return sum(_resident_bytes(each) for each in tree(pid))
+def exceeds(pid: int, most_bytes: int) -> bool:
+    """Whether `tree_memory_bytes` is more. Upper bounds that are much cheaper mostly answer it: shared pages count for every process
+    that has them, and files of memory take no more than all of the machine do.
+    """
+    processes = tree(pid)
+    resident = sum(_resident_bytes(each) for each in processes)
+    if resident + _shared_memory_of_the_machine() <= most_bytes or resident + _open_bytes(processes) <= most_bytes:
+        return False
+    return tree_memory_bytes(pid) > most_bytes
 
 
 def tree(pid: int) -> list[int]:
@@ -31,16 +53,66 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def _process_memory_bytes(pid: int) -> int:
+def open_files(pid: int) -> list[os.stat_result]:
+    """Of what `pid` holds open. Raises PermissionError for a process that cannot be looked into."""
+    found: list[os.stat_result] = []
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * _KIB
-    except PermissionError:
-        return _resident_bytes(pid)
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            try:
+                found.append(os.stat(entry.path))  # noqa: PTH116 -- some thousands at each look
+            except OSError:
+                continue
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return 0
+        return found
+    return found
+
+
+def _open_bytes(processes: list[int]) -> int:
+    """In files of memory (memfd_create), each once."""
+    found: dict[int, int] = {}
+    for each in processes:
+        try:
+            opened = open_files(each)
+        except PermissionError:
+            continue
+        found |= {file.st_ino: file.st_blocks * _BLOCK_BYTES for file in opened if _is_of_memory(file)}
+    return sum(found.values())
+
+
+def _is_of_memory(file: os.stat_result) -> bool:
+    return file.st_dev == _memory_device() and stat.S_ISREG(file.st_mode)
+
+
+@cache
+def _memory_device() -> int:
+    """What the kernel keeps all files of memory on."""
+    fd = os.memfd_create("device", os.MFD_CLOEXEC)
+    try:
+        return os.fstat(fd).st_dev
+    finally:
+        os.close(fd)
+
+
+def _share(pid: int) -> _Share:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except PermissionError:
+        return _Share(_resident_bytes(pid), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return _Share(0, 0)
+    sizes = _sizes(lines[1:])
+    return _Share(sizes.get("Pss", 0), sizes.get("Pss_Shmem", 0))
+
+
+def _shared_memory_of_the_machine() -> int:
+    sizes = _sizes(Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    return sizes["Shmem"] + sizes["SwapTotal"] - sizes["SwapFree"]
+
+
+def _sizes(lines: list[str]) -> dict[str, int]:
+    """Of lines such as `Pss:  337 kB`, in bytes."""
+    parts = (line.partition(":") for line in lines)
+    return {name: int(value.removesuffix("kB")) * _KIB for name, _, value in parts if value.endswith(" kB")}
 
 
 def _resident_bytes(pid: int) -> int:

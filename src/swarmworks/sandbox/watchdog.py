@@ -7,13 +7,12 @@ Between two looks a program can get ahead: by what the disk takes in that time, 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from swarmworks.sandbox.disk import MOST_FILES, disk_usage
-from swarmworks.sandbox.memory import at_most_bytes, tree_memory_bytes
+from swarmworks.sandbox.disk import MOST_FILES, disk_usage, free_bytes
+from swarmworks.sandbox.memory import exceeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +41,7 @@ class Watchdog:
     _counted: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._free_at_start = self._free_when_counted = self._free_bytes()
+        self._free_at_start = self._free_when_counted = free_bytes(self.places)
         self._counted = time.monotonic()
 
     async def exceeded(self) -> str:
@@ -57,13 +56,11 @@ class Watchdog:
 
     def _memory(self) -> str:
         most = self.limits.tree_memory_bytes
-        if at_most_bytes(self.pid) <= most or tree_memory_bytes(self.pid) <= most:
-            return ""
-        return f"memory limit of {most // _MIB} MB exceeded"
+        return f"memory limit of {most // _MIB} MB exceeded" if exceeds(self.pid, most) else ""
 
     def _disk(self) -> str:
         """Nothing is counted while the file system hardly fills, whoever fills it."""
-        now, free = time.monotonic(), self._free_bytes()
+        now, free = time.monotonic(), free_bytes(self.places)
         noticed = self._free_when_counted - free >= min(_NOTICED_BYTES, self.limits.disk_bytes // 8)
         if not self.places or now < self._count_after or not (noticed or now - self._counted > _LONGEST_UNSEEN_S):
             return ""
@@ -78,13 +75,3 @@ class Watchdog:
         if usage.unseen and self._free_at_start - free > most:
             return f"disk limit of {most // _MIB} MB exceeded, in what cannot be counted ({usage.unseen})"
         return ""
-
-    def _free_bytes(self) -> int:
-        total = 0
-        for place in self.places:
-            try:
-                found = os.statvfs(place)
-            except OSError:
-                continue
-            total += found.f_bfree * found.f_frsize
-        return total
