@@ -17,7 +17,7 @@ def probe(held):
         (STRICT, None),
         (NAMESPACES, None),
         (CONTAINED, "contained"),
-        (CONTAINED - {Property.NETWORK}, None),
+        (CONTAINED - {Property.FILES}, None),
         (NONE, None),
     ],
 )
@@ -47,4 +47,4 @@ def test_a_run_without_a_sandbox_says_so_loudly():
 
 def test_a_contained_run_names_what_it_lacks():
     said = list(weaker(CONTAINED, probe(CONTAINED)))
-    assert said[0] == "The sandbox (fake) lacks protected, and [sandbox] floor in swarm.toml allows that."
+    assert said[0] == "The sandbox (fake) lacks network, protected, and [sandbox] floor in swarm.toml allows that."

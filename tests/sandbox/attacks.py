@@ -58,6 +58,8 @@ def _send(what: str, port: str) -> str:
 
 P = Property
 DATAGRAM, QUERY = "sends a datagram to the host", "asks a name server"
+TERMINAL, MODE = "writes to another terminal", "changes the mode of a file outside its copy"
+OTHER_ADDRESS = "connects to another address at the port of its listener"
 ATTACKS = (
     Attack("reads a secret of the host", P.FILES, "got(SECRET in open(OUTSIDE + '/.ssh/id_rsa').read())"),
     Attack("reads it through a link", P.FILES, "os.symlink(OUTSIDE, 'way'); got(SECRET in open('way/.ssh/id_rsa').read())"),
@@ -66,6 +68,8 @@ ATTACKS = (
     Attack("writes outside its copy", P.FILES, "open(OUTSIDE + '/written', 'w').close(); got()"),
     Attack("writes through a link", P.FILES, "os.symlink(OUTSIDE, 'out'); open('out/linked', 'w').close(); got()"),
     Attack("writes through a hard link", P.FILES, "os.link(OUTSIDE + '/.ssh/id_rsa', 'hard'); open('hard', 'a').close(); got()"),
+    Attack(TERMINAL, P.FILES, "os.write(os.open(TERMINAL, os.O_WRONLY | os.O_NOCTTY), b'x'); got()"),
+    Attack(MODE, P.FILES, "os.chmod(OUTSIDE + '/.ssh/id_rsa', 0o666); got()"),
     Attack("reads a variable of the worker", P.ENVIRONMENT, "got(SECRET in str(os.environ))"),
     Attack("reads another process's environment", P.PROCESSES, "got(SECRET in open(f'/proc/{VICTIM}/environ').read())"),
     Attack("sees another process's command", P.PROCESSES, "got('sleep' in open(f'/proc/{VICTIM}/cmdline').read())"),
@@ -93,10 +97,12 @@ ATTACKS = (
     Attack("loads a library it wrote", P.NOEXEC, "shutil.copy('library', 'own.so'); ctypes.CDLL('./own.so'); got()"),
     Attack("connects to a port of the host", P.NETWORK, "socket.create_connection(('127.0.0.1', TCP), 2); got()"),
     Attack("connects to another address of the host", P.NETWORK, "socket.create_connection(('127.0.0.2', TCP), 2); got()"),
+    Attack(OTHER_ADDRESS, P.NETWORK, "socket.create_connection(('127.0.0.2', LISTENER), 2); got()"),
     Attack(DATAGRAM, P.NETWORK, _send("b'x'", "UDP")),
     Attack(QUERY, P.NETWORK, _send(r"b'\0\1\1\0\0\1\0\0\0\0\0\0\7example\3org\0\0\1\0\1'", "DNS")),
     Attack("connects to an abstract socket", P.NETWORK, "socket.socket(socket.AF_UNIX).connect('\\0' + ABSTRACT); got()"),
     Attack("connects to a socket with a path", P.NETWORK, "socket.socket(socket.AF_UNIX).connect(OUTSIDE + '/docker.sock'); got()"),
+    Attack("sends to a socket with a path from a pair", P.NETWORK, "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'x', OUTSIDE + '/log.sock'); got()"),
     Attack("opens a socket to a hypervisor", P.SYSCALLS, "socket.socket(40, 1, 0); got()", True),
     Attack("opens a raw socket", P.SYSCALLS, "socket.socket(2, 3, 1); got()", True),
     Attack("traces a process", P.SYSCALLS, _in_child(f"libc.syscall({NUMBERS['ptrace']}, 0, 0, 0, 0) == 0")),
@@ -108,8 +114,14 @@ ATTACKS = (
     Attack("joins a keyring", P.SYSCALLS, _call("keyctl", "1, 0"), True),
 )  # fmt: skip
 
-LIMITED = ("forks without end", "fills the memory", "fills the memory with many processes", "prints without end")
-FILLING = ("fills the disk in its copy", "fills the disk with a file that has no name", "fills the disk in /tmp")
+LIMITED = (
+    *("forks without end", "fills the memory", "fills the memory with many processes"),
+    *("fills the memory with files of memory", "prints without end"),
+)
+FILLING = (
+    *("fills the disk in its copy", "fills the disk with a file that has no name"),
+    *("fills the disk in /tmp", "fills the disk in its home"),
+)
 LEFT_BEHIND = "leaves a daemon behind"
 RESULTS = (
     "leaves a link to a secret as its result",
@@ -132,10 +144,20 @@ BY_THE_WORKER = frozenset({*LIMITED[1:], *FILLING[:2], LEFT_BEHIND})
 """What the worker sees to at the level `none` as well, where no property can be promised."""
 
 
+STOPPED_ALL_THE_SAME = {
+    "none": BY_THE_WORKER,
+    "contained": frozenset(title for title, stopped_by in TITLES.items() if stopped_by is P.NETWORK) - {OTHER_ADDRESS},
+}
+"""At levels that do not have the property as a whole."""
+THROUGH_ALL_THE_SAME = {"contained": {MODE}}
+"""What Landlock does not govern: of files it has no say over modes, owners and attributes."""
+
+
 def is_stopped(title: str, level: str) -> bool:
     stopped_by = TITLES[title]
-    by_nobody_else = level == "none" and title in BY_THE_WORKER
-    return stopped_by is None or stopped_by in LEVELS[level] or by_nobody_else
+    if stopped_by is None or title in STOPPED_ALL_THE_SAME.get(level, ()):
+        return True
+    return stopped_by in LEVELS[level] and title not in THROUGH_ALL_THE_SAME.get(level, ())
 
 
 PRELUDE = """

@@ -6,6 +6,7 @@ import _ctypes
 import asyncio
 import contextlib
 import os
+import pty
 import shutil
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from swarmworks.domain.isolation import LEVELS, Property, level_of
 from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
 from swarmworks.sandbox.contained import ContainedSandbox
 from swarmworks.sandbox.interpreter import python_mounts
-from swarmworks.sandbox.none import NoSandbox
+from swarmworks.sandbox.none import NoSandbox, free_port
 from swarmworks.sandbox.protocol import Network, ProcessLimits
 from tests.sandbox import attacks
 from tests.sandbox.playground import PYTHON, Playground, host_processes_with, python_argv
@@ -104,13 +105,18 @@ async def _attacked(ground: Playground, level: str) -> set[str]:
     with contextlib.ExitStack() as stack:
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         stack.enter_context(socket.create_server(("127.0.0.2", tcp.getsockname()[1])))
+        port = free_port()
+        stack.enter_context(socket.create_server(("127.0.0.2", port)))
         udp, dns = stack.enter_context(_datagrams()), stack.enter_context(_datagrams())
         name = f"swarmworks-{uuid.uuid4()}"
         for address in (f"\0{name}", str(outside / "docker.sock")):
             unix = stack.enter_context(socket.socket(socket.AF_UNIX))
             unix.bind(address)
             unix.listen()
-        (outside / "docker.sock").chmod(0o777)
+        log = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        log.bind(str(outside / "log.sock"))
+        for place in ("docker.sock", "log.sock"):
+            (outside / place).chmod(0o777)
         with _victim(ground) as victim:
             facts = {
                 "OUTSIDE": str(outside),
@@ -118,18 +124,31 @@ async def _attacked(ground: Playground, level: str) -> set[str]:
                 "FORBIDDEN": attacks.FORBIDDEN,
                 "LOADER": attacks.LOADER,
                 "VICTIM": victim.pid,
+                "TERMINAL": stack.enter_context(_terminal()),
+                "LISTENER": port,
                 "TCP": tcp.getsockname()[1],
                 "UDP": udp.getsockname()[1],
                 "DNS": dns.getsockname()[1],
                 "ABSTRACT": name,
             }
-            outcome = await _python(ground, level, attacks.batch(attacks.ATTACKS, facts))
+            outcome = await _python(ground, level, attacks.batch(attacks.ATTACKS, facts), port)
         said = {line.removeprefix("got ") for line in outcome.stdout.splitlines()}
         proven = {path.name.removeprefix("proof-") for path in ground.copy.glob("proof-*")}
         through = {attack.title for attack in attacks.ATTACKS if attack.key in said | proven}
         through |= {title for title, arrived in ((attacks.DATAGRAM, udp), (attacks.QUERY, dns)) if _received(arrived)}
     assert outcome.status == 0, outcome.stderr
     return through
+
+
+@contextlib.contextmanager
+def _terminal():
+    """The name of one of the user's."""
+    ends = pty.openpty()
+    try:
+        yield os.ttyname(ends[1])
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def _datagrams() -> socket.socket:
@@ -180,9 +199,8 @@ def _victim(ground: Playground):
             process.kill()
 
 
-async def _python(ground: Playground, level: str, script: str, **changes):
-    changes = {"protected": attacks.PROTECTED, **ASKED[level], **changes}
-    port = ground.sandbox.listener_port()
+async def _python(ground: Playground, level: str, script: str, port: int):
+    changes = {"protected": attacks.PROTECTED, **ASKED[level]}
     return await ground.python(script, network=Network.LISTENER, listener_port=port, timeout_s=60, **changes)
 
 
@@ -203,7 +221,30 @@ LIMITS = ProcessLimits(
 )
 FORKING = "import os, time\nfor _ in range(60):\n    try:\n        if os.fork() == 0: time.sleep(60)\n    except OSError: break\nos.write(1, b'full'); time.sleep(60)"
 HOGGING = "held = bytearray(300 << 20)\nprint('got')"
-TOGETHER = "import os, time\n[os.fork() for _ in range(2)]\nheld = bytearray(os.urandom(1 << 20) * 60)\ntime.sleep(60)"
+TOGETHER = """
+import os, select, time
+said, say = os.pipe()
+first = os.getpid()
+for _ in range(3):
+    if os.getpid() == first: os.fork()
+held = bytearray(os.urandom(1 << 20) * 60)
+if os.getpid() != first:
+    os.write(say, b"x"); time.sleep(60)
+held_by = 0
+while held_by < 3 and os.waitpid(-1, os.WNOHANG) == (0, 0):  # the kernel may have ended one of them
+    if select.select([said], [], [], 0.1)[0]: held_by += len(os.read(said, 3))
+time.sleep(4)
+if held_by == 3: print("got")
+"""
+IN_FILES = """
+import os, time
+kept = [os.memfd_create("filler", 8) for _ in range(30)]
+for fd in kept:
+    for _ in range(7): os.write(fd, bytes(1 << 20))
+    time.sleep(0.02)
+time.sleep(4)
+print('got')
+"""
 PRINTING = "import os\nwhile True: os.write(1, bytes(4096))"
 FILL = """
 import os, time
@@ -223,14 +264,16 @@ def fill(place, count=6, *, named=True):
 
 
 async def _exhausted(ground: Playground, level: str) -> set[str]:
-    forks, hog, together, printing = attacks.LIMITED
+    forks, hog, together, in_files, printing = attacks.LIMITED
     tried = {
         hog: _said(ground, level, HOGGING),
-        together: _said(ground, level, f"{TOGETHER}\n"),
+        together: _said(ground, level, TOGETHER),
+        in_files: _said(ground, level, IN_FILES),
         printing: _said(ground, level, PRINTING),
         attacks.FILLING[0]: _said(ground, level, f"{FILL}\nfill('.')\nprint('got')"),
         attacks.FILLING[1]: _said(ground, level, f"{FILL}\nfill('.', named=False)\nprint('got')"),
         attacks.FILLING[2]: _said(ground, level, f"{FILL}\nfill(os.environ.get('TMPDIR', '/tmp'))\nprint('got')"),
+        attacks.FILLING[3]: _said(ground, level, f"{FILL}\nfill(os.environ['HOME'])\nprint('got')"),
         forks: _forked(ground, level),
         attacks.LEFT_BEHIND: _left_behind(ground, level),
     }

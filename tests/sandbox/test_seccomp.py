@@ -49,8 +49,10 @@ def _answer(machine, number, *arguments, architecture=None, **options):
 @pytest.mark.parametrize("machine", HEADERS)
 def test_the_filter_answers_on_every_machine(machine):
     _, table = HEADERS[machine]
-    special = {"clone", "clone3", "unshare", "socket", "socketpair", "ioctl", "memfd_create", *seccomp._SENDING}
+    special = {"clone", "clone3", "unshare", "socket", "socketpair", "listen", "ioctl", "memfd_create"}
+    special |= {*seccomp._SENDING, *seccomp._OF_IPC}
     assert {name for name in table if _answer(machine, table[name]) != EPERM} == special
+    assert {_answer(machine, table[name]) for name in ("listen", *seccomp._OF_IPC)} == {ALLOW}
     assert _answer(machine, table["clone3"]) == ENOSYS
     assert _answer(machine, table["clone"], 0x11) == ALLOW
     assert _answer(machine, table["clone"], 0x10000011) == EPERM
@@ -91,8 +93,18 @@ def test_without_a_network_namespace_only_tcp_is_left(machine):
         assert ALLOW not in {answer("socket", family, kind, 0) for kind in (2, 3, 5)}
         assert answer("socket", family, 1, 262) != ALLOW  # MPTCP, which Landlock does not see
     assert answer("socket", 1, 1, 0) != ALLOW
-    assert answer("socketpair", 1, 1, 0) == ALLOW
+    assert answer("socketpair", 1, 1, 0) == answer("socketpair", 1, 5 | 0o2000000, 0) == ALLOW
+    assert {answer("socketpair", 1, kind | flags, 0) for kind in (2, 3) for flags in (0, 0o2004000)} == {EPERM}
+    assert answer("socketpair", 2, 1, 0) != ALLOW
+    assert _answer(machine, table["socketpair"], 1, 2, 0) == ALLOW
+    assert answer("listen", 3, 1) == EPERM
     for name, index in seccomp._SENDING.items():
         assert answer(name, *[0] * index, 0x4000) == ALLOW
         assert answer(name, *[0] * index, 0x20004000) != ALLOW
         assert _answer(machine, table[name], *[0] * index, 0x20004000) == ALLOW
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_the_hosts_shared_memory_and_queues_are_refused_where_there_is_no_ipc_namespace(machine):
+    table = HEADERS[machine][1]
+    assert {_answer(machine, table[name], own_ipc=False) for name in seccomp._OF_IPC} == {EPERM}

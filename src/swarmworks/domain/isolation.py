@@ -31,7 +31,7 @@ class Property(StrEnum):
 STRICT: Final = frozenset(Property)
 FULL: Final = STRICT - {Property.NOEXEC}
 NAMESPACES: Final = FULL - {Property.EXEC}
-CONTAINED: Final = FULL - {Property.PROTECTED}
+CONTAINED: Final = FULL - {Property.PROTECTED, Property.NETWORK}
 NONE: Final = frozenset({Property.ENVIRONMENT})
 
 LEVELS: Final[Mapping[str, frozenset[Property]]] = {

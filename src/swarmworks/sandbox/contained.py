@@ -2,8 +2,9 @@
 itself by Landlock, a stricter system-call filter and limits, and its tree is hunted down to the last process.
 
 There is no root of its own: paths inside become paths of the host, `/tmp` and `$HOME` become folders made for one start. Without a
-network namespace, every socket but TCP is refused, and of TCP all but the listener. Only for ordinary users: dropped from root, a
-program could not enter the folders that root keeps to itself, and there is no mount namespace to show them elsewhere.
+network namespace, every socket but TCP is refused, and of TCP every port but the listener's; at which address, nothing here can say.
+Only for ordinary users: dropped from root, a program could not enter the folders that root keeps to itself, and there is no mount
+namespace to show them elsewhere.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from typing import TYPE_CHECKING, Final
 
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.isolation import Property
-from swarmworks.sandbox import landlock, launch, seccomp, view
-from swarmworks.sandbox.bubblewrap import PATH, resource_limits
+from swarmworks.sandbox import elf, landlock, launch, seccomp, view
+from swarmworks.sandbox.bubblewrap import HOME, PATH, resource_limits
 from swarmworks.sandbox.floor import held, require
 from swarmworks.sandbox.interpreter import python_mounts
-from swarmworks.sandbox.none import free_port, translate, translated_variables
-from swarmworks.sandbox.probing import NO_LANDLOCK, examine, on_own_thread, output_of
+from swarmworks.sandbox.none import free_port, translated_variables
+from swarmworks.sandbox.probing import examine, on_own_thread, output_of
 from swarmworks.sandbox.process import LaunchedProcess
 from swarmworks.sandbox.programs import PROGRAM_FOLDERS, Allowed, allowed
 from swarmworks.sandbox.protocol import Mount, Network, Probe, SandboxSpec
+from swarmworks.sandbox.view import translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
 
 _BACKEND: Final = "contained"
 _LEAST_ABI: Final = 4  # of Linux 6.7: before it, Landlock knew no ports
-_DEVICES: Final = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts"))
+_FIRST_WITH_SIGNALS: Final = 6  # of Linux 6.12
+_DEVICES: Final = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom"))
 _FACTS: Final = (
     *(
         f"/proc/{name}"
@@ -51,27 +54,38 @@ _FACTS: Final = (
 )
 """Of the machine, what says nothing of what else runs on it. `/proc/self` is the program's own, not its children's."""
 _PRIVATE_TMP: Final = "/tmp"  # noqa: S108 -- what a program means by it; never the host's
+_TOO_OLD: Final = (
+    "the kernel offers no Landlock, or one older than Linux 6.7; mend: a newer kernel (6.12 for the whole level), booted with landlock "
+    "among its lsm= modules"
+)
 _NOT_HERE: Final = {
     Property.PROTECTED: "nothing can be made read-only within what is writable without a mount namespace; the check of the diff "
     "stands",
     Property.NOEXEC: "nothing can be mounted noexec without a mount namespace",
+    Property.NETWORK: "without a network namespace, whatever is at the listener's port of any other address can be reached",
 }
+_SIGNALS: Final = (
+    "before Linux 6.12, Landlock does not keep signals from the user's other processes; mend: a newer kernel"
+)
 
 _SOCKET_SCRIPT: Final = """
 import socket
-def refused(family, kind, address):
+def refused(attempt):
     try:
-        with socket.socket(family, kind) as tried:
-            tried.connect(address)
+        attempt()
     except OSError:
         return True
     return False
+def unconnected(family, kind, address):
+    return refused(lambda: socket.socket(family, kind).connect(address))
 print("alone" * all((
-    refused(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", {other})),
-    refused(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", {other})),
-    refused(socket.AF_INET6, socket.SOCK_DGRAM, ("::1", {other})),
-    refused(socket.AF_UNIX, socket.SOCK_DGRAM, "/dev/log"),
-    refused(socket.AF_UNIX, socket.SOCK_STREAM, "/run/systemd/journal/stdout"),
+    unconnected(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", {other})),
+    unconnected(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", {other})),
+    unconnected(socket.AF_INET6, socket.SOCK_DGRAM, ("::1", {other})),
+    unconnected(socket.AF_UNIX, socket.SOCK_DGRAM, "/dev/log"),
+    unconnected(socket.AF_UNIX, socket.SOCK_STREAM, "/run/systemd/journal/stdout"),
+    refused(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)),
+    refused(lambda: socket.socket().listen()),
 )), end="")
 """
 
@@ -120,17 +134,21 @@ class ContainedSandbox:
             probe = examine(_BACKEND, start, self._state_dir, self.own, landlock=True)
         except SandboxUnavailableError as error:
             return Probe(_BACKEND, frozenset(), dict.fromkeys(Property, error.what))
-        held_here = probe.properties - {Property.NOEXEC}  # the loader runs what the kernel does not
-        if self._seen_alone(start):
-            held_here |= {Property.NETWORK}
-        probe = Probe(
-            _BACKEND, held_here, {name: "the probe saw it broken here" for name in Property if name not in held_here}
-        )
-        missing = {name: self._why.get(name) or _NOT_HERE.get(name) or reason for name, reason in probe.missing.items()}
-        return Probe(_BACKEND, probe.properties, missing)
+        held_here = probe.properties - set(_NOT_HERE)  # the loader, too, runs what the kernel does not
+        if not self._seen_alone(start):
+            held_here -= {Property.SYSCALLS}
+        known = _reasons(landlock.abi())
+        missing = {
+            name: self._why.get(name) or known.get(name, f"the probe saw `{name}` broken here")
+            for name in Property
+            if name not in held_here
+        }
+        return Probe(_BACKEND, held_here, missing)
 
     def _seen_alone(self, start: Callable[[SandboxSpec], Coroutine[None, None, LaunchedProcess]]) -> bool:
-        """Whether a program reaches nothing but its listener, seen from inside and, by a server of ours, from outside."""
+        """Whether the filter and Landlock refuse a program every socket but the listener's port, seen from inside and, by a server
+        of ours, from outside.
+        """
         python = Path(sys.executable)
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.setblocking(False)
@@ -152,7 +170,7 @@ class ContainedSandbox:
         if platform.system() != "Linux" or not seccomp.supported(platform.machine()):
             return "this back end needs Linux on x86_64 or aarch64; mend: run the worker on such a machine"
         if landlock.abi() < _LEAST_ABI:
-            return NO_LANDLOCK
+            return _TOO_OLD
         if os.geteuid() == 0:
             return (
                 "root's own folders cannot be shown to another user without a mount namespace; mend: start the worker as an "
@@ -163,8 +181,7 @@ class ContainedSandbox:
     async def _start(self, spec: SandboxSpec, holds: frozenset[Property]) -> LaunchedProcess:
         place = await asyncio.to_thread(self._make_place)
         try:
-            private = (Mount(place / "tmp", _PRIVATE_TMP, writable=True),)
-            shown = replace(spec, mounts=(*private, *spec.mounts))
+            shown = replace(spec, mounts=(*_private(place, spec), *spec.mounts))
             order = await asyncio.to_thread(self._order, shown, place)
             channels, started = await launch.start(order, [], spec.limits)
         except BaseException:
@@ -183,7 +200,7 @@ class ContainedSandbox:
         workdir = Path(translate(spec.workdir, spec.mounts))
         if not workdir.is_dir():
             raise SandboxUnavailableError(f"the workdir {spec.workdir} does not exist")
-        variables = {"PATH": PATH, "HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
+        variables = {"PATH": PATH, "HOME": translate(HOME, spec.mounts), "TMPDIR": translate(_PRIVATE_TMP, spec.mounts)}
         return {
             "identity": None,
             "bubblewrap": [],
@@ -202,7 +219,7 @@ class ContainedSandbox:
         return {
             "limits": resource_limits(spec.limits),
             "seccomp": seccomp.filter_program(
-                platform.machine(), memory_files_run=permitted is None, only_tcp=only_tcp
+                platform.machine(), memory_files_run=permitted is None, only_tcp=only_tcp, own_ipc=False
             ),
             "landlock": self._rules(spec, place, permitted),
             "covers": [],
@@ -215,24 +232,36 @@ class ContainedSandbox:
         """An allowlist without mounts: each program by itself, and of the folders they lie in nothing else can be read."""
         sources = [str(mount.source.absolute()) for mount in spec.mounts]
         writable = [str(mount.source.absolute()) for mount in spec.mounts if mount.writable]
-        own = [str(place / "home")]
         read = [*_FACTS, *view.readable_etc(spec.network), *sources]
         if permitted is None:
-            run = [*view.ROOT_DIRECTORIES, *sources, *own]
+            run = [*view.ROOT_DIRECTORIES, *sources]
         else:
             read += permitted.read
             run = [translate(path, spec.mounts) for path in permitted.run if path not in PROGRAM_FOLDERS]
+            run += elf.loaders(view.kept_files(permitted.named, spec.mounts), sources)
             run += [real for cover in permitted.covers for _, real in (*cover["files"], *cover["links"])]
-            run += [] if spec.noexec else [path for path in writable if path != str(place / "tmp")]
+            run += [] if spec.noexec else [path for path in writable if not view.is_within(path, str(place))]
         ports = [spec.listener_port] if spec.network is Network.LISTENER else []
         return {
             "list": [],
             "read": read,
             "run": run,
-            "write": [*writable, *own],
+            "write": writable,
             "devices": list(_DEVICES),
             "connect": None if spec.network is Network.HOST else ports,
         }
+
+
+def _private(place: Path, spec: SandboxSpec) -> list[Mount]:
+    """What programs write beside what they were given; mounts, so that the disk they take is counted."""
+    own = {_PRIVATE_TMP: place / "tmp", HOME: place / "home"}
+    given = {mount.target for mount in spec.mounts}
+    return [Mount(folder, target, writable=True) for target, folder in own.items() if target not in given]
+
+
+def _reasons(version: int) -> Mapping[Property, str]:
+    """What cannot be had at this level, where Landlock is of `version`."""
+    return _NOT_HERE if version >= _FIRST_WITH_SIGNALS else {**_NOT_HERE, Property.PROCESSES: _SIGNALS}
 
 
 def _sweep(places: Path) -> None:

@@ -30,7 +30,7 @@ _X32_BIT: Final = 0x40000000
 _NAMESPACE_FLAGS: Final = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _CLONE_NEWTIME: Final = 0x80  # in unshare only: clone reads these bits as a signal number
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
-_SOCK_STREAM, _SOCK_DGRAM, _SOCK_TYPE_MASK = 1, 2, 0xF
+_SOCK_STREAM, _SOCK_DGRAM, _SOCK_SEQPACKET, _SOCK_TYPE_MASK = 1, 2, 5, 0xF
 _NETLINK_ROUTE: Final = 0  # getifaddrs, which Node's dev servers call; needs no capability to read
 _PROTOCOLS: Final = (0, 6, 17)  # chosen by the type, TCP, UDP
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # push input into a terminal
@@ -40,9 +40,15 @@ _MFD_NOEXEC_SEAL: Final = 0x8
 _MACHINES: Final = {"x86_64": (0xC000003E, X86_64), "aarch64": (0xC00000B7, AARCH64)}
 _MSG_FASTOPEN: Final = 0x20000000  # connects without the call that Landlock looks at
 _SENDING: Final = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}  # which argument holds the flags
-_SPECIAL: Final = frozenset(
-    {"clone3", "clone", "unshare", "socket", "socketpair", "ioctl", "memfd_create"}
-) | frozenset(_SENDING)
+_OF_IPC: Final = frozenset(
+    {"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl"}
+) | {"mq_open", "mq_unlink"}
+"""What reaches the whole IPC namespace: shared memory, semaphores and queues that have numbers or names of their own."""
+_SPECIAL: Final = (
+    frozenset({"clone3", "clone", "unshare", "socket", "socketpair", "listen", "ioctl", "memfd_create"})
+    | frozenset(_SENDING)
+    | _OF_IPC
+)
 
 _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 
@@ -52,10 +58,13 @@ def supported(machine: str) -> bool:
     return machine in _MACHINES
 
 
-def filter_program(machine: str, *, memory_files_run: bool = True, only_tcp: bool = False) -> bytes:
+def filter_program(
+    machine: str, *, memory_files_run: bool = True, only_tcp: bool = False, own_ipc: bool = True
+) -> bytes:
     """The filter as an array of `struct sock_filter`, the form `bwrap --seccomp` reads. Unless `memory_files_run`, memfd_create
-    must seal what it makes against being run. `only_tcp`, for where there is no network namespace, refuses datagrams and unix
-    sockets that are not a pair from the start. Raises KeyError when not `supported`.
+    must seal what it makes against being run. `only_tcp`, for where there is no network namespace, refuses datagrams, listening,
+    and unix sockets that are not a pair from the start. Unless there is an IPC namespace of its `own_ipc`, what reaches the host's
+    is refused. Raises KeyError when not `supported`.
     """
     audit_architecture, numbers = _MACHINES[machine]
     program = [
@@ -69,7 +78,7 @@ def filter_program(machine: str, *, memory_files_run: bool = True, only_tcp: boo
         *_when(numbers["clone"], _refuse_flags(_NAMESPACE_FLAGS)),
         *_when(numbers["unshare"], _refuse_flags(_NAMESPACE_FLAGS | _CLONE_NEWTIME)),
         *_when(numbers["socket"], _only_tcp() if only_tcp else _sockets()),
-        *_when(numbers["socketpair"], [_argument(0), *_allow_if(_AF_UNIX), _refuse(errno.EAFNOSUPPORT)]),
+        *_when(numbers["socketpair"], _connected_pairs() if only_tcp else _pairs()),
         *_when(numbers["ioctl"], _terminal_ioctls()),
     ]
     if not memory_files_run:
@@ -83,8 +92,11 @@ def filter_program(machine: str, *, memory_files_run: bool = True, only_tcp: boo
             (_RETURN, 0, 0, _ALLOW),
         ]
         program += _when(numbers[name], plain)
+    refused = set(numbers) - _SPECIAL
+    refused |= {"listen"} if only_tcp else set[str]()
+    refused |= set[str]() if own_ipc else _OF_IPC
     for name, number in sorted(numbers.items(), key=lambda entry: entry[1]):
-        if name not in _SPECIAL:
+        if name in refused:
             program += _when(number, [_refuse(errno.EPERM)])
     program.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
@@ -133,6 +145,23 @@ def _sockets() -> list[_Instruction]:
         (_IF_EQUAL, 1, 0, _AF_INET6),
         _refuse(errno.EAFNOSUPPORT),
         *internet,
+    ]
+
+
+def _pairs() -> list[_Instruction]:
+    return [_argument(0), *_allow_if(_AF_UNIX), _refuse(errno.EAFNOSUPPORT)]
+
+
+def _connected_pairs() -> list[_Instruction]:
+    """Not of datagrams: an end of such a pair sends to whatever address it likes."""
+    return [
+        _argument(0),
+        (_IF_EQUAL, 1, 0, _AF_UNIX),
+        _refuse(errno.EAFNOSUPPORT),
+        _argument(1),
+        (_AND, 0, 0, _SOCK_TYPE_MASK),
+        *(instruction for kind in (_SOCK_STREAM, _SOCK_SEQPACKET) for instruction in _allow_if(kind)),
+        _refuse(errno.EPERM),
     ]
 
 

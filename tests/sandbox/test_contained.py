@@ -1,0 +1,103 @@
+# ruff: noqa: ASYNC240 -- these tests look at the host between awaits, one at a time
+"""What is peculiar to the level without namespaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.domain.isolation import Property
+from swarmworks.sandbox import contained as back_end
+from swarmworks.sandbox import landlock
+from swarmworks.sandbox.contained import ContainedSandbox
+from swarmworks.sandbox.protocol import Mount, Network
+from tests.sandbox.playground import Playground
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def inside(contained, tmp_path):
+    return Playground(contained, tmp_path)
+
+
+def test_the_network_is_not_said_to_hold_and_the_mend_is_named(tmp_path, contained):
+    assert Property.NETWORK not in contained.probe().properties
+    assert "any other address" in contained.probe().missing[Property.NETWORK]
+    why = {Property.NETWORK: "bubblewrap is not installed; mend: apt-get install bubblewrap"}
+    assert ContainedSandbox(tmp_path, why=why).probe().missing[Property.NETWORK] == why[Property.NETWORK]
+
+
+async def test_nothing_listens_not_even_at_a_port_that_nobody_chose(inside, unused_port):
+    script = """
+import socket
+for family in (socket.AF_INET, socket.AF_INET6):
+    with socket.socket(family) as listening:
+        try:
+            listening.listen()
+            print("listens", listening.getsockname())
+        except PermissionError:
+            print("refused")
+"""
+    outcome = await inside.python(script, network=Network.LISTENER, listener_port=unused_port)
+    assert (outcome.stdout, outcome.stderr) == ("refused\n" * 2, "")
+
+
+async def test_pairs_are_there_but_for_those_that_send_anywhere(inside):
+    script = """
+import socket
+for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+    try:
+        one, other = socket.socketpair(socket.AF_UNIX, kind)
+        one.send(b"x")
+        print(kind.name, other.recv(1))
+    except PermissionError:
+        print(kind.name, "refused")
+"""
+    outcome = await inside.python(script)
+    assert outcome.stdout == "SOCK_STREAM b'x'\nSOCK_SEQPACKET b'x'\nSOCK_DGRAM refused\n", outcome.stderr
+
+
+async def test_shared_memory_of_the_host_is_neither_made_nor_reached(inside):
+    script = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+made = libc.shmget(0, 4096, 0o1600), libc.msgget(0, 0o1600), libc.semget(0, 1, 0o1600)
+print(*made)
+libc.shmctl(made[0], 0, None), libc.msgctl(made[1], 0, None), libc.semctl(made[2], 0, 0)
+"""
+    assert (await inside.python(script)).stdout == "-1 -1 -1\n"
+
+
+async def test_the_home_of_a_program_is_its_own_and_gone_afterwards(inside):
+    script = "cd; pwd; echo kept > file; ls"
+    outcome = await inside.shell(script)
+    home, listed = outcome.stdout.split()
+    assert listed == "file"
+    assert not Path(home).exists()
+
+
+async def test_a_home_that_was_given_is_taken(inside, tmp_path):
+    (tmp_path / "given").mkdir()
+    mount = Mount(tmp_path / "given", "/home/agent", writable=True)
+    outcome = await inside.shell("echo kept > ~/file; pwd", more_mounts=(mount,))
+    assert outcome.status == 0, outcome.stderr
+    assert (tmp_path / "given" / "file").read_text() == "kept\n"
+
+
+def test_a_kernel_that_is_too_old_is_told_from_which_on_it_works(tmp_path, monkeypatch):
+    monkeypatch.setattr(landlock, "abi", lambda: 3)
+    reasons = set(ContainedSandbox(tmp_path).probe().missing.values())
+    assert ["Linux 6.7" in reason and "6.12" in reason for reason in reasons] == [True]
+
+
+def test_signals_are_the_reason_that_processes_do_not_hold_before_linux_6_12():
+    assert "Linux 6.12" in back_end._reasons(5)[Property.PROCESSES]
+    assert Property.PROCESSES not in back_end._reasons(6)
+
+
+async def test_a_floor_with_the_network_is_refused_with_the_reason(inside):
+    with pytest.raises(SandboxUnavailableError, match=r"lacks `network`(?s:.)*any other address"):
+        await inside.start("true", network=Network.LISTENER, floor=frozenset({Property.NETWORK}))
