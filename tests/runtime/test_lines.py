@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from swarmworks.wire.session_events import End, ToolResult, Usage
+from swarmworks.runtime.reading import Calls
+from swarmworks.wire.session_events import MAX_TOKENS, End, ToolCall, ToolResult, Usage
 from swarmworks.wiring.runtimes import SHEETS
 from tests.runtime.conformance.recorded import HANDED_IN, HANDOFF
 
@@ -109,3 +110,44 @@ def test_figures_are_told_with_what_was_cached_in_them():
     for name, row in rows.items():
         (usage,) = [event for event in told(name, row) if isinstance(event, Usage)]
         assert (name, usage.input_tokens, usage.output_tokens) == (name, 100, 20)
+
+
+def test_an_end_that_is_longer_than_any_line_is_told_by_how_the_program_ended():
+    """Pi's last line repeats the whole conversation; what is longer than a line comes in pieces."""
+    said = pi_answer("stop", content=[{"type": "text", "text": "I did it."}])
+    pieces = [b'{"type": "agent_end", "messages": [', b"x" * 1_000_000]
+    *_, end = told("pi", said, *pieces)
+    assert (end.outcome, end.handoff.done) == ("submitted", "I did it.")
+    *_, end = told("pi", said, pi_answer("error", errorMessage=FULL), *pieces)
+    assert (end.outcome, FULL in end.reason) == ("failed", True)
+    assert not [event for event in told("pi", said, *pieces, status=1) if isinstance(event, End)]
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("arguments", [nested(100_000), {"a": 10**5_000}], ids=["too deep", "too large a number"])
+def test_arguments_that_cannot_be_written_again_are_told_as_such_and_hand_nothing_in(arguments):
+    calls = Calls()
+    assert calls.begun("c", "hand_in", arguments).arguments == {"a": "[cannot be shown]"}
+    assert calls.done("c", "not handed in", ok=True).ok
+    assert calls.accepted is None
+
+
+def test_names_that_are_no_text_are_told_all_the_same():
+    for server in ("\ud800", None, ["x"]):
+        row = codex_item("mcp_tool_call", "completed", server=server, tool=server)
+        (call,) = [event for event in told("codex", row) if isinstance(event, ToolCall)]
+        assert call.tool in {"?.?", "."}
+
+
+def test_figures_beyond_all_sense_count_as_nothing():
+    (usage,) = [
+        event for event in told("aider", b"Tokens: 99999999999k sent, 20 received.") if isinstance(event, Usage)
+    ]
+    assert MAX_TOKENS < 99_999_999_999_000
+    assert (usage.input_tokens, usage.output_tokens) == (0, 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from swarmworks.sandbox.none import NoSandbox
 from swarmworks.settings import read_run_file
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.api import PlaneAddress
+from swarmworks.wire.session_events import Garbage, Message
 from swarmworks.worker.context import Places, WorkerContext
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.prompt import Prompt
@@ -42,8 +44,9 @@ class Shell:
     wires = frozenset({"openai"})
     own_home = True
 
-    def __init__(self, script):
+    def __init__(self, script, output_bytes):
         self.script = script
+        self.output_bytes = output_bytes
 
     def launch(self, facts):
         return Launch(
@@ -51,6 +54,7 @@ class Shell:
             environment={"SWARM_TOKEN": facts.token},
             first_input=b"\n",
             input_stays_open=False,
+            output_bytes=self.output_bytes,
         )
 
     def reading(self):
@@ -74,7 +78,7 @@ async def played(tmp_path, request):
         async def config(_swarm_id):
             return configuration(sandbox={"floor": "none"} if request.param == "none" else {})
 
-        async def play(script):
+        async def play(script, output_bytes=None):
             client = SimpleNamespace(url=url, config=config, learn=lambda _urls: None)
             alone = request.param == "none"
             owner = DEFAULT_UID if os.getuid() == 0 and not alone else None
@@ -91,7 +95,7 @@ async def played(tmp_path, request):
                     interpreter=Path(sys.executable),
                 ),
                 SystemClock(),
-                runtimes={"shell": Shell(script)},  # type: ignore[dict-item]
+                runtimes={"shell": Shell(script, output_bytes)},  # type: ignore[dict-item]
             )
             context.gateways.learn([PlaneAddress(api_url=url, gateway_url=url)])
             work = site.work.model_copy(update={"runtime": "shell"})
@@ -135,6 +139,47 @@ async def test_a_file_that_is_no_handoff_is_a_failure_with_its_reason(played):
     assert result.outcome is SessionOutcome.FAILED
     assert "its handoff file is no handoff: outcome" in result.reason
     assert result.changed == ("t0.txt",), "what it wrote is kept all the same"
+
+
+LEAVES = """echo done > t0.txt; printf '{"outcome": "submitted", "done": "left it"}' > .swarm-handoff.json; """
+ENDS = [
+    ({"outcome": "failed", "reason": "model_error: it broke"}, SessionOutcome.SUBMITTED, "left it"),
+    (
+        {"outcome": "submitted", "reason": "ended by itself", "handoff": {"outcome": "submitted", "done": "so I end"}},
+        SessionOutcome.SUBMITTED,
+        "left it",
+    ),
+    (
+        {"outcome": "submitted", "reason": "handed in", "handoff": {"outcome": "submitted", "done": "accepted"}},
+        SessionOutcome.SUBMITTED,
+        "accepted",
+    ),
+    ({"outcome": "refused", "reason": "HTTP 400: the budget is full"}, SessionOutcome.STOPPED, None),
+]
+
+
+@pytest.mark.parametrize(("end", "outcome", "done"), ENDS, ids=["gives up", "just ends", "handed in", "refused"])
+async def test_a_file_counts_for_more_than_the_programs_own_word_on_how_it_ended(played, end, outcome, done):
+    line = json.dumps({"type": "end", **end})
+    result = await played(f"{LEAVES} echo '{line}'; sleep 600")
+    assert result.outcome is outcome, result
+    assert (handoff_wire.parse(result.handoff).done if result.handoff else None) == done
+    assert result.changed == ("t0.txt",)
+
+
+async def test_long_lines_are_read_whole(played):
+    long = "$(head -c 500000 /dev/zero | tr '\\0' x)"
+    await played(f"""printf '{{"type": "message", "text": "whole", "more": "%s"}}\\n' {long}""")
+    assert [event.text for event in played.said if isinstance(event, Message)] == ["whole"]
+    assert not [event for event in played.said if isinstance(event, Garbage)]
+
+
+@pytest.mark.parametrize(
+    ("output_bytes", "outcome"), [(None, SessionOutcome.STOPPED), (32 << 20, SessionOutcome.SUBMITTED)]
+)
+async def test_one_that_has_to_print_much_may_where_it_is_known_to(played, output_bytes, outcome):
+    result = await played(f"head -c 20000000 /dev/zero >&2; {LEAVES}", output_bytes)
+    assert result.outcome is outcome, result
 
 
 PROGRAM = (

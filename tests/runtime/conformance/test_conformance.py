@@ -130,6 +130,20 @@ def test_its_token_and_the_gateway_reach_it(case):
     assert TOKEN not in repr(facts())
 
 
+@pytest.mark.parametrize("name", ["pi", "aider", "mini"])
+def test_one_without_the_platforms_tools_finds_what_their_command_needs(name, tmp_path):
+    """`swarm-agent` takes the session's token from there."""
+    assert installed(name, tmp_path).launch(facts()).environment["SWARM_TOKEN"] == TOKEN
+
+
+def test_only_one_that_repeats_itself_may_print_more_than_others(tmp_path):
+    more = {}
+    for name in SHEETS:
+        (tmp_path / name).mkdir()
+        more[name] = installed(name, tmp_path / name).launch(facts()).output_bytes
+    assert {name: limit for name, limit in more.items() if limit is not None} == {"pi": 1 << 30}
+
+
 def test_it_speaks_a_wire_the_gateway_serves(case):
     assert case.runtime.wires
     assert case.runtime.wires <= {wire for wires in WIRES.values() for wire in wires}
