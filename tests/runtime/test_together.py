@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -163,11 +164,13 @@ async def test_a_program_that_does_nothing_any_more_is_stopped_and_its_work_is_k
     assert_kept(truth, drives)
 
 
-FLOOD_BYTES = 100_000_000
 GARBAGE = b"\xff<html>no event</html>" * 60 + b"\n"
+SOME = 30
+ENDLESS_BYTES = 1 << 30
 
 
-async def test_garbage_and_output_without_end_is_read_past_and_the_work_lands(tmp_path):
+async def babbled(tmp_path, lines):
+    """How a run ends in whose programs' standard output somebody writes so many lines of garbage while they wait."""
     drives = crew()
     held = Holding(drives)
     with ScriptedModel(held) as model:
@@ -175,23 +178,39 @@ async def test_garbage_and_output_without_end_is_read_past_and_the_work_lands(tm
         try:
             process = site.start_run("--allow-dirty", "--budget", "20")
             assert held.all_wait.wait(300), process.poll()
-            flood(site, len(drives))
+            flood(site, len(drives), lines)
             held.go.set()
             done = ended(process)
         finally:
             held.go.set()
             site.close()
     truth = await site.truth()
-    assert (done.code, done.json["state"]) == (0, "landed"), (done, ends(truth))
     truth.assert_sound()
+    told = Counter(event.task_id for event in truth.events if "no event</html>" in event.data)
+    assert set(told) == {drive.name for drive in drives}, "what was written is not what was read"
     assert len(truth.events) < 500 * len(drives)
+    return done, truth, drives
 
 
-def flood(site, wanted):
+async def test_some_garbage_is_read_past_and_the_work_lands(tmp_path):
+    done, truth, _ = await babbled(tmp_path, SOME)
+    assert (done.code, done.json["state"]) == (0, "landed"), (done, ends(truth))
+
+
+async def test_output_without_end_ends_the_session_and_its_work_is_kept(tmp_path):
+    done, truth, drives = await babbled(tmp_path, ENDLESS_BYTES // len(GARBAGE))
+    assert done.json["state"] == "blocked", done
+    for name, row in ends(truth).items():
+        assert row["outcome"] == "stopped", (name, row)
+        assert "no event" in row["reason"] or "printed more than" in row["reason"], (name, row)
+    assert_kept(truth, drives)
+
+
+def flood(site, wanted, lines):
     """Into the standard output of every program, as if it had written that."""
-    outputs = [Path(f"/proc/{one.pid}/fd/1").open("wb", buffering=0) for one in site.sandboxes()]  # noqa: SIM115
+    outputs = [output_of(outermost) for outermost in site.sandboxes()]
     assert len(outputs) == wanted
-    writers = [threading.Thread(target=pour, args=(output,)) for output in outputs]
+    writers = [threading.Thread(target=pour, args=(output, lines)) for output in outputs]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -199,7 +218,21 @@ def flood(site, wanted):
         assert not writer.is_alive()
 
 
-def pour(output):
-    with output:
-        for _ in range(FLOOD_BYTES // len(GARBAGE)):
+def output_of(outermost):
+    """The pipe to the worker, of the first process below that has one: the program. Mini keeps it elsewhere, and writes what
+    others print to its standard error.
+    """
+    for process in (outermost, *outermost.children(recursive=True)):
+        opened = {int(place.name): str(place.readlink()) for place in Path(f"/proc/{process.pid}/fd").iterdir()}
+        if opened[1].startswith("pipe:"):
+            pipes = [
+                number for number, to in opened.items() if to.startswith("pipe:") and to not in {opened[0], opened[2]}
+            ]
+            return Path(f"/proc/{process.pid}/fd/{min(pipes)}").open("wb", buffering=0)
+    raise AssertionError(outermost.cmdline())
+
+
+def pour(output, lines):
+    with output, suppress(BrokenPipeError):
+        for _ in range(lines):
             output.write(GARBAGE)
