@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from swarmworks.base.errors import GitError, LimitReachedError, NotARepositoryError, RejectedError
+from swarmworks.git import hub as hub_module
 from swarmworks.git.command import Git
 from swarmworks.git.hub import BareHub
 from swarmworks.git.protocol import Conflicted, FileChange, Identity, Merged
@@ -52,6 +53,13 @@ def test_the_hub_is_made_once_by_many_at_the_same_time(tmp_path):
     assert git(hub, "config", "maintenance.auto") == "false"
     assert git(hub, "config", "core.fsync") == "committed,derived-metadata,reference"
     git(hub, "fsck")
+
+
+def test_one_that_was_made_between_the_look_and_the_making_is_taken(tmp_path, monkeypatch):
+    make = hub_module._create
+    monkeypatch.setattr(hub_module, "_create", lambda path: (make(path), make(path)))
+    assert BareHub.open_or_create(tmp_path / "hub.git").refs("refs/") == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["hub.git"]
 
 
 def test_a_directory_with_other_things_in_it_is_refused(tmp_path):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from swarmworks.base.errors import GitError
+from swarmworks.git import overlays
 from swarmworks.git.best import best_copies, probe_copies
 from swarmworks.git.clones import SharedClones
-from swarmworks.git.mounting import mounted, unmount, why_not
+from swarmworks.git.mounting import mounted, sync_file_system, unmount, why_not
 from swarmworks.git.overlays import OverlayCopies
 from tests.git.conftest import AGENT, AT, git
 from tests.git.test_clones import BASE_FILES, REF
@@ -50,6 +51,19 @@ def test_a_copy_takes_what_is_changed_in_it_and_the_others_see_nothing_of_it(cop
     assert git(second.path, "status", "--porcelain") == ""
     assert used_bytes(tmp_path / "copies/.state") < 10_000
     assert set(taken(copies, first, hub)) == {*BASE_FILES, "large.bin"} - {"src/b.py"}
+
+
+def test_what_copies_stand_on_is_on_the_disk_before_they_do(copies, base, monkeypatch):
+    synced = []
+
+    def sync(folder):
+        synced.append({path.name for path in folder.rglob("*")})
+        sync_file_system(folder)
+
+    monkeypatch.setattr(overlays, "sync_file_system", sync)
+    copies.create("t-1", base)
+    (names,) = synced
+    assert {"a.txt", "b.py", "index"} <= names
 
 
 def test_a_base_that_differs_a_little_needs_no_template_of_its_own(copies, base, hub, tmp_path, repository):

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import GitError, LimitReachedError
 from swarmworks.domain.session import SessionOutcome
+from swarmworks.git.protocol import WorkingCopy
 from swarmworks.wire.config_reach import RoleReach
 from swarmworks.wire.work import SessionWork
 from swarmworks.worker import executor
@@ -61,3 +63,25 @@ async def test_what_is_no_fault_of_the_agents_costs_it_no_attempt(ended, why):
     found = await ended(**why)
     assert found.outcome is SessionOutcome.INFRASTRUCTURE
     assert found.reason.startswith("the session could not be run: ")
+
+
+def test_one_copy_that_cannot_be_let_go_of_keeps_nobody_from_working(tmp_path):
+    kept, let_go = [], []
+
+    def retire(copy):
+        if copy.name == "t-1":
+            raise GitError("its mount is busy")
+        let_go.append(copy.name)
+
+    copies = SimpleNamespace(
+        existing=lambda: [
+            WorkingCopy(tmp_path / name, BASE, name, f"refs/swarm/work/{name}") for name in ("t-1", "t-2")
+        ],
+        snapshot=lambda copy, ref, *_arguments: kept.append((copy.name, ref)),
+        retire=retire,
+    )
+    places = SimpleNamespace(scratch=tmp_path / "scratch")
+    context = SimpleNamespace(copies=copies, clock=SystemClock(), places=places)
+    Executor(context, SimpleNamespace()).keep_leftovers()
+    assert kept == [(name, f"refs/swarm/work/{name}") for name in ("t-1", "t-2")]
+    assert let_go == ["t-2"]
