@@ -103,3 +103,14 @@ async def test_a_database_that_stays_away_is_said_after_the_time_it_is_waited_fo
         connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     await store.transact(tell(2))
     assert len(await numbers(store)) == 1
+
+
+async def test_a_statement_the_server_never_prepared_because_one_before_it_failed_works_at_its_next_use(store):
+    def seven(tx, *divisors):
+        tx.db.post("SELECT 1 / :divisor::int", [{"divisor": each} for each in divisors])
+        return tx.db.rows("SELECT 7 AS seven")
+
+    for _ in range(20):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await store.transact(lambda tx: seven(tx, 0))
+        assert await store.transact(seven) == [{"seven": 7}]

@@ -70,6 +70,10 @@ _HOLD_NOW = _HOLD + b" NOWAIT"
 _CONFLICTS = (errors.UniqueViolation, errors.ForeignKeyViolation)
 _NUMBER = "SELECT pg_current_xact_id_if_assigned()::text AS number"
 _LOST = ("08", "57P", "25P03")
+_STALE = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
+"""What the driver keeps prepared is no more what the server has: a table was changed; or the server skipped a preparation behind
+a statement of the same message that failed, which psycopg 3.3 does not notice. Another connection begins anew.
+"""
 _AGAIN = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 
 
@@ -155,7 +159,7 @@ class PostgresConnection:
             raise ConflictError(f"it exists already, or what it refers to does not: {error}") from error
         except _AGAIN as error:
             raise RunAgainError(str(error)) from error
-        except errors.FeatureNotSupported as error:  # a table was changed: the plans this connection keeps are stale
+        except _STALE as error:
             self._raw.close()
             raise RunAgainError(str(error)) from error
         except OPERATORS as error:
