@@ -44,7 +44,7 @@ class Shell:
     wires = frozenset({"openai"})
     own_home = True
 
-    def __init__(self, script, output_bytes):
+    def __init__(self, script, output_bytes=None):
         self.script = script
         self.output_bytes = output_bytes
 

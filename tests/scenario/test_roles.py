@@ -18,6 +18,7 @@ from swarmworks.domain.isolation import FULL, Property, properties
 from swarmworks.git.clones import SharedClones
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.bubblewrap import DEFAULT_UID
+from swarmworks.sandbox.protocol import Mount
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.api import PlaneAddress
 from swarmworks.wire.config_roles import DEFAULT_ROLES
@@ -50,11 +51,12 @@ try config git config user.name somebody
 try hook sh -c 'echo broken > .git/hooks/pre-commit'
 try host bash -c ': < /dev/tcp/127.0.0.1/PORT'
 try secret cat OUTSIDE
+try environment cat /environment/tool
 swarm-agent handoff --outcome nothing_to_do --done "can:$can"
 """
 EVERYBODY = {"read", "log", "awk"}
 WRITERS = {"write", "commit", "own", "touch"}
-BUILDERS = {
+BUILDERS = {"environment"} | {
     name for name, program in (("python", "python3"), ("make", "make")) if shutil.which(program, path="/usr/bin:/bin")
 }
 CAN = {
@@ -73,6 +75,10 @@ async def played(tmp_path, script, *tasks, **more):
     if not sandbox.probe().properties >= FULL:
         pytest.skip(f"NO ROLES TESTED HERE: {sandbox.probe().missing}")
     config = configuration(**more)
+    installed = tmp_path / "installed"
+    installed.mkdir(mode=0o755)
+    (installed / "tool").write_text("of the project\n")
+    environment = BuiltEnvironment("built", installed, (Mount(installed, "/environment"),), ())
 
     async def configured(_swarm_id):
         return config
@@ -97,7 +103,7 @@ async def played(tmp_path, script, *tasks, **more):
             runtimes={"shell": mine},  # type: ignore[dict-item]
         )
         context.gateways.learn([PlaneAddress(api_url=url, gateway_url=url)])
-        run = SessionRun(context, work, BuiltEnvironment("none", None, (), ()), Prompt("system", "prompt", ""))
+        run = SessionRun(context, work, environment, Prompt("system", "prompt", ""))
         reporter = SimpleNamespace(add=lambda _event: None)
         return await run.result(reporter)  # type: ignore[arg-type]
 
@@ -132,7 +138,9 @@ async def test_a_role_the_file_gives_nothing_sees_no_repository_and_hands_in_all
     script = 'ls -A . /work > seen 2>&1; swarm-agent handoff --outcome nothing_to_do --done "$(echo $(cat seen))"'
     role = {"files": "none", "run": ["ls", "cat"]}
     results = await played(tmp_path, script, task("auditor", role="auditor"), roles={"auditor": role})
-    assert done(results["auditor"]) == ".: seen /work: home"
+    of_the_command = {path.parts[2] for path in (Path(sys.prefix), Path(sys.base_prefix)) if path.parts[1] == "work"}
+    here, there = done(results["auditor"]).removeprefix(".: ").split(" /work: ")
+    assert (here, set(there.split()) - of_the_command) == ("seen", {"home"})
 
 
 async def test_a_task_that_owns_instructions_by_name_writes_them(tmp_path):

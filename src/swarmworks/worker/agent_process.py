@@ -106,7 +106,7 @@ def agent_sandbox(
         *_repository(context, placed, role),
         *_writable(placed)[1:],
         *(Mount(shown.source, shown.target) for shown in launch.shown),
-        *environment.mounts,
+        *(environment.mounts if role.runs_project_tools else ()),
         *command.mounts,
     )
     return SandboxSpec(
