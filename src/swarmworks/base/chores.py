@@ -46,4 +46,5 @@ class Chore:
                 pause = self._every_s * min(self.failures, FAILURES_BEFORE_SLOW)
                 self._woken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), timeout=pause)
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()

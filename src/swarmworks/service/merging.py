@@ -77,14 +77,13 @@ class Merging:
         """
         if torn := await asyncio.to_thread(self._hub.mend):
             log.warning("%d objects that a power cut tore were removed: they are built again", torn)
-        await self._roll_forward(0.0)
+        await self._roll_forward(await self._store.read(lambda reader: reader.open_intents()), 0.0)
 
-    async def _roll_forward(self, grace_s: float) -> None:
+    async def _roll_forward(self, intents: Sequence[Intent], grace_s: float) -> None:
         """Those under way here are left alone, and those that may be under way in another process get `grace_s` before it
         is done for them, which saves work and nothing else.
         """
         now = self._clock.monotonic()
-        intents = await self._store.read(lambda reader: reader.open_intents())
         self._open_since = {intent.id: self._open_since.get(intent.id, now) for intent in intents}
         failures: list[SwarmworksError | OSError] = []
         done: set[tuple[str, str]] = set()
@@ -107,11 +106,12 @@ class Merging:
         swarm is raised after the others have had their turn.
         """
         started, failures = False, list[Exception]()
+        intents, swarms = await self._store.read(lambda reader: (reader.open_intents(), _buildable(reader)))
         try:
-            await self._roll_forward(GRACE_S)
+            await self._roll_forward(intents, GRACE_S)
         except (SwarmworksError, OSError) as error:
             failures.append(error)
-        for swarm in await self._store.read(_buildable):
+        for swarm in swarms:
             try:
                 started |= await self._advance_one(swarm)
             except Exception as error:  # noqa: BLE001 - raised below

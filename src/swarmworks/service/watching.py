@@ -54,7 +54,8 @@ class Watching:
             renewal = tx.renew_worker(lease, holding)
             for work_id in renewal.orphaned:
                 give_back(tx, tx.work(work_id), "the worker never received it")
-            sessions = _sessions(tx, lease, holding)
+            held = _sessions(tx, lease, holding) if holding else []
+            sessions = {SessionId(work.subject): work.id for work in held}
             stops = tx.session_stops(tuple(sessions)) if sessions else {}
             limited = {sessions[session_id]: reason for session_id, reason in stops.items()}
             said = _to_say(tx, sessions)
@@ -62,7 +63,7 @@ class Watching:
             tell = _by_work(sessions, [one for one in said if one.sender == QUEUE])
             asked = _by_work(sessions, [one for one in said if one.sender == PLATFORM])
             hand_over = {work_id: texts[0] for work_id, texts in asked.items()}
-            return Renewed(renewal.lost, _to_stop(tx, lease, holding), limited, say, tell, hand_over)
+            return Renewed(renewal.lost, _to_stop(tx, held), limited, say, tell, hand_over)
 
         return await self._store.transact(write)
 
@@ -132,18 +133,17 @@ def give_back(
         conclude(tx, session, outcome, why)
 
 
-def _to_stop(tx: Tx, lease: WorkerLease, holding: frozenset[WorkId]) -> dict[WorkId, str]:
+def _to_stop(tx: Tx, held: Sequence[Work]) -> dict[WorkId, str]:
     """Sessions of swarms that are stopping. A look only, which waits for nobody."""
-    stopping = {swarm.id: swarm.reason or "stopped" for swarm in tx.swarms(states=(SwarmState.STOPPING,))}
-    if not stopping:
+    if not held:
         return {}
-    works = [w for w in tx.works(worker_id=lease.worker_id, states=(WorkState.LEASED,)) if w.id in holding]
-    return {w.id: stopping[w.swarm_id] for w in works if w.kind is WorkKind.SESSION and w.swarm_id in stopping}
+    stopping = {swarm.id: swarm.reason or "stopped" for swarm in tx.swarms(states=(SwarmState.STOPPING,))}
+    return {work.id: stopping[work.swarm_id] for work in held if work.swarm_id in stopping}
 
 
-def _sessions(tx: Tx, lease: WorkerLease, holding: frozenset[WorkId]) -> dict[SessionId, WorkId]:
+def _sessions(tx: Tx, lease: WorkerLease, holding: frozenset[WorkId]) -> list[Work]:
     held = tx.works(worker_id=lease.worker_id, states=(WorkState.LEASED,))
-    return {SessionId(w.subject): w.id for w in held if w.kind is WorkKind.SESSION and w.id in holding}
+    return [work for work in held if work.kind is WorkKind.SESSION and work.id in holding]
 
 
 def _to_say(tx: Tx, works: dict[SessionId, WorkId]) -> list[Message]:

@@ -39,8 +39,11 @@ class ReplicaWrites(ReplicaReads, LedgerWrites):
         )
 
     def beat_replica(self, replica_id: ReplicaId) -> None:
-        if not self.db.change(_SQL["beat_replica"], id=replica_id):
-            raise FenceLostError("this control plane has been given up by the others", where=replica_id)
+        self.db.post(
+            _SQL["beat_replica"],
+            [{"id": replica_id}],
+            lambda: FenceLostError("this control plane has been given up by the others", where=replica_id),
+        )
 
     def remove_replica(self, replica_id: ReplicaId) -> list[Reservation]:
         self.db.change(_SQL["remove_replica"], id=replica_id)

@@ -85,8 +85,8 @@ class WorkWrites(WorkReads):
         return WorkerLease(worker_id, fence, ttl_s)
 
     def renew_worker(self, lease: WorkerLease, holding: frozenset[WorkId]) -> Renewal:
-        if not self.db.change(_SQL["renew_worker"], id=lease.worker_id, fence=lease.fence):
-            raise _lost(lease)
+        fence = {"id": lease.worker_id, "fence": lease.fence}
+        self.db.post(_SQL["renew_worker"], [fence], lambda: _lost(lease))
         leased = self.db.rows(_SQL["held_pieces"], worker_id=lease.worker_id)
         lost = holding.difference(row["id"] for row in leased)
         named = [row for row in leased if row["id"] in holding and row["unnamed_renewals"]]

@@ -80,7 +80,7 @@ class _Job:
 
 
 class Writer:
-    """`committed` is called on the writer's thread after each commit, with the swarms it touched."""
+    """`committed` is called on the writer's thread after each commit that touched swarms, with these."""
 
     def __init__(self, connection: WriteConnection, committed: Callable[[frozenset[SwarmId]], None]) -> None:
         self._connection = connection
@@ -159,7 +159,7 @@ class Writer:
             for job in wanted:
                 job.error = error
         else:
-            self._committed(frozenset(touched))
+            self._tell(touched)
         return True
 
     def _apart(self, wanted: list[_Job]) -> list[_Job]:
@@ -177,8 +177,12 @@ class Writer:
             for job in wanted:
                 job.error = job.error or error
         else:
-            self._committed(frozenset(touched))
+            self._tell(touched)
         return _told(wanted)
+
+    def _tell(self, touched: set[SwarmId]) -> None:
+        if touched:  # a beat is no news for anybody
+            self._committed(frozenset(touched))
 
     def _step(self, job: _Job) -> set[SwarmId]:
         job.result = job.error = None
