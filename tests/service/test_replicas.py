@@ -173,3 +173,33 @@ async def test_a_database_that_takes_no_writes_is_said_in_the_end(clock):
     plane.replicas.me = dataclasses.replace(plane.replicas.me, ttl_s=0.0)
     await plane.replicas.beat()
     assert plane.reasons == ["nothing could be written for 20 s: the database cannot be used: no space left on device"]
+
+
+async def test_it_beats_faster_as_soon_as_another_is_in_the_list_or_a_beat_failed(store, clock, monkeypatch):
+    a, b = Plane(store, clock, "a"), Plane(store, clock, "b")
+    await a.replicas.enter()
+    written = store.transact
+    pauses = []
+
+    async def pausing(seconds):
+        pauses.append(seconds)
+        match len(pauses):
+            case 1:
+                await b.replicas.enter()
+                await a.replicas.watch()
+            case 2:
+                await b.replicas.leave()
+                await a.replicas.watch()
+                monkeypatch.setattr(store, "transact", refused)
+            case 3:
+                monkeypatch.setattr(store, "transact", written)
+            case 4:
+                raise asyncio.CancelledError
+
+    async def refused(_step):
+        raise StoreUnavailableError("no space left on device")
+
+    monkeypatch.setattr(replicas.asyncio, "sleep", pausing)
+    with pytest.raises(asyncio.CancelledError):
+        await a.replicas.beat()
+    assert pauses == [TTL_S / 2, TTL_S / 4, TTL_S / 4, TTL_S / 2]

@@ -28,6 +28,9 @@ class Database:
     def __init__(self) -> None:
         self.living: list[FakePlane] = []
         self.work = [work().model_dump(mode="json")]
+        self.ttl_s = TTL_S
+        self.come = asyncio.Event()
+        self.come.set()
         self.holding: list[tuple[FakePlane, list[str]]] = []
 
     def serve(self, plane: FakePlane) -> None:
@@ -36,6 +39,7 @@ class Database:
         async def answer(path, body):
             what = path.rpartition("/")[2]
             if what == "lease":
+                await self.come.wait()
                 if self.work and "session" not in body["kinds"]:
                     return 200, {"work": [self.work.pop()]}
                 await asyncio.Event().wait()
@@ -44,7 +48,7 @@ class Database:
                 return 200, {"planes": self.planes()}
             if what == "workers":
                 planes = self.planes()
-                more = {"ttl_s": TTL_S, "hub": "", "gateway_port": 1, "planes": planes}
+                more = {"ttl_s": self.ttl_s, "hub": "", "gateway_port": 1, "planes": planes}
                 return 200, {"worker_id": "wkr_1", "fence": 1, **more}
             return 200, None
 
@@ -139,6 +143,20 @@ async def test_what_it_did_is_told_to_another(planes, worker):
     await planes.one.end()
     worker.executor.let_end.set()
     await planes.two.until(lambda plane: "/api/v1/work/wrk_1/finish" in plane.paths())
+
+
+async def test_a_worker_with_nothing_to_lose_is_heard_at_once_when_it_takes_work(planes):
+    planes.database.ttl_s = 4000.0
+    planes.database.come.clear()
+    async with ControlPlaneClient(planes.one.url, "token") as client:
+        context = WorkerContext(client, None, SimpleNamespace(retired=list), None, None, SystemClock(), {})  # type: ignore[arg-type]
+        loop = WorkerLoop(context, Executor(), await register(context, "w", ROOM), ROOM)  # type: ignore[arg-type]
+        running = asyncio.create_task(loop.run())
+        await planes.one.until(lambda _: planes.database.holding == [(planes.one, [])])
+        planes.database.come.set()
+        await planes.one.until(lambda _: (planes.one, ["wrk_1"]) in planes.database.holding)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_without_any_control_plane_it_gives_up_after_its_lease(planes, worker):

@@ -20,6 +20,8 @@ from swarmworks.store.protocol import ReplicaRow, Store, Tx
 log = logging.getLogger(__name__)
 
 BEATS_PER_TTL = 4
+LONE_BEATS_PER_TTL = 2
+"""While no other is in the list. Whoever enters it looks for a whole TTL before it takes a silence for a death."""
 LOOKS_PER_TTL = 3
 CLOSE_S = 2
 DRAIN_S = 25
@@ -86,9 +88,11 @@ class Replicas:
         """
         written = self._clock.monotonic()
         while True:
+            beats = BEATS_PER_TTL
             try:
                 await self._store.transact(lambda tx: tx.beat_replica(self.me.id))
                 written = self._clock.monotonic()
+                beats = BEATS_PER_TTL if self.others else LONE_BEATS_PER_TTL
             except FenceLostError:
                 self._give_up()
                 return
@@ -97,7 +101,7 @@ class Replicas:
                 if self._clock.monotonic() - written >= MOST_UNWRITTEN_S:
                     self._lost(f"nothing could be written for {MOST_UNWRITTEN_S:g} s: {error}")
                     return
-            await asyncio.sleep(self.me.ttl_s / BEATS_PER_TTL)
+            await asyncio.sleep(self.me.ttl_s / beats)
 
     async def watch(self) -> bool:
         """The chore: strike off those that did not beat for a TTL. True when one was."""

@@ -27,6 +27,8 @@ from swarmworks.worker.tidying import Tidying
 log = logging.getLogger(__name__)
 
 RENEWALS_PER_TTL = 4
+IDLE_RENEWALS_PER_TTL = 2
+"""Of a worker that holds nothing: nothing is lost with it."""
 POLL_S = 20.0
 FINISH_TRIES = 60
 PAUSE_S = 0.5
@@ -61,6 +63,7 @@ class WorkerLoop:
         self._computing = computing
         self._held: dict[WorkId, _Held] = {}
         self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._given_up = False
         self._tidying = Tidying(context)
@@ -98,9 +101,9 @@ class WorkerLoop:
         """Raises when the lease is lost, or may be: nothing was heard for a whole TTL."""
         clock = self._context.clock
         renewed = clock.monotonic()
-        every_s = self._me.ttl_s / RENEWALS_PER_TTL
         while True:
-            holding = tuple(self._held)
+            self._taken.clear()
+            holding, calm = tuple(self._held), not self._held
             try:
                 answer = await self._client.renew_worker(
                     self._me.worker_id,
@@ -124,7 +127,16 @@ class WorkerLoop:
             except UnavailableError:
                 if clock.monotonic() - renewed >= self._me.ttl_s:
                     raise
-            await asyncio.sleep(every_s)
+                calm = False
+            await self._until_next_renewal(calm=calm)
+
+    async def _until_next_renewal(self, *, calm: bool) -> None:
+        if not calm:
+            await asyncio.sleep(self._me.ttl_s / RENEWALS_PER_TTL)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._me.ttl_s / IDLE_RENEWALS_PER_TTL):
+                await self._taken.wait()
 
     async def _lease(self, kinds: Sequence[WorkKind]) -> None:
         """Takes work of `kinds` as long as there is room. Errors of the network are waited out; a lost fence ends it."""
@@ -148,6 +160,7 @@ class WorkerLoop:
             for work in answer.work:
                 task = asyncio.create_task(self._do(work))
                 self._held[work.work_id] = _Held(work, task)
+                self._taken.set()
 
     def _free(self) -> Capacity:
         free = self._capacity
