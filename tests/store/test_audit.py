@@ -18,7 +18,7 @@ from swarmworks.domain.swarm import SwarmEvent
 from swarmworks.store.archive import Archives
 from swarmworks.store.connection import load
 from swarmworks.store.postgres import open_postgres
-from swarmworks.store.postgres_connection import translated
+from swarmworks.store.postgres_statements import translated
 from tests.postgres import a_database, needs_postgres
 from tests.store.sample import SWARM, planned, swarm_of
 

@@ -18,7 +18,7 @@ from swarmworks.service.scheduling.leasing import _with_ready_tasks
 from swarmworks.service.scheduling.swarms import _open_swarms
 from swarmworks.store.connection import expand, sequences
 from swarmworks.store.postgres import open_postgres
-from swarmworks.store.postgres_connection import translated
+from swarmworks.store.postgres_statements import translated
 from swarmworks.store.protocol import NewWork
 from swarmworks.store.sqlite import open_store
 from tests.postgres import a_database, needs_postgres
@@ -53,6 +53,9 @@ class Steps:
 
     def row(self, sql, **values):
         return self._count(sql, lambda: self._inner.row(sql, **values))
+
+    def several(self, *asked):
+        return [self.rows(sql, **values) for sql, values in asked]
 
     def change(self, sql, **values):
         return self._count(sql, lambda: self._inner.change(sql, **values))

@@ -13,10 +13,7 @@ is run again. Where it was lost at its COMMIT, the server is asked what became o
 from __future__ import annotations
 
 import contextlib
-import functools
-import re
 import time
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -30,12 +27,25 @@ from swarmworks.base.errors import ConflictError, StoreUnavailableError
 from swarmworks.store.archive import NOWHERE
 from swarmworks.store.connection import expand, sequences
 from swarmworks.store.postgres_errors import OPERATORS, refuse_old, unavailable
+from swarmworks.store.postgres_statements import (
+    BEGIN,
+    BEGIN_SNAPSHOT,
+    HOLD,
+    HOLD_NOW,
+    LOCK_WAIT_LATER,
+    NUMBER,
+    READER_SETTINGS,
+    WRITER_SETTINGS,
+    Asked,
+    Posted,
+    translated,
+)
 from swarmworks.store.transaction import SqlReader, SqlTx
 from swarmworks.store.writer import RunAgainError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from swarmworks.base.clock import Clock
     from swarmworks.base.ids import IdSource, SwarmId
@@ -43,7 +53,6 @@ if TYPE_CHECKING:
     from swarmworks.store.connection import Row
     from swarmworks.store.protocol import Reader, Tx
 
-_NAME = re.compile(r"(?<!:):(\w+)")
 PATIENCE_S = 10.0
 """How long a database that is away is waited for, before whoever wants it is told."""
 _PAUSE_S = 0.1
@@ -55,44 +64,15 @@ LINE = {
     "tcp_user_timeout": 10_000,
 }
 """A peer that vanished without a word is noticed within ten seconds."""
-_READER_SETTINGS = ("jit = off",)
-_WRITER_SETTINGS = ("lock_timeout = '300ms'", "idle_in_transaction_session_timeout = '2s'", "jit = off")
-"""A process that is suspended in the middle must not keep the others from its swarms: its transaction is run again. A lock
-is waited for shortly and then asked for again, because beats and renewals stand in the same line.
-"""
-_BEGIN, _BEGIN_SNAPSHOT = "BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_LOCK_WAIT_LATER = "SET LOCAL lock_timeout = '10ms'"
 _PREPARE_AFTER = 5  # runs of one statement, before the server keeps its plan
 _MOST_PREPARED = 300
-_HOLD = b"SELECT pg_current_xact_id()::text AS number FROM swarm WHERE id = %(swarm_id)s FOR NO KEY UPDATE"
-"""A row's lock gives the transaction its number, by which the server is asked later what became of it."""
-_HOLD_NOW = _HOLD + b" NOWAIT"
 _CONFLICTS = (errors.UniqueViolation, errors.ForeignKeyViolation)
-_NUMBER = "SELECT pg_current_xact_id_if_assigned()::text AS number"
 _LOST = ("08", "57P", "25P03")
 _STALE = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
 """What the driver keeps prepared is no more what the server has: a table was changed; or the server skipped a preparation behind
 a statement of the same message that failed, which psycopg 3.3 does not notice. Another connection begins anew.
 """
 _AGAIN = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
-
-
-@functools.cache
-def translated(sql: str) -> bytes:
-    """`:name` as psycopg wants it, and the row locks that only a database with several writers has."""
-    text = sql.replace("%", "%%").replace("/* lock */", "FOR UPDATE")
-    return _NAME.sub(r"%(\1)s", text).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class _Posted:
-    """A statement that goes out with the next one whose answer is needed: a message to the server costs more than most
-    statements do. `values` none: a statement of the transaction's own.
-    """
-
-    statement: bytes
-    values: Mapping[str, object] | None = None
-    missed: Callable[[], Exception] | None = None
 
 
 class PostgresConnection:
@@ -117,7 +97,7 @@ class PostgresConnection:
         self._steps = 0
         self._open_step = False
         self._number: str | None = None
-        self._posted: list[_Posted] = []
+        self._posted: list[Posted] = []
         self._begun = False  # whether a BEGIN is among them
         self._each_time: tuple[str, ...] = ()
         self._raw = self._connect()
@@ -145,7 +125,7 @@ class PostgresConnection:
         """Settings once for the connection; with a pooler between, whose server processes serve others too, for each
         transaction, and nothing prepared.
         """
-        settings = _WRITER_SETTINGS if self._writes else _READER_SETTINGS
+        settings = WRITER_SETTINGS if self._writes else READER_SETTINGS
         self._each_time = tuple(f"SET LOCAL {setting}" for setting in settings) if pooled(made) else ()
         if not self._each_time:
             made.prepare_threshold, made.prepared_max = _PREPARE_AFTER, _MOST_PREPARED
@@ -199,6 +179,9 @@ class PostgresConnection:
             found = self._ask(sql, values)
         return found[0] if found else None
 
+    def several(self, *asked: tuple[str, Mapping[str, object]]) -> list[list[Row]]:
+        return [[*answer.fetchall()] for answer in self._send(*(_asked(*each) for each in asked))]
+
     def change(self, sql: str, **values: object) -> int:
         self._hold(values.get("swarm_id"))
         return self._run(sql, values).rowcount
@@ -219,34 +202,29 @@ class PostgresConnection:
         listed = list(values)
         if listed:
             self._hold(listed[0].get("swarm_id"))
-            self._posted += [_Posted(translated(sql), each, missed) for each in listed]
+            self._posted += [Posted(translated(sql), each, missed) for each in listed]
 
     def flush(self) -> None:
         """What was posted is sent, in its order and as one message."""
         if self._posted:
             self._send()
 
-    def _send(
-        self, statement: bytes | None = None, values: Mapping[str, object] | None = None
-    ) -> psycopg.Cursor[dict[str, Any]]:
-        """What was posted and then the statement, as one message; the statement's answer."""
+    def _send(self, *asked: Asked) -> list[psycopg.Cursor[dict[str, Any]]]:
+        """What was posted and then what is asked, as one message; the answers to what is asked."""
         posted, self._posted, self._begun = self._posted, [], False
-        last = self._raw.cursor()
         groups = [list(group) for _key, group in groupby(posted, key=attrgetter("statement"))]
         with self._errors():
-            if not groups:
-                assert statement is not None
-                return last.execute(statement, values)
+            if not groups and len(asked) == 1:
+                return [self._queued(asked)]
             with self._raw.pipeline():
                 cursors = [self._queued(group) for group in groups]
-                if statement is not None:
-                    last.execute(statement, values)
+                answers = [self._queued((each,)) for each in asked]
         for group, cursor in zip(groups, cursors, strict=True):
             if (missed := group[0].missed) is not None and cursor.rowcount != len(group):
                 raise missed()
-        return last
+        return answers
 
-    def _queued(self, group: list[_Posted]) -> psycopg.Cursor[dict[str, Any]]:
+    def _queued(self, group: Sequence[Asked]) -> psycopg.Cursor[dict[str, Any]]:
         cursor = self._raw.cursor()
         if len(group) == 1:
             return cursor.execute(group[0].statement, group[0].values)
@@ -257,10 +235,11 @@ class PostgresConnection:
         if wait or swarm_id in self._held:
             self._hold(swarm_id)
             return True
-        return self._lock(_HOLD + b" SKIP LOCKED", swarm_id)
+        return self._lock(HOLD + b" SKIP LOCKED", swarm_id)
 
     def _lock(self, statement: bytes, swarm_id: str) -> bool:
-        locked = self._send(statement, {"swarm_id": swarm_id}).fetchone()
+        [found] = self._send(Asked(statement, {"swarm_id": swarm_id}))
+        locked = found.fetchone()
         if locked is not None:
             self._number = locked["number"]
             self._held.add(swarm_id)
@@ -270,9 +249,7 @@ class PostgresConnection:
         return self._run(sql, values).fetchall()
 
     def _run(self, sql: str, values: Mapping[str, object]) -> psycopg.Cursor[dict[str, Any]]:
-        if sequences(sql):
-            sql, values = expand(sql, values)
-        return self._send(translated(sql), values)
+        return self._send(_asked(sql, values))[0]
 
     def _hold(self, swarm_id: object) -> bool:
         """Whether the swarm's lock was taken just now. Who holds one swarm never waits for another: nobody could end a
@@ -282,7 +259,7 @@ class PostgresConnection:
             return False
         waits = self._steps < 2 and not self._held
         try:
-            self._lock(_HOLD if waits else _HOLD_NOW, swarm_id)
+            self._lock(HOLD if waits else HOLD_NOW, swarm_id)
         except RunAgainError as error:
             raise RunAgainError(str(error), swarm_id) from error
         self._held.add(swarm_id)  # also one that does not exist yet: it is this transaction that inserts it
@@ -294,11 +271,11 @@ class PostgresConnection:
         self._held.clear()
         self._posted.clear()
         self._steps, self._open_step, self._number = 0, False, None
-        self._begin(_BEGIN)
+        self._begin(BEGIN)
 
     def snapshot(self) -> None:
         self._posted.clear()
-        self._begin(_BEGIN_SNAPSHOT)
+        self._begin(BEGIN_SNAPSHOT)
 
     def _begin(self, statement: str) -> None:
         self._whole()
@@ -311,7 +288,7 @@ class PostgresConnection:
             self._posted.clear()  # nothing was asked of the database
             self._begun = False
             return
-        number = self._number or self._ask(_NUMBER, {})[0]["number"]
+        number = self._number or self._ask(NUMBER, {})[0]["number"]
         self.flush()
         try:
             self._control("COMMIT")
@@ -353,11 +330,11 @@ class PostgresConnection:
     def next_step(self) -> None:
         self._steps += 1
         if self._steps == 2:
-            self._post_control(_LOCK_WAIT_LATER)
+            self._post_control(LOCK_WAIT_LATER)
 
     def savepoint(self) -> None:
         """A step's end and the next one's beginning are one message; the last one's end is the commit."""
-        later = f"{_LOCK_WAIT_LATER}; " if self._steps == 1 else ""  # outside the step, which may be rolled back
+        later = f"{LOCK_WAIT_LATER}; " if self._steps == 1 else ""  # outside the step, which may be rolled back
         self._control(f"RELEASE step; {later}SAVEPOINT step" if self._open_step else "SAVEPOINT step")
         self._steps, self._open_step = self._steps + 1, True
         self._before = set(self._held)
@@ -392,13 +369,19 @@ class PostgresConnection:
         self._raw.close()
 
     def _post_control(self, *statements: str) -> None:
-        self._posted += [_Posted(each.encode()) for each in statements]
+        self._posted += [Posted(each.encode()) for each in statements]
 
     def _control(self, statement: str) -> None:
         """Now, and by itself: it may be several in one text, which is not possible within a longer message."""
         self.flush()
         with self._errors():
             self._raw.execute(statement.encode())
+
+
+def _asked(sql: str, values: Mapping[str, object]) -> Asked:
+    if sequences(sql):
+        sql, values = expand(sql, values)
+    return Asked(translated(sql), values)
 
 
 def pooled(connection: psycopg.Connection[Any]) -> bool:

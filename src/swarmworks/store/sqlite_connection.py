@@ -88,6 +88,9 @@ class SqliteConnection:
         with self._errors():
             return self._raw.execute(sql, values).fetchall()
 
+    def several(self, *asked: tuple[str, Mapping[str, object]]) -> list[list[Row]]:
+        return [self.rows(sql, **values) for sql, values in asked]
+
     def row(self, sql: str, **values: object) -> Row | None:
         found = self.rows(sql, **values)
         return found[0] if found else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from swarmworks.base.ids import WorkerId, WorkId
     from swarmworks.domain.lease import Work
+    from swarmworks.store.connection import Row
     from swarmworks.store.protocol import NewWork, WorkerRow
 
 _SQL = load("work")
@@ -51,21 +52,19 @@ class WorkReads(Scope):
         """What the worker said it has, without what is leased to it. FenceLostError when the lease is not the worker's.
         With `to_fill` nobody else gives it work before this transaction has ended.
         """
-        return self._free(lease, self._whole(lease, to_fill=to_fill))
+        workers, held = self.db.several(
+            self._worker(lease, to_fill=to_fill), (_SQL["held"], {"worker_id": lease.worker_id})
+        )
+        return _left(_capacity(lease, workers), held)
 
     def has_queued(self, kinds: Sequence[WorkKind]) -> bool:
         return self.db.row(_SQL["has_queued"], kinds=tuple(kinds)) is not None
 
     def _whole(self, lease: WorkerLease, *, to_fill: bool) -> Capacity:
-        row = self.db.row(_SQL["worker_to_fill" if to_fill else "worker"], id=lease.worker_id)
-        if row is None or row["fence"] != lease.fence:
-            raise _lost(lease)
-        return rows.capacity(row["capacity"])
+        return _capacity(lease, *self.db.several(self._worker(lease, to_fill=to_fill)))
 
-    def _free(self, lease: WorkerLease, whole: Capacity) -> Capacity:
-        for held in self.db.rows(_SQL["held"], worker_id=lease.worker_id):
-            whole = whole.minus(rows.capacity(held["need"]).times(held["pieces"]))
-        return whole
+    def _worker(self, lease: WorkerLease, *, to_fill: bool) -> tuple[str, Mapping[str, object]]:
+        return _SQL["worker_to_fill" if to_fill else "worker"], {"id": lease.worker_id}
 
 
 class WorkWrites(WorkReads):
@@ -133,26 +132,21 @@ class WorkWrites(WorkReads):
         """What fits, first come first served within a priority. The first that has to wait for room stops the claim, so
         that small work cannot overtake it for ever; what this worker can never run is left to others.
         """
-        whole = self._whole(lease, to_fill=True)
-        room = _least(free, self._free(lease, whole))
+        wanted = {"kinds": tuple(kinds), "most": _LOOKED_AT}
+        workers, held, queued = self.db.several(
+            self._worker(lease, to_fill=True),
+            (_SQL["held"], {"worker_id": lease.worker_id}),
+            (_SQL["queued"], wanted),
+        )
+        whole = _capacity(lease, workers)
+        room = _least(free, _left(whole, held))
         for _ in range(_MOST_LOOKS):
-            chosen = self._fitting(whole, room, kinds)
+            chosen = _fitting(queued, whole, room)
             claimed = self._lease(lease, chosen) if chosen else []
             if claimed or not chosen:
                 return claimed
+            queued = self.db.rows(_SQL["queued"], **wanted)
         return []  # others were faster each time: whoever asks next sees what they left
-
-    def _fitting(self, whole: Capacity, room: Capacity, kinds: Sequence[WorkKind]) -> dict[WorkId, SwarmId]:
-        chosen: dict[WorkId, SwarmId] = {}
-        for row in self.db.rows(_SQL["queued"], kinds=tuple(kinds), most=_LOOKED_AT):
-            need = rows.capacity(row["need"])
-            if not whole.fits(need):
-                continue
-            if not room.fits(need):
-                break
-            room = room.minus(need)
-            chosen[row["id"]] = row["swarm_id"]
-        return chosen
 
     def _lease(self, lease: WorkerLease, chosen: Mapping[WorkId, SwarmId]) -> list[Work]:
         """Those of the chosen that still are queued, in their order. They were only looked at: nobody takes a lock on work
@@ -248,6 +242,32 @@ def work_values(
         "worker_id": lease.worker_id if lease else None,
         "leased_at": at,
     }
+
+
+def _capacity(lease: WorkerLease, workers: Sequence[Row]) -> Capacity:
+    """What the worker said it has. FenceLostError when the lease is not its own."""
+    if not workers or workers[0]["fence"] != lease.fence:
+        raise _lost(lease)
+    return rows.capacity(workers[0]["capacity"])
+
+
+def _left(whole: Capacity, held: Sequence[Row]) -> Capacity:
+    for each in held:
+        whole = whole.minus(rows.capacity(each["need"]).times(each["pieces"]))
+    return whole
+
+
+def _fitting(queued: Sequence[Row], whole: Capacity, room: Capacity) -> dict[WorkId, SwarmId]:
+    chosen: dict[WorkId, SwarmId] = {}
+    for row in queued:
+        need = rows.capacity(row["need"])
+        if not whole.fits(need):
+            continue
+        if not room.fits(need):
+            break
+        room = room.minus(need)
+        chosen[row["id"]] = row["swarm_id"]
+    return chosen
 
 
 def _least(one: Capacity, other: Capacity) -> Capacity:
