@@ -202,4 +202,4 @@ async def test_it_beats_faster_as_soon_as_another_is_in_the_list_or_a_beat_faile
     monkeypatch.setattr(replicas.asyncio, "sleep", pausing)
     with pytest.raises(asyncio.CancelledError):
         await a.replicas.beat()
-    assert pauses == [TTL_S / 2, TTL_S / 4, TTL_S / 4, TTL_S / 2]
+    assert pauses == [TTL_S / 3, TTL_S / 4, TTL_S / 4, TTL_S / 3]

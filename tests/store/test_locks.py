@@ -12,6 +12,7 @@ from swarmworks.base.errors import StoreUnavailableError
 from swarmworks.base.ids import RandomIds, ReplicaId, ReservationId, SwarmId
 from swarmworks.domain.budget import Amount, ReservationState
 from swarmworks.domain.event import NewEvent
+from swarmworks.store import postgres_schema
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.postgres_connection import PostgresConnection
 from swarmworks.store.protocol import ReplicaRow
@@ -153,20 +154,20 @@ async def test_a_column_added_by_another_version_stops_neither_reads_nor_writes(
             await store.transact(lambda tx: tx.append(ONE, NewEvent("a.b", "x", {})))
 
 
-async def test_the_schema_is_not_changed_under_control_planes_of_an_older_version(address):
+async def test_the_schema_is_not_changed_under_control_planes_of_an_older_version(address, monkeypatch):
     async with opened(address) as (store, _other):
         await store.transact(begin)
         with psycopg.connect(address) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '0004'")
 
-        async def beat():
-            while True:
-                await store.transact(lambda tx: tx.beat_replica(MINE))
+        def beat_at_the_last_moment(seconds):
+            assert seconds == 3.0
+            with psycopg.connect(address) as connection:
+                connection.execute("UPDATE replica SET beats = beats + 1 WHERE id = %s", (MINE,))
 
-        beating = asyncio.create_task(beat())
+        monkeypatch.setattr(postgres_schema.time, "sleep", beat_at_the_last_moment)
         with pytest.raises(StoreUnavailableError, match="older version use it") as refused:
             await open_postgres(address, SystemClock(), RandomIds())
-        beating.cancel()
         assert "end all of them first" in refused.value.mend
 
 

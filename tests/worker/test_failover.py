@@ -7,12 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from swarmworks.base.clock import SystemClock
+from swarmworks.base.clock import ManualClock, SystemClock
 from swarmworks.base.errors import UnavailableError
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.domain.lease import Capacity
 from swarmworks.domain.session import SessionOutcome
+from swarmworks.wire.api import RegisteredWorker
 from swarmworks.wire.work import ReviewResult
+from swarmworks.worker import loop as worker_loop
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.loop import WorkerLoop, register
 from tests.client.fake_plane import FakePlane
@@ -145,7 +147,8 @@ async def test_what_it_did_is_told_to_another(planes, worker):
     await planes.two.until(lambda plane: "/api/v1/work/wrk_1/finish" in plane.paths())
 
 
-async def test_a_worker_with_nothing_to_lose_is_heard_at_once_when_it_takes_work(planes):
+async def test_a_worker_with_nothing_to_lose_is_heard_soon_when_it_takes_work(planes, monkeypatch):
+    monkeypatch.setattr(worker_loop, "RENEWALS_PER_TTL", 1_000_000)
     planes.database.ttl_s = 4000.0
     planes.database.come.clear()
     async with ControlPlaneClient(planes.one.url, "token") as client:
@@ -166,3 +169,26 @@ async def test_without_any_control_plane_it_gives_up_after_its_lease(planes, wor
         async with asyncio.timeout(20):
             await worker.running
     assert worker.executor.cancelled
+
+
+async def test_a_worker_that_holds_nothing_waits_for_an_answer_for_two_leases(monkeypatch):
+    monkeypatch.setattr(worker_loop, "RENEWALS_PER_TTL", 1_000_000)
+    clock, tries = ManualClock(), asyncio.Queue()
+
+    async def nobody_answers(*_arguments, **_more):
+        tries.put_nowait(clock.monotonic())
+        raise UnavailableError("no answer")
+
+    away = SimpleNamespace(renew_worker=nobody_answers, lease=lambda *_: asyncio.Event().wait())
+    context = WorkerContext(away, None, SimpleNamespace(retired=list), None, None, clock, {})  # type: ignore[arg-type]
+    me = RegisteredWorker(worker_id="wkr_1", fence=1, ttl_s=10.0, hub="", gateway_port=1)
+    running = asyncio.create_task(WorkerLoop(context, Executor(), me, ROOM).run())  # type: ignore[arg-type]
+    await tries.get()
+    clock.advance(19.0)
+    while await tries.get() < 19.0:
+        continue
+    await tries.get()
+    assert not running.done()
+    clock.advance(1.0)
+    with pytest.raises(UnavailableError):
+        await running

@@ -20,7 +20,7 @@ from swarmworks.store.protocol import ReplicaRow, Store, Tx
 log = logging.getLogger(__name__)
 
 BEATS_PER_TTL = 4
-LONE_BEATS_PER_TTL = 2
+LONE_BEATS_PER_TTL = 3
 """While no other is in the list. Whoever enters it looks for a whole TTL before it takes a silence for a death."""
 LOOKS_PER_TTL = 3
 CLOSE_S = 2

@@ -46,7 +46,9 @@ def _replicas_beat(connection: Connection) -> bool:
     before = {row.id: row for row in connection.execute(listed)}
     if not before:
         return False
-    time.sleep(max(row.ttl_s for row in before.values()) / 2)  # twice as long as between two beats
+    time.sleep(
+        max(row.ttl_s for row in before.values())
+    )  # whoever does not beat in this time is given up by others, too
     return any(row.id not in before or row.beats != before[row.id].beats for row in connection.execute(listed))
 
 

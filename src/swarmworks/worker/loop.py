@@ -27,8 +27,10 @@ from swarmworks.worker.tidying import Tidying
 log = logging.getLogger(__name__)
 
 RENEWALS_PER_TTL = 4
-IDLE_RENEWALS_PER_TTL = 2
-"""Of a worker that holds nothing: nothing is lost with it."""
+IDLE_RENEWALS_PER_TTL = 3
+"""Of a worker that holds nothing, until it takes something."""
+IDLE_PATIENCE = 2
+"""Leases that it waits for an answer: there is nothing that another could be given meanwhile."""
 POLL_S = 20.0
 FINISH_TRIES = 60
 PAUSE_S = 0.5
@@ -108,7 +110,7 @@ class WorkerLoop:
                 answer = await self._client.renew_worker(
                     self._me.worker_id,
                     RenewWorker(fence=self._me.fence, holding=holding),
-                    timeout_s=max(LEAST_RENEWAL_S, self._me.ttl_s - (clock.monotonic() - renewed)),
+                    timeout_s=max(self._least_s(), self._me.ttl_s - (clock.monotonic() - renewed)),
                 )
                 renewed = clock.monotonic()
                 self._context.learn(answer.planes)
@@ -125,18 +127,22 @@ class WorkerLoop:
                 for work_id, reason in answer.hand_over.items():
                     self._executor.hand_over(work_id, reason)
             except UnavailableError:
-                if clock.monotonic() - renewed >= self._me.ttl_s:
+                if clock.monotonic() - renewed >= self._me.ttl_s * (1 if self._held else IDLE_PATIENCE):
                     raise
                 calm = False
             await self._until_next_renewal(calm=calm)
 
+    def _least_s(self) -> float:
+        return LEAST_RENEWAL_S if self._held else self._me.ttl_s / RENEWALS_PER_TTL
+
     async def _until_next_renewal(self, *, calm: bool) -> None:
-        if not calm:
-            await asyncio.sleep(self._me.ttl_s / RENEWALS_PER_TTL)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._me.ttl_s / IDLE_RENEWALS_PER_TTL):
-                await self._taken.wait()
+        """Never sooner than usual: work whose answer is on its way is given back after so many renewals that do not name it."""
+        usual_s = self._me.ttl_s / RENEWALS_PER_TTL
+        await asyncio.sleep(usual_s)
+        if calm:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._me.ttl_s / IDLE_RENEWALS_PER_TTL - usual_s):
+                    await self._taken.wait()
 
     async def _lease(self, kinds: Sequence[WorkKind]) -> None:
         """Takes work of `kinds` as long as there is room. Errors of the network are waited out; a lost fence ends it."""
