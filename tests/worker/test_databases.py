@@ -194,6 +194,18 @@ async def test_whoever_cannot_be_let_in_is_told_so_and_no_more(server, user, que
     assert "wrong" not in f"{refused.value}{said}"
 
 
+async def test_a_server_that_hangs_up_does_not_answer():
+    async def gone(reader, writer):
+        await reader.readexactly(8)
+        writer.close()
+
+    line = await asyncio.start_server(gone, "127.0.0.1", 0)
+    port = line.sockets[0].getsockname()[1]
+    async with line, offered(SimpleNamespace(port=port), query="?sslmode=require") as (port, _said):
+        with pytest.raises(psycopg.OperationalError, match="does not answer"):
+            await ask(port, "SELECT 1")
+
+
 async def test_what_another_puts_between_before_the_encryption_does_not_count(server):
     async def between(reader, writer):
         theirs, to_them = await asyncio.open_connection("127.0.0.1", server.port)

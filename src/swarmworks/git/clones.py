@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ from typing import TYPE_CHECKING, ClassVar
 from swarmworks.base.errors import ConflictError, GitError, NotFoundError, RejectedError
 from swarmworks.git.checkout import give_to, write_tree
 from swarmworks.git.hub import BareHub
-from swarmworks.git.layout import lay_out
+from swarmworks.git.layout import lay_out, write_durable
 from swarmworks.git.locking import held, held_if_free
+from swarmworks.git.mounting import sync_file_system
 from swarmworks.git.protocol import Identity, WorkingCopy
 from swarmworks.git.refs import set_ref
 from swarmworks.git.removal import remove_tree
@@ -203,7 +203,7 @@ class SharedClones:
         state = self._states / copy.name
         state.mkdir()
         self._fill(copy, state)
-        (state / "tree").write_text(self._hub.tree_of(copy.commit), encoding="ascii")
+        write_durable(state / "tree", self._hub.tree_of(copy.commit))
         self._write_record(copy, retired=False)
 
     def _fill(self, copy: WorkingCopy, state: Path) -> None:
@@ -213,6 +213,7 @@ class SharedClones:
         self._lay_out(copy.path / ".git", copy.commit, state / "index")
         if self._owner_uid is not None:
             give_to(copy.path, self._owner_uid)
+        sync_file_system(copy.path)  # or a power cut could leave empty files behind a whole record
 
     def _lay_out(self, own: Path, commit: str, index: Path) -> None:
         lay_out(own, head=f"{commit}\n", config=COPY_CONFIG, alternate=self._hub.path / "objects")
@@ -252,10 +253,7 @@ class SharedClones:
         way = self.way if known is None else known.way
         text = {"name": copy.name, "commit": copy.commit, "ref": copy.ref, "way": way, "retired": retired}
         unfinished = self._states / copy.name / "copy.json.new"
-        with unfinished.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(text))
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_durable(unfinished, json.dumps(text))
         unfinished.rename(self._record(copy.name))
 
     def _check(self, copy: WorkingCopy) -> None:

@@ -57,6 +57,14 @@ def lay_out(directory: Path, *, head: str, config: str, alternate: Path | None =
     (directory / "HEAD").write_text(head, encoding="ascii")
 
 
+def write_durable(path: Path, text: str) -> None:
+    """Its name is durable with the directory's next sync, or with a rename."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in `directory` durable: git syncs a file before it renames it, never the directory."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -20,6 +20,7 @@ from swarmworks.base.errors import GitError
 from swarmworks.git.checkout import give_to, write_tree
 from swarmworks.git.clones import CLONE, FILE_LIMIT_BYTES, SharedClones
 from swarmworks.git.command import records
+from swarmworks.git.layout import write_durable
 from swarmworks.git.locking import held
 from swarmworks.git.mounting import mount_overlay, mounted, sync_file_system, unmount
 from swarmworks.git.removal import remove_tree
@@ -80,7 +81,7 @@ class OverlayCopies(SharedClones):
             template = self._templates / name
             if not template.exists():
                 template = self._near(tree) or self._make_template(name, commit)
-            (state / "template").write_text(template.name, encoding="ascii")
+            write_durable(state / "template", template.name)
         return template
 
     def _near(self, tree: str) -> Path | None:

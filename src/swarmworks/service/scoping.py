@@ -59,10 +59,15 @@ class Scoping:
                 return "a person must see every path: ask for fewer or shorter ones, without what looks like a secret"
             return questions.put(tx, question_id, session, words, missing)
 
-        found = await self._store.transact(write)
+        refused = False
+        try:
+            found = await self._store.transact(write)
+            refused = isinstance(found, str)
+        finally:
+            if not refused:
+                self._count(session, -1)
         if isinstance(found, str):
             raise RejectedError(found)
-        self._count(session, -1)
         return found
 
     def _count(self, session: Session, refusals: int) -> None:

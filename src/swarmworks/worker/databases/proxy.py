@@ -188,7 +188,10 @@ async def _encrypts(raw: socket.socket, address: Address) -> bool:
         return False
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(raw, struct.pack("!ii", 8, messages.SSL_REQUEST))
-    if await loop.sock_recv(raw, 1) == b"S":
+    answer = await loop.sock_recv(raw, 1)
+    if not answer:
+        raise EOFError
+    if answer == b"S":
         return True
     if address.tls in ENCRYPTED:
         raise _Refused("its server does not encrypt, and its address asks for that")
