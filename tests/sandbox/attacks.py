@@ -74,6 +74,7 @@ ATTACKS = (
     Attack("reads another process's environment", P.PROCESSES, "got(SECRET in open(f'/proc/{VICTIM}/environ').read())"),
     Attack("sees another process's command", P.PROCESSES, "got('sleep' in open(f'/proc/{VICTIM}/cmdline').read())"),
     Attack("signals another process", P.PROCESSES, "os.kill(VICTIM, 0); got()"),
+    Attack("ends a process outside by its limits", P.PROCESSES, "import resource; resource.prlimit(VICTIM, resource.RLIMIT_CPU, (1, 1)); got()"),
     Attack("writes the agents' instructions", P.PROTECTED, "open('AGENTS.md', 'w').close(); got()"),
     Attack("replaces the MCP configuration", P.PROTECTED, "open('n', 'w').close(); os.replace('n', '.mcp.json'); got()"),
     Attack("writes .git/config", P.PROTECTED, "open('.git/config', 'a').close(); got()"),
@@ -122,7 +123,7 @@ FILLING = (
     *("fills the disk in its copy", "fills the disk with a file that has no name"),
     *("fills the disk in /tmp", "fills the disk in its home"),
 )
-LEFT_BEHIND = "leaves a daemon behind"
+LEFT_BEHIND = ("leaves a daemon behind", "leaves a daemon behind after taking the launcher's descriptors")
 RESULTS = (
     "leaves a link to a secret as its result",
     "leaves a setuid program as its result",
@@ -135,12 +136,12 @@ TITLES = {
     **{attack.title: attack.stopped_by for attack in ATTACKS},
     **dict.fromkeys(LIMITED, Property.LIMITS),
     **dict.fromkeys(FILLING, Property.QUOTA),
-    LEFT_BEHIND: Property.PROCESSES,
+    **dict.fromkeys(LEFT_BEHIND, Property.PROCESSES),
     **dict.fromkeys(RESULTS, None),
 }
 """Every attack there is, and which property stops it; None for the host itself."""
 
-BY_THE_WORKER = frozenset({*LIMITED[1:], *FILLING[:2], LEFT_BEHIND})
+BY_THE_WORKER = frozenset({*LIMITED[1:], *FILLING[:2], *LEFT_BEHIND})
 """What the worker sees to at the level `none` as well, where no property can be promised."""
 
 

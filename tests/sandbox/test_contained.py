@@ -71,6 +71,26 @@ libc.shmctl(made[0], 0, None), libc.msgctl(made[1], 0, None), libc.semctl(made[2
     assert (await inside.python(script)).stdout == "-1 -1 -1\n"
 
 
+async def test_a_program_sets_its_own_limits_and_priority_and_nobody_elses(inside):
+    script = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], os.nice(3), len(os.sched_getaffinity(0)) > 0)
+for attempt in (
+    lambda: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE),
+    lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+    lambda: os.setpriority(os.PRIO_USER, 0, 19),
+    lambda: os.sched_setscheduler(os.getppid(), os.SCHED_IDLE, os.sched_param(0)),
+):
+    try:
+        attempt()
+        print("reached")
+    except PermissionError: pass
+"""
+    outcome = await inside.python(script)
+    assert (outcome.stdout, outcome.stderr) == ("50 3 True\n", "")
+
+
 async def test_the_home_of_a_program_is_its_own_and_gone_afterwards(inside):
     script = "cd; pwd; echo kept > file; ls"
     outcome = await inside.shell(script)

@@ -275,7 +275,8 @@ async def _exhausted(ground: Playground, level: str) -> set[str]:
         attacks.FILLING[2]: _said(ground, level, f"{FILL}\nfill(os.environ.get('TMPDIR', '/tmp'))\nprint('got')"),
         attacks.FILLING[3]: _said(ground, level, f"{FILL}\nfill(os.environ['HOME'])\nprint('got')"),
         forks: _forked(ground, level),
-        attacks.LEFT_BEHIND: _left_behind(ground, level),
+        attacks.LEFT_BEHIND[0]: _left_behind(ground, level),
+        attacks.LEFT_BEHIND[1]: _left_behind(ground, level, TAKING),
     }
     through = set()
     for title, attempt in tried.items():
@@ -304,12 +305,18 @@ async def _forked(ground: Playground, level: str) -> bool:
         return len(psutil.Process(process.pid).children(recursive=True)) > LIMITS.processes
 
 
-async def _left_behind(ground: Playground, level: str) -> bool:
+TAKING = """
+import resource
+if os.getppid() > 1: resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))
+"""
+
+
+async def _left_behind(ground: Playground, level: str, then: str = "") -> bool:
     mark = str(600_000 + uuid.uuid4().int % 100_000)
     script = (
         "import os, time\n"
         f"if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: os.execv('{PYTHON}', ['{PYTHON}', '-ISc', "
-        f"'import time; time.sleep({mark})', '{mark}'])\n    os._exit(0)\ntime.sleep(0.3)"
+        f"'import time; time.sleep({mark})', '{mark}'])\n    os._exit(0)\ntime.sleep(0.3)\n{then}"
     )
     async with _running(ground, level, script, replace(LIMITS, processes=512)) as process:
         await process.wait()

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import threading
+import uuid
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,7 @@ import pytest
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
 from swarmworks.sandbox.protocol import Mount, SandboxSpec
+from tests.sandbox.playground import host_processes_with
 
 pytestmark = pytest.mark.sandbox
 
@@ -61,6 +64,23 @@ async def test_a_launcher_that_is_killed_takes_the_sandbox_along(playground):
     psutil.Process(process.pid).kill()
     assert await process.wait() == 137
     assert psutil.wait_procs(inside, timeout=10)[1] == []
+
+
+@pytest.mark.parametrize("moment", ["at once", "later"])
+async def test_a_launcher_whose_descriptors_were_taken_still_ends_what_is_left(unsandboxed, moment):
+    mark = str(500_000 + uuid.uuid4().int % 100_000)
+    script = f"(setsid sh -c 'setsid sleep {mark} >/dev/null 2>&1 & sleep {mark}' &); sleep 0.1; echo up; read line"
+    process = await unsandboxed.start(SandboxSpec(argv=("/bin/sh", "-c", script), workdir="/"))
+    if moment == "at once":
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (0, 0))
+    async with asyncio.timeout(20):
+        if moment == "later":
+            assert await process.stdout.readline() == b"up\n"
+            assert len(host_processes_with(mark)) == 2
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (0, 0))
+        process.stdin.close()
+        await process.wait()
+    assert host_processes_with(mark) == []
 
 
 async def test_a_starter_that_is_killed_costs_no_sandbox_and_is_started_anew(playground):

@@ -50,7 +50,7 @@ def _answer(machine, number, *arguments, architecture=None, **options):
 def test_the_filter_answers_on_every_machine(machine):
     _, table = HEADERS[machine]
     special = {"clone", "clone3", "unshare", "socket", "socketpair", "listen", "ioctl", "memfd_create"}
-    special |= {*seccomp._SENDING, *seccomp._OF_IPC}
+    special |= {*seccomp._SENDING, *seccomp._OF_IPC, *seccomp._OF_PROCESSES, *seccomp._OF_USERS}
     assert {name for name in table if _answer(machine, table[name]) != EPERM} == special
     assert {_answer(machine, table[name]) for name in ("listen", *seccomp._OF_IPC)} == {ALLOW}
     assert _answer(machine, table["clone3"]) == ENOSYS
@@ -108,3 +108,20 @@ def test_without_a_network_namespace_only_tcp_is_left(machine):
 def test_the_hosts_shared_memory_and_queues_are_refused_where_there_is_no_ipc_namespace(machine):
     table = HEADERS[machine][1]
     assert {_answer(machine, table[name], own_ipc=False) for name in seccomp._OF_IPC} == {EPERM}
+
+
+@pytest.mark.parametrize("machine", HEADERS)
+def test_limits_and_priorities_are_ones_own_only_where_there_is_no_process_namespace(machine):
+    table = HEADERS[machine][1]
+
+    def answer(name, *arguments):
+        assert _answer(machine, table[name], *arguments) == ALLOW
+        return _answer(machine, table[name], *arguments, own_processes=False)
+
+    for name in ("prlimit64", "sched_setscheduler", "sched_setparam", "sched_setattr"):
+        assert answer(name, 0, 7) == answer(name, 7 << 32, 7) == ALLOW
+        assert answer(name, 4711, 7) == answer(name, 0xFFFFFFFF) == EPERM
+    for name, own, user in (("setpriority", 0, 2), ("ioprio_set", 1, 3)):
+        assert answer(name, own, 0, 7) == ALLOW
+        assert answer(name, own, 4711, 7) == EPERM
+        assert answer(name, user, 0, 7) == answer(name, user, 4711, 7) == EPERM  # all that the user has

@@ -219,7 +219,11 @@ class ContainedSandbox:
         return {
             "limits": resource_limits(spec.limits),
             "seccomp": seccomp.filter_program(
-                platform.machine(), memory_files_run=permitted is None, only_tcp=only_tcp, own_ipc=False
+                platform.machine(),
+                memory_files_run=permitted is None,
+                only_tcp=only_tcp,
+                own_ipc=False,
+                own_processes=False,
             ),
             "landlock": self._rules(spec, place, permitted),
             "covers": [],

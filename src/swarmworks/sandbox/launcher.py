@@ -12,7 +12,8 @@ whichever comes first. The first process of a pid namespace ends only when every
 over.
 
 Without namespaces the program is started below a child subreaper, bound by what restrictions there are, and the tree is hunted
-down.
+down. Where programs are the launcher's own user, they can take its limits, descriptors included: all that it needs at the end is open
+before they begin.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import os
 import select
 import stat
 import struct
+import time
 
 from swarmworks.sandbox.inside import bind, check, join, limit
 
@@ -68,6 +70,8 @@ _BACKLOG = 128
 _HIGH_FD = 100
 _CREDENTIALS = struct.Struct("=iII")  # of SCM_CREDENTIALS: pid, uid, gid
 _MAX_ORDER_BYTES = 16 << 20
+_MAX_CHILDREN_BYTES = 1 << 16
+_BETWEEN_LOOKS_S = 0.05
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -82,6 +86,7 @@ def main(control_fd: int, order_fd: int, inherited: list[int], worker_fd: int) -
     _send(control, b"%d" % os.getpid(), [os.pidfd_open(os.getpid())])
     try:
         bubblewrap_fd = os.open(order["bubblewrap"][0], os.O_PATH | os.O_CLOEXEC) if order["bubblewrap"] else -1
+        children_fd = -1 if order["bubblewrap"] else os.open("/proc/thread-self/children", os.O_RDONLY | os.O_CLOEXEC)
         listener = _isolate(order)
         if control.recv(1) != b"g":  # whoever is to be in a control group, is by now
             os._exit(1)
@@ -89,18 +94,18 @@ def main(control_fd: int, order_fd: int, inherited: list[int], worker_fd: int) -
     except OSError as error:
         os.write(2, f"{error.strerror}\n".encode())
         os._exit(1)
-    kept_fd, program_fd = os.pidfd_open(kept), os.pidfd_open(program)
-    _send(control, b"started", [kept_fd, program_fd] if listener is None else [kept_fd, program_fd, listener.fileno()])
-    if listener is not None:
-        listener.close()
-    _let_go_of_streams(inherited)
-    _wait_for_end((control_fd, worker_fd, program_fd))
-    os.kill(kept, _SIGKILL)
+    try:
+        _hand_over(control, kept, program, listener)
+        _let_go_of_streams(inherited)
+        _wait_for_end((control_fd, worker_fd, os.pidfd_open(program)))
+    except OSError:  # what cannot be watched is ended
+        pass
+    _kill(kept)
     status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
     if kept != program:
         os.waitpid(kept, 0)
     else:
-        _end_descendants()
+        _end_descendants(children_fd)
     try:
         control.send(b"%d" % (status if status >= 0 else 128 - status))
     except OSError:  # the worker is gone: nobody is left to be told
@@ -308,6 +313,15 @@ def _send(control: _socket.socket, message: bytes, fds: list[int]) -> None:
     control.sendmsg([message], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))])
 
 
+def _hand_over(control: _socket.socket, kept: int, program: int, listener: _socket.socket | None) -> None:
+    fds = [os.pidfd_open(kept), os.pidfd_open(program)]
+    _send(control, b"started", fds if listener is None else [*fds, listener.fileno()])
+    for fd in fds:
+        os.close(fd)
+    if listener is not None:
+        listener.close()
+
+
 def _let_go_of_streams(inherited: list[int]) -> None:
     """Otherwise the worker would never see the end of the program's output."""
     nothing = os.open("/dev/null", os.O_RDWR)
@@ -324,23 +338,36 @@ def _wait_for_end(fds: Sequence[int]) -> None:
     poll.poll()
 
 
-def _end_descendants() -> None:
+def _kill(pid: int) -> None:
+    """What has ended, or is another user's by now, is waited for all the same."""
+    try:
+        os.kill(pid, _SIGKILL)
+    except OSError:
+        return
+
+
+def _end_descendants(children_fd: int) -> None:
     """Kills until no child is left: as their subreaper, this process inherits whatever tries to slip away."""
+    found: list[int] = []
     while True:
-        for pid in _descendants(os.getpid()):
-            try:
-                os.kill(pid, _SIGKILL)
-            except ProcessLookupError:
-                continue
         try:
-            os.waitpid(-1, 0)
+            os.waitpid(-1, 0 if found else os.WNOHANG)
         except ChildProcessError:
             return
+        found = _descendants(children_fd)
+        for pid in found:
+            _kill(pid)
+        if not found:
+            time.sleep(_BETWEEN_LOOKS_S)
 
 
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    pending = [pid]
+def _descendants(children_fd: int) -> list[int]:
+    """Of what cannot be looked into, the children come to this process when it ends."""
+    try:
+        found = [int(word) for word in os.pread(children_fd, _MAX_CHILDREN_BYTES, 0).split()]
+    except OSError:
+        return []
+    pending = [*found]
     while pending:
         current = pending.pop()
         try:
@@ -349,6 +376,6 @@ def _descendants(pid: int) -> list[int]:
                     children = [int(word) for word in file.read().split()]
                 found += children
                 pending += children
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:
             continue
     return found

@@ -44,10 +44,16 @@ _OF_IPC: Final = frozenset(
     {"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl"}
 ) | {"mq_open", "mq_unlink"}
 """What reaches the whole IPC namespace: shared memory, semaphores and queues that have numbers or names of their own."""
+_OF_PROCESSES: Final = dict.fromkeys(("prlimit64", "sched_setscheduler", "sched_setparam", "sched_setattr"), 0)
+"""Which argument says whose limits or turn they set, as far as the caller's user has the say; 0 is the caller itself."""
+_OF_USERS: Final = {"setpriority": 2, "ioprio_set": 3}
+"""The first argument with which they set it for all processes of a user; whose it is, the second says as above."""
 _SPECIAL: Final = (
     frozenset({"clone3", "clone", "unshare", "socket", "socketpair", "listen", "ioctl", "memfd_create"})
     | frozenset(_SENDING)
     | _OF_IPC
+    | frozenset(_OF_PROCESSES)
+    | frozenset(_OF_USERS)
 )
 
 _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
@@ -59,12 +65,18 @@ def supported(machine: str) -> bool:
 
 
 def filter_program(
-    machine: str, *, memory_files_run: bool = True, only_tcp: bool = False, own_ipc: bool = True
+    machine: str,
+    *,
+    memory_files_run: bool = True,
+    only_tcp: bool = False,
+    own_ipc: bool = True,
+    own_processes: bool = True,
 ) -> bytes:
     """The filter as an array of `struct sock_filter`, the form `bwrap --seccomp` reads. Unless `memory_files_run`, memfd_create
     must seal what it makes against being run. `only_tcp`, for where there is no network namespace, refuses datagrams, listening,
     and unix sockets that are not a pair from the start. Unless there is an IPC namespace of its `own_ipc`, what reaches the host's
-    is refused. Raises KeyError when not `supported`.
+    is refused; unless there is a process namespace of its `own_processes`, setting limits and priorities of others is. Raises KeyError
+    when not `supported`.
     """
     audit_architecture, numbers = _MACHINES[machine]
     program = [
@@ -92,6 +104,10 @@ def filter_program(
             (_RETURN, 0, 0, _ALLOW),
         ]
         program += _when(numbers[name], plain)
+    for name, index in _OF_PROCESSES.items() if not own_processes else ():
+        program += _when(numbers[name], _only_own(index))
+    for name, of_user in _OF_USERS.items() if not own_processes else ():
+        program += _when(numbers[name], [_argument(0), (_IF_EQUAL, 0, 1, of_user), _refuse(errno.EPERM), *_only_own(1)])
     refused = set(numbers) - _SPECIAL
     refused |= {"listen"} if only_tcp else set[str]()
     refused |= set[str]() if own_ipc else _OF_IPC
@@ -122,6 +138,10 @@ def _allow_if(value: int) -> list[_Instruction]:
 
 def _refuse_flags(flags: int) -> list[_Instruction]:
     return [_argument(0), (_IF_ANY_BIT, 0, 1, flags), _refuse(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
+
+
+def _only_own(index: int) -> list[_Instruction]:
+    return [_argument(index), *_allow_if(0), _refuse(errno.EPERM)]
 
 
 def _sockets() -> list[_Instruction]:
