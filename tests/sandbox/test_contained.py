@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,10 @@ import pytest
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.isolation import Property
 from swarmworks.sandbox import contained as back_end
-from swarmworks.sandbox import landlock
+from swarmworks.sandbox import landlock, leftovers
 from swarmworks.sandbox.contained import ContainedSandbox
 from swarmworks.sandbox.protocol import Mount, Network
+from tests.base.test_removal import nested
 from tests.sandbox.playground import Playground
 
 pytestmark = pytest.mark.sandbox
@@ -97,6 +101,54 @@ async def test_the_home_of_a_program_is_its_own_and_gone_afterwards(inside):
     home, listed = outcome.stdout.split()
     assert listed == "file"
     assert not Path(home).exists()
+
+
+LEAVING = """
+import os
+for place in (os.environ["TMPDIR"], os.environ["HOME"]):
+    os.makedirs(place + "/closed/inner")
+    os.chmod(place + "/closed/inner", 0), os.chmod(place + "/closed", 0)
+    os.chdir(place)
+    for _ in range(1200): os.mkdir("d"); os.chdir("d")
+"""
+
+
+async def test_what_a_program_leaves_however_deep_or_closed_is_gone_afterwards(inside, contained):
+    outcome = await inside.python(LEAVING)
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert list(contained._places.iterdir()) == []
+
+
+def test_what_killed_workers_left_however_deep_is_gone_at_the_next_start(contained):
+    left = contained._places / f"{_number_of_nobody()}-left"
+    (left / "closed").mkdir(parents=True)
+    nested(left)
+    (left / "closed").chmod(0)
+    back_end._sweep(contained._places)
+    assert list(contained._places.iterdir()) == []
+
+
+def _number_of_nobody():
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return process.pid
+
+
+async def test_what_cannot_be_deleted_fails_neither_the_end_nor_a_start(inside, monkeypatch, caplog):
+    def resisting(place):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(place))
+
+    monkeypatch.setattr(leftovers, "remove_tree", resisting)
+    assert (await inside.shell("exit 3")).status == 3
+    with pytest.raises(SandboxUnavailableError, match="nowhere"):
+        await inside.start("true", workdir="/nowhere")
+    places = inside.sandbox._places
+    (places / f"{_number_of_nobody()}-left").mkdir()
+    back_end._sweep(places)
+    assert caplog.text.count("could not be deleted") == 3
+    monkeypatch.undo()
+    for place in places.iterdir():
+        leftovers.discard(place)
 
 
 async def test_a_home_that_was_given_is_taken(inside, tmp_path):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import shutil
 import socket
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from swarmworks.sandbox import elf, landlock, launch, seccomp, view
 from swarmworks.sandbox.bubblewrap import HOME, PATH, resource_limits
 from swarmworks.sandbox.floor import held, require
 from swarmworks.sandbox.interpreter import python_mounts
+from swarmworks.sandbox.leftovers import discard
 from swarmworks.sandbox.none import free_port, translated_variables
 from swarmworks.sandbox.probing import examine, on_own_thread, output_of
 from swarmworks.sandbox.process import LaunchedProcess
@@ -185,7 +185,7 @@ class ContainedSandbox:
             order = await asyncio.to_thread(self._order, shown, place)
             channels, started = await launch.start(order, [], spec.limits)
         except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
+            discard(place)
             raise
         return await LaunchedProcess.adopt(channels, started, shown, holds, place)
 
@@ -273,4 +273,4 @@ def _sweep(places: Path) -> None:
     for place in places.glob("*-*"):
         maker = place.name.partition("-")[0]
         if maker.isdecimal() and not Path(f"/proc/{maker}").exists():
-            shutil.rmtree(place, ignore_errors=True)
+            discard(place)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from swarmworks.sandbox.launch import Channels, Started, readable
+from swarmworks.sandbox.leftovers import discard
 from swarmworks.sandbox.memory import tree_memory_bytes
 from swarmworks.sandbox.protocol import LINE_BYTES
 from swarmworks.sandbox.watchdog import Watchdog
@@ -206,7 +206,7 @@ class LaunchedProcess:
         if not self._stdin.is_closing():
             self._stdin.transport.abort()
         if self._place is not None:
-            await asyncio.to_thread(shutil.rmtree, self._place, ignore_errors=True)
+            await asyncio.to_thread(discard, self._place)
         with suppress(OSError):  # unsent input is nobody's concern any more
             await self._stdin.wait_closed()
         return status
