@@ -52,6 +52,11 @@ def _run(words: str, **more: str) -> str:
     return f"subprocess.run({words}{options}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)"
 
 
+def _sealed(source: str) -> str:
+    """Into a file of memory that the kernel does not run; it knows such files since Linux 6.3."""
+    return f"fd = os.memfd_create('x', 8); os.write(fd, open('{source}', 'rb').read()); "
+
+
 def _send(what: str, port: str) -> str:
     return f"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto({what}, ('127.0.0.1', {port}))"
 
@@ -96,6 +101,8 @@ ATTACKS = (
     Attack("runs a static program it wrote", P.NOEXEC, "shutil.copy('static', 'own2'); os.chmod('own2', 0o755); " + _run("['./own2']"), True),
     Attack("runs with the loader what it wrote", P.NOEXEC, "shutil.copy('given', 'own3'); " + _run("[LOADER, './own3', PROOF]")),
     Attack("loads a library it wrote", P.NOEXEC, "shutil.copy('library', 'own.so'); ctypes.CDLL('./own.so'); got()"),
+    Attack("runs with the loader what it wrote to memory", P.NOEXEC, _sealed("given") + _run("[LOADER, f'/proc/self/fd/{fd}', PROOF]", pass_fds="(fd,)"), True),
+    Attack("loads a library it wrote to memory", P.NOEXEC, _sealed("library") + "ctypes.CDLL(f'/proc/self/fd/{fd}'); got()", True),
     Attack("connects to a port of the host", P.NETWORK, "socket.create_connection(('127.0.0.1', TCP), 2); got()"),
     Attack("connects to another address of the host", P.NETWORK, "socket.create_connection(('127.0.0.2', TCP), 2); got()"),
     Attack(OTHER_ADDRESS, P.NETWORK, "socket.create_connection(('127.0.0.2', LISTENER), 2); got()"),

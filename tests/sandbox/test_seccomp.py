@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swarmworks.sandbox import seccomp
+from swarmworks.sandbox.protocol import SandboxSpec
+from swarmworks.sandbox.seccomp import MemoryFiles
 from swarmworks.sandbox.syscalls import AARCH64, X86_64
 
 HEADERS = {
@@ -78,7 +81,16 @@ def test_memory_files_must_be_sealed_where_they_must_not_run(machine):
     number = HEADERS[machine][1]["memfd_create"]
     assert _answer(machine, number, 0, 0) == ALLOW
     for flags, answer in ((0, EPERM), (0x1, EPERM), (0x10, EPERM), (0x8, ALLOW), (0x9, ALLOW)):
-        assert _answer(machine, number, 0, flags, memory_files_run=False) == answer
+        assert _answer(machine, number, 0, flags, memory_files=MemoryFiles.SEALED) == answer
+        assert _answer(machine, number, 0, flags, memory_files=MemoryFiles.NONE) == EPERM
+
+
+def test_where_nothing_written_may_run_there_are_no_memory_files():
+    spec = SandboxSpec(argv=("true",), workdir="/")
+    assert seccomp.memory_files_of(spec) is MemoryFiles.ANY
+    assert seccomp.memory_files_of(replace(spec, programs=("sh",))) is MemoryFiles.SEALED
+    for programs in (None, ("sh",)):
+        assert seccomp.memory_files_of(replace(spec, programs=programs, noexec=True)) is MemoryFiles.NONE
 
 
 @pytest.mark.parametrize("machine", HEADERS)

@@ -14,7 +14,7 @@ import shutil
 import stat
 import subprocess
 import threading
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,7 @@ from swarmworks.sandbox.probing import diagnose, examine
 from swarmworks.sandbox.process import LaunchedProcess
 from swarmworks.sandbox.programs import Allowed, allowed
 from swarmworks.sandbox.protocol import LISTENER_PORT, Network, Probe, SandboxSpec
+from swarmworks.sandbox.seccomp import MemoryFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,7 +109,7 @@ class BubblewrapSandbox:
             self._require_usable(mount.source, writable=mount.writable)
         permitted = None if spec.programs is None else await asyncio.to_thread(allowed, spec.programs)
         order, arguments = self._order(spec, permitted)
-        channels, started = await launch.start(order, [arguments, self._filter], spec.limits)
+        channels, started = await launch.start(order, [arguments, self._filter(MemoryFiles.ANY)], spec.limits)
         probe = self._probe
         held_here = held(spec, probe) if probe is not None else frozenset[Property]()
         return await LaunchedProcess.adopt(channels, started, spec, held_here)
@@ -154,7 +155,7 @@ class BubblewrapSandbox:
         noexec = [*_TEMPORARY, *own_home] if permitted is not None or spec.noexec else []
         return {
             "limits": resource_limits(spec.limits),
-            "seccomp": self._sealing_filter if noexec else self._filter,
+            "seccomp": self._filter(seccomp.memory_files_of(spec)),
             "landlock": self._rules(spec, [*writable, *_TEMPORARY, *own_home], permitted) if self._landlock else None,
             "covers": [] if permitted is None else list(permitted.covers),
             "masks": [] if permitted is None else list(permitted.masks),
@@ -184,9 +185,10 @@ class BubblewrapSandbox:
     def _landlock(self) -> bool:
         return landlock.abi() >= landlock.LEAST_ABI
 
-    @cached_property
-    def _sealing_filter(self) -> bytes:
-        return seccomp.filter_program(platform.machine(), memory_files_run=False)
+    @staticmethod
+    @cache
+    def _filter(memory_files: MemoryFiles) -> bytes:
+        return seccomp.filter_program(platform.machine(), memory_files=memory_files)
 
     def _isolation(self) -> list[str]:
         arguments = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -230,10 +232,6 @@ class BubblewrapSandbox:
         """The options this bubblewrap knows: --size and --disable-userns are younger than what some systems ship."""
         text = subprocess.run([self._program_path, "--help"], capture_output=True, text=True, check=False, timeout=10)
         return frozenset(word for word in text.stdout.split() if word.startswith("--"))
-
-    @cached_property
-    def _filter(self) -> bytes:
-        return seccomp.filter_program(platform.machine())
 
     @cached_property
     def _etc(self) -> Path:

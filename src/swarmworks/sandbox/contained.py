@@ -220,7 +220,7 @@ class ContainedSandbox:
             "limits": resource_limits(spec.limits),
             "seccomp": seccomp.filter_program(
                 platform.machine(),
-                memory_files_run=permitted is None,
+                memory_files=seccomp.memory_files_of(spec),
                 only_tcp=only_tcp,
                 own_ipc=False,
                 own_processes=False,

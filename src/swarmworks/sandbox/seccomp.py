@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import errno
 import struct
-from typing import Final
+from enum import Enum
+from typing import TYPE_CHECKING, Final
 
 from swarmworks.sandbox.syscalls import AARCH64, X86_64
+
+if TYPE_CHECKING:
+    from swarmworks.sandbox.protocol import SandboxSpec
 
 _LOAD: Final = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _AND: Final = 0x54  # BPF_ALU | BPF_AND | BPF_K
@@ -56,6 +60,15 @@ _SPECIAL: Final = (
     | frozenset(_OF_USERS)
 )
 
+
+class MemoryFiles(Enum):
+    """What memfd_create may make. The loader runs, and programs load as a library, a file that is sealed against being run."""
+
+    ANY = "any"
+    SEALED = "sealed"
+    NONE = "none"
+
+
 _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 
 
@@ -64,16 +77,23 @@ def supported(machine: str) -> bool:
     return machine in _MACHINES
 
 
+def memory_files_of(spec: SandboxSpec) -> MemoryFiles:
+    """None at all where nothing that the program wrote may run."""
+    if spec.noexec:
+        return MemoryFiles.NONE
+    return MemoryFiles.ANY if spec.programs is None else MemoryFiles.SEALED
+
+
 def filter_program(
     machine: str,
     *,
-    memory_files_run: bool = True,
+    memory_files: MemoryFiles = MemoryFiles.ANY,
     only_tcp: bool = False,
     own_ipc: bool = True,
     own_processes: bool = True,
 ) -> bytes:
-    """The filter as an array of `struct sock_filter`, the form `bwrap --seccomp` reads. Unless `memory_files_run`, memfd_create
-    must seal what it makes against being run. `only_tcp`, for where there is no network namespace, refuses datagrams, listening,
+    """The filter as an array of `struct sock_filter`, the form `bwrap --seccomp` reads. `memory_files` may be made.
+    `only_tcp`, for where there is no network namespace, refuses datagrams, listening,
     and unix sockets that are not a pair from the start. Unless there is an IPC namespace of its `own_ipc`, what reaches the host's
     is refused; unless there is a process namespace of its `own_processes`, setting limits and priorities of others is. Raises KeyError
     when not `supported`.
@@ -93,7 +113,7 @@ def filter_program(
         *_when(numbers["socketpair"], _connected_pairs() if only_tcp else _pairs()),
         *_when(numbers["ioctl"], _terminal_ioctls()),
     ]
-    if not memory_files_run:
+    if memory_files is MemoryFiles.SEALED:
         sealed = [_argument(1), (_IF_ANY_BIT, 1, 0, _MFD_NOEXEC_SEAL), _refuse(errno.EPERM), (_RETURN, 0, 0, _ALLOW)]
         program += _when(numbers["memfd_create"], sealed)
     for name, index in _SENDING.items() if only_tcp else ():
@@ -109,6 +129,7 @@ def filter_program(
     for name, of_user in _OF_USERS.items() if not own_processes else ():
         program += _when(numbers[name], [_argument(0), (_IF_EQUAL, 0, 1, of_user), _refuse(errno.EPERM), *_only_own(1)])
     refused = set(numbers) - _SPECIAL
+    refused |= {"memfd_create"} if memory_files is MemoryFiles.NONE else set[str]()
     refused |= {"listen"} if only_tcp else set[str]()
     refused |= set[str]() if own_ipc else _OF_IPC
     for name, number in sorted(numbers.items(), key=lambda entry: entry[1]):
