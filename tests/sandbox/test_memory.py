@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 
-from swarmworks.sandbox.memory import exceeds, tree_memory_bytes
+import pytest
+
+from swarmworks.sandbox import memory
+from swarmworks.sandbox.memory import exceeds, machine_shared_bytes, tree_memory_bytes
+from swarmworks.sandbox.protocol import ProcessLimits
+from swarmworks.sandbox.watchdog import Watchdog
 
 MIB = 1 << 20
 MANY = 64 * MIB
 MAKING = f"import mmap, os; fd = os.memfd_create('x'); os.ftruncate(fd, {MANY})\n"
 FILLING = f"for _ in range({MANY // MIB}): os.write(fd, bytes({MIB}))\n"
+HIDING = "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n"
 MAPPING = f"held = mmap.mmap(fd, {MANY})\nfor page in range(0, {MANY}, 4096): held[page] = 1\n"
 
 
@@ -27,8 +34,9 @@ def holding(script, processes=1):
 def test_a_file_of_memory_counts_though_nobody_maps_it():
     with holding(MAKING + FILLING) as pid:
         assert tree_memory_bytes(pid) > MANY
-        assert exceeds(pid, MANY)
-        assert not exceeds(pid, 2 * MANY)
+        now = machine_shared_bytes()
+        assert exceeds(pid, MANY, now)
+        assert not exceeds(pid, 2 * MANY, now)
 
 
 def test_a_file_of_memory_that_is_mapped_too_counts_once():
@@ -44,3 +52,34 @@ def test_a_file_of_memory_that_was_closed_counts_while_it_is_mapped():
 def test_a_file_of_memory_that_two_have_open_counts_once():
     with holding(f"{MAKING}{FILLING}os.fork()\n", processes=2) as pid:
         assert MANY < tree_memory_bytes(pid) < 2 * MANY
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root looks everywhere: test_started_as_a_user runs this as a user")
+def test_files_of_memory_of_a_process_that_hides_what_it_has_open_count():
+    limits = ProcessLimits(tree_memory_bytes=MANY // 2)
+    with holding("") as pid:
+        watchdog = Watchdog(pid, limits, [])
+        with holding(HIDING + MAKING + FILLING) as hidden:
+            watchdog.pid = hidden
+            assert "memory limit" in watchdog._memory()
+
+
+def test_where_a_process_hides_what_it_has_open_the_growth_of_the_whole_machine_counts(monkeypatch):
+    def refused(pid):
+        raise PermissionError
+
+    with holding("") as pid:
+        monkeypatch.setattr(memory, "machine_shared_bytes", lambda: 5 * MANY)
+        assert not exceeds(pid, MANY, 3 * MANY), "nothing is hidden"
+        monkeypatch.setattr(memory, "open_files", refused)
+        assert exceeds(pid, 2 * MANY, 3 * MANY)
+        assert not exceeds(pid, 3 * MANY, 3 * MANY)
+        assert not exceeds(pid, MANY, 7 * MANY), "what others gave back is no debt"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root looks everywhere: test_started_as_a_user runs this as a user")
+def test_a_file_of_memory_that_a_hidden_process_maps_counts_once(monkeypatch):
+    with holding(HIDING + MAKING + MAPPING) as pid:
+        monkeypatch.setattr(memory, "machine_shared_bytes", lambda: 5 * MANY)
+        assert MANY < tree_memory_bytes(pid) < 2 * MANY
+        assert not exceeds(pid, 2 * MANY, 4 * MANY)

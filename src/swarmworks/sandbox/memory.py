@@ -26,20 +26,31 @@ def tree_memory_bytes(pid: int) -> int:
     counts, at least half of what there is and never the same page twice.
     """
     processes = tree(pid)
-    shares = [_share(each) for each in processes]
-    mapped = sum(share.shared_memory_bytes for share in shares)
-    return sum(share.all_bytes for share in shares) - mapped + max(mapped, _open_bytes(processes))
+    return _together(processes, _opened(processes)[0])
 
 
-def exceeds(pid: int, most_bytes: int) -> bool:
+def exceeds(pid: int, most_bytes: int, shared_before: int) -> bool:
     """Whether `tree_memory_bytes` is more. Upper bounds that are much cheaper mostly answer it: shared pages count for every process
     that has them, and files of memory take no more than all of the machine do.
+
+    A process may keep others from seeing what it has open. Then all that the machine's shared memory has grown by since it was
+    `shared_before` counts as the tree's.
     """
     processes = tree(pid)
     resident = sum(_resident_bytes(each) for each in processes)
-    if resident + _shared_memory_of_the_machine() <= most_bytes or resident + _open_bytes(processes) <= most_bytes:
+    shared = machine_shared_bytes()
+    if resident + shared <= most_bytes:
         return False
-    return tree_memory_bytes(pid) > most_bytes
+    opened, hidden = _opened(processes)
+    if hidden:
+        opened = max(opened, shared - shared_before)
+    return resident + opened > most_bytes and _together(processes, opened) > most_bytes
+
+
+def machine_shared_bytes() -> int:
+    """Files of memory and temporary file systems of all the machine; and what is swapped out, which may be theirs."""
+    sizes = _sizes(Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    return sizes["Shmem"] + sizes["SwapTotal"] - sizes["SwapFree"]
 
 
 def tree(pid: int) -> list[int]:
@@ -67,16 +78,24 @@ def open_files(pid: int) -> list[os.stat_result]:
     return found
 
 
-def _open_bytes(processes: list[int]) -> int:
-    """In files of memory (memfd_create), each once."""
+def _together(processes: list[int], opened: int) -> int:
+    shares = [_share(each) for each in processes]
+    mapped = sum(share.shared_memory_bytes for share in shares)
+    return sum(share.all_bytes for share in shares) - mapped + max(mapped, opened)
+
+
+def _opened(processes: list[int]) -> tuple[int, bool]:
+    """In files of memory (memfd_create), each once; and whether some process cannot be looked into."""
     found: dict[int, int] = {}
+    hidden = False
     for each in processes:
         try:
             opened = open_files(each)
         except PermissionError:
+            hidden = True
             continue
         found |= {file.st_ino: file.st_blocks * _BLOCK_BYTES for file in opened if _is_of_memory(file)}
-    return sum(found.values())
+    return sum(found.values()), hidden
 
 
 def _is_of_memory(file: os.stat_result) -> bool:
@@ -97,16 +116,19 @@ def _share(pid: int) -> _Share:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except PermissionError:
-        return _Share(_resident_bytes(pid), 0)
+        return _hidden_share(pid)
     except (FileNotFoundError, ProcessLookupError):
         return _Share(0, 0)
     sizes = _sizes(lines[1:])
     return _Share(sizes.get("Pss", 0), sizes.get("Pss_Shmem", 0))
 
 
-def _shared_memory_of_the_machine() -> int:
-    sizes = _sizes(Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-    return sizes["Shmem"] + sizes["SwapTotal"] - sizes["SwapFree"]
+def _hidden_share(pid: int) -> _Share:
+    try:
+        sizes = _sizes(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines())
+    except (FileNotFoundError, ProcessLookupError):
+        return _Share(0, 0)
+    return _Share(sizes.get("VmRSS", 0), sizes.get("RssShmem", 0))
 
 
 def _sizes(lines: list[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from swarmworks.sandbox.disk import MOST_FILES, disk_usage, free_bytes
-from swarmworks.sandbox.memory import exceeds
+from swarmworks.sandbox.memory import exceeds, machine_shared_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,12 +35,14 @@ class Watchdog:
     pid: int
     limits: ProcessLimits
     places: Sequence[Path]
+    _shared_at_start: int = field(init=False)
     _free_at_start: int = field(init=False)
     _free_when_counted: int = field(init=False)
     _count_after: float = 0.0
     _counted: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self._shared_at_start = machine_shared_bytes()
         self._free_at_start = self._free_when_counted = free_bytes(self.places)
         self._counted = time.monotonic()
 
@@ -56,7 +58,7 @@ class Watchdog:
 
     def _memory(self) -> str:
         most = self.limits.tree_memory_bytes
-        return f"memory limit of {most // _MIB} MB exceeded" if exceeds(self.pid, most) else ""
+        return f"memory limit of {most // _MIB} MB exceeded" if exceeds(self.pid, most, self._shared_at_start) else ""
 
     def _disk(self) -> str:
         """Nothing is counted while the file system hardly fills, whoever fills it."""
