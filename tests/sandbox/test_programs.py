@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ctypes
 import os
 import shutil
 from pathlib import Path
@@ -131,6 +132,18 @@ def test_a_program_that_is_removed_from_the_libraries_is_masked_no_more(librarie
     assert set(looking.allowed(("sh",)).masks) == {first, second}
     (libraries / "first").unlink()
     assert looking.allowed(("sh",)).masks == (second,)
+
+
+def test_a_program_with_a_dot_in_its_name_is_masked_and_libraries_and_scripts_are_not(libraries):
+    program = _program(libraries / "gtk-query-immodules-2.0")
+    for name in ("libx.so", "libx.so.1", "libx.so.1.2"):
+        _program(libraries / name)
+    (libraries / "run.py").write_text("#!/bin/sh\n")
+    (libraries / "run.py").chmod(0o755)
+    shutil.copyfile(_ctypes.__file__, libraries / "plugin.0")
+    (libraries / "plugin.0").chmod(0o755)
+    (libraries / "led.1").symlink_to("/bin/sh")
+    assert looking.allowed(("sh",)).masks == (program,)
 
 
 def _with_loader_at(place: Path, target: str) -> None:

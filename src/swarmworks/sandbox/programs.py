@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from swarmworks.sandbox.elf import MAGIC
+from swarmworks.sandbox.elf import MAGIC, loader_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -206,14 +206,17 @@ def _programs_below(root: str) -> Iterator[str]:
     for folder, _, names in os.walk(root):
         for name in names:
             path = f"{folder}/{name}"
-            if ".so" not in name and "." not in name and os.access(path, os.X_OK) and _is_elf(path):
+            if not name.endswith(".so") and ".so." not in name and os.access(path, os.X_OK) and _is_program(path):
                 yield path
 
 
-def _is_elf(path: str) -> bool:
+def _is_program(path: str) -> bool:
+    """A dot in its name mostly means that it is something else: then only what names a loader is one."""
+    if Path(path).is_symlink():
+        return False
+    if "." in os.path.basename(path):  # noqa: PTH119 -- as above
+        return loader_of(path) != ""
     try:
-        if Path(path).is_symlink():
-            return False
         with open(path, "rb") as file:  # noqa: PTH123 -- as above
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
