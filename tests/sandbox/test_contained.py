@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.isolation import Property
 from swarmworks.sandbox import contained as back_end
 from swarmworks.sandbox import landlock, leftovers
+from swarmworks.sandbox import programs as looking
 from swarmworks.sandbox.contained import ContainedSandbox
+from swarmworks.sandbox.elf import loader_of
 from swarmworks.sandbox.protocol import Mount, Network
 from tests.base.test_removal import nested
 from tests.sandbox.playground import Playground
@@ -101,6 +104,23 @@ async def test_the_home_of_a_program_is_its_own_and_gone_afterwards(inside):
     home, listed = outcome.stdout.split()
     assert listed == "file"
     assert not Path(home).exists()
+
+
+async def test_a_program_that_lies_among_the_libraries_can_neither_be_read_nor_run(inside, tmp_path, monkeypatch):
+    deep = tmp_path / "lib" / "python3" / "deep"
+    deep.mkdir(parents=True)
+    shutil.copy("/usr/bin/uname", deep / "first")
+    (deep / "library.so").write_text("a library\n")
+    (deep / "led.so").symlink_to("first")
+    monkeypatch.setattr(looking, "_LIBRARY_FOLDERS", (*looking._LIBRARY_FOLDERS, str(tmp_path / "lib")))
+    monkeypatch.setattr(looking, "_found", looking._Found())
+    script = (
+        f"cd {deep}; ls; cat library.so; {loader_of('/usr/bin/uname')} ./first; cat led.so; ./first; echo new > new; "
+        "python3 -c 'import ssl'"
+    )
+    outcome = await inside.shell(script, programs=("sh", "ls", "cat", "python3"))
+    assert outcome.stdout == "first\nled.so\nlibrary.so\na library\n", outcome.stderr
+    assert outcome.stderr.count("ermission denied") == 4, outcome.stderr
 
 
 LEAVING = """

@@ -146,6 +146,23 @@ def test_a_program_with_a_dot_in_its_name_is_masked_and_libraries_and_scripts_ar
     assert looking.allowed(("sh",)).masks == (program,)
 
 
+def test_without_mounts_folders_with_programs_among_libraries_are_listed_and_what_else_lies_there_is_read(libraries):
+    program = _program(libraries / "first")
+    beside = libraries.parent / "beside"
+    beside.mkdir()
+    for path in (libraries / "libx.so", libraries.parent / "module.py", beside / "libz.so"):
+        path.touch()
+    (libraries / "led").symlink_to(program)
+    (libraries / "out").symlink_to("/")
+    found = looking.allowed(("sh",))
+    assert set(found.listed) == {str(libraries), str(libraries.parent)}
+    assert set(found.parts) - set(looking._WHOLE) == {
+        *(str(libraries / "libx.so"), str(libraries.parent / "module.py"), str(beside))
+    }
+    (libraries / "liby.so").touch()
+    assert str(libraries / "liby.so") in looking.allowed(("sh",)).parts
+
+
 def _with_loader_at(place: Path, target: str) -> None:
     """A program of the system's that asks for a loader beside it, and that loader."""
     program = Path("/usr/bin/uname").read_bytes()

@@ -233,21 +233,23 @@ class ContainedSandbox:
 
     @staticmethod
     def _rules(spec: SandboxSpec, place: Path, permitted: Allowed | None) -> Rules:
-        """An allowlist without mounts: each program by itself, and of the folders they lie in nothing else can be read."""
+        """An allowlist without mounts: each program by itself, and of the folders they lie in nothing else can be read; of folders of
+        libraries with programs among them, what is no such program.
+        """
         sources = [str(mount.source.absolute()) for mount in spec.mounts]
         writable = [str(mount.source.absolute()) for mount in spec.mounts if mount.writable]
         read = [*_FACTS, *view.readable_etc(spec.network), *sources]
         if permitted is None:
             run = [*view.ROOT_DIRECTORIES, *sources]
         else:
-            read += permitted.read
+            read += permitted.parts
             run = [translate(path, spec.mounts) for path in permitted.run if path not in PROGRAM_FOLDERS]
             run += elf.loaders(view.kept_files(permitted.named, spec.mounts), sources)
             run += [real for cover in permitted.covers for _, real in (*cover["files"], *cover["links"])]
             run += [] if spec.noexec else [path for path in writable if not view.is_within(path, str(place))]
         ports = [spec.listener_port] if spec.network is Network.LISTENER else []
         return {
-            "list": [],
+            "list": [] if permitted is None else list(permitted.listed),
             "read": read,
             "run": run,
             "write": writable,

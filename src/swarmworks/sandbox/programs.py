@@ -61,16 +61,31 @@ _COMPANIONS: Final = {
 _ALTERNATIVES: Final = "/etc/alternatives"
 
 _Stamp = tuple[int, int, int, int]
-_Libraries = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Libraries:
+    """What may be read in the library folders, and the programs that lie among it. Without mounts these cannot be shown empty: then
+    folders that hold some may only be listed, and of what lies in them `parts` may be read.
+    """
+
+    shown: tuple[str, ...]
+    masks: tuple[str, ...]
+    listed: tuple[str, ...]
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Paths inside. `covers` are directories emptied but for what is allowed, `masks` files shown empty."""
+    """Paths inside. `covers` are directories emptied but for what is allowed, `masks` files shown empty. `read` is what may be read
+    where masks are; where they cannot be, that is `parts`, and `listed` are folders of which only the names may.
+    """
 
     covers: tuple[Cover, ...]
     masks: tuple[str, ...]
     read: tuple[str, ...]
+    listed: tuple[str, ...]
+    parts: tuple[str, ...]
     run: tuple[str, ...]
     named: tuple[str, ...]  # of `run`, what was asked for by its path, and lies in some mount
 
@@ -89,7 +104,7 @@ class _Found:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stamps: dict[str, _Stamp | None] = {}
-        self._libraries: _Libraries = ((), ())
+        self._libraries = _Libraries((), (), (), ())
         self._allowed: dict[tuple[str, ...], Allowed] = {}
 
     def allowed(self, programs: tuple[str, ...]) -> Allowed:
@@ -139,8 +154,15 @@ def _allowed(programs: tuple[str, ...], found: _Libraries) -> Allowed:
             run += [folder, *elsewhere]
     run += [companion for name in names for companion in _COMPANIONS.get(name, ())]
     run += _loaders()
-    libraries, masks = found
-    return Allowed(tuple(covers), masks, (*_WHOLE, *libraries), tuple(dict.fromkeys(run)), tuple(named))
+    return Allowed(
+        tuple(covers),
+        found.masks,
+        (*_WHOLE, *found.shown),
+        found.listed,
+        (*_WHOLE, *found.parts),
+        tuple(dict.fromkeys(run)),
+        tuple(named),
+    )
 
 
 def _name_of(program: str) -> str:
@@ -186,14 +208,34 @@ def _loaders() -> list[str]:
 
 
 def _libraries() -> _Libraries:
-    """What may be read in the library folders, and the programs that lie among it."""
     shown: list[str] = []
     masks: list[str] = []
     for entry in _library_entries():
         shown.append(entry.path)
         if entry.is_dir(follow_symlinks=False):
             masks += _programs_below(entry.path)
-    return tuple(shown), tuple(masks)
+    listed, parts = _without(masks, shown)
+    return _Libraries(tuple(shown), tuple(masks), tuple(listed), tuple(parts))
+
+
+def _without(masks: Iterable[str], shown: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Of `shown`, the folders that hold some of `masks`, at any depth, and all else in them. Links are left out: what may be read,
+    may be read by them too.
+    """
+    hidden = set(masks)
+    leading = {str(folder) for mask in hidden for folder in Path(mask).parents}
+    listed: list[str] = []
+    parts: list[str] = []
+    pending = [*shown]
+    while pending:
+        path = pending.pop()
+        if path not in leading:
+            parts.append(path)
+            continue
+        listed.append(path)
+        with os.scandir(path) as entries:
+            pending += [entry.path for entry in entries if entry.path not in hidden and not entry.is_symlink()]
+    return listed, parts
 
 
 def _library_entries() -> Iterator[os.DirEntry[str]]:
