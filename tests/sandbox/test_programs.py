@@ -11,7 +11,7 @@ import pytest
 
 from swarmworks.domain.isolation import Property
 from swarmworks.sandbox import programs as looking
-from swarmworks.sandbox.elf import loader_of
+from swarmworks.sandbox.elf import loader_of, loaders
 from swarmworks.sandbox.protocol import Mount
 from tests.sandbox.playground import PYTHON
 
@@ -190,6 +190,17 @@ async def test_a_program_that_can_be_written_does_not_choose_what_else_may_run(p
     mounts = (Mount(tmp_path / "tools", "/opt/tools"),)
     outcome = await playground.shell("/opt/tools/ld.so --version", programs=("sh", "/work/say"), more_mounts=mounts)
     assert outcome.status == 126, outcome.stdout
+
+
+async def test_a_loader_that_is_named_by_a_way_up_is_not_allowed(playground, tmp_path):
+    (tmp_path / "tools").mkdir()
+    _with_loader_at(tmp_path / "tools", "/opt/t/../u")
+    mounts = (Mount(tmp_path / "tools", "/opt/t"), Mount(tmp_path / "tools", "/opt/u"))
+    outcome = await playground.run("/opt/u/ld.so", "--version", programs=("/opt/t/say",), more_mounts=mounts)
+    assert outcome.status == 126, outcome.stdout
+    shown = ["/opt/t", "/opt/u"]
+    assert loaders([str(tmp_path / "tools" / "say")], shown) == []
+    assert loaders(["/usr/bin/uname"], ["/lib", "/lib64"]) == [loader_of("/usr/bin/uname")]
 
 
 def test_only_a_whole_program_names_its_loader(tmp_path):

@@ -21,8 +21,8 @@ _MOST_BYTES: Final = 1 << 16
 
 
 def loaders(programs: Iterable[str], shown: Iterable[str]) -> list[str]:
-    """Of `programs`, files of the host, those loaders that lie in the folders and files `shown`."""
-    found = {loader for program in programs if (loader := loader_of(program))}
+    """Of `programs`, files of the host, those loaders that lie in the folders and files `shown`, named without a way up."""
+    found = {loader for program in programs if (loader := loader_of(program)) and ".." not in loader.split("/")}
     places = list(shown)
     return sorted(path for path in found if any(PurePosixPath(path).is_relative_to(place) for place in places))
 
