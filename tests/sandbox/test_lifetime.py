@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from swarmworks.base.errors import SandboxUnavailableError
+from swarmworks.sandbox import launch
 from swarmworks.sandbox.bubblewrap import BubblewrapSandbox
 from swarmworks.sandbox.protocol import Mount, SandboxSpec
 from tests.sandbox.playground import host_processes_with
@@ -64,6 +65,29 @@ async def test_a_launcher_that_is_killed_takes_the_sandbox_along(playground):
     psutil.Process(process.pid).kill()
     assert await process.wait() == 137
     assert psutil.wait_procs(inside, timeout=10)[1] == []
+
+
+async def test_a_start_that_fails_late_leaves_nothing_that_slipped_away(unsandboxed, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "said")
+    slipped = []
+
+    async def failing(control):
+        slipped.append(int(await asyncio.to_thread((tmp_path / "said").read_text)))
+        raise SandboxUnavailableError("too late")
+
+    monkeypatch.setattr(launch, "_receive_started", failing)
+    script = f"setsid sh -c 'echo $$ > {tmp_path}/said; exec sleep 600' & wait"
+    with pytest.raises(SandboxUnavailableError, match="too late"):
+        await unsandboxed.start(SandboxSpec(argv=("/bin/sh", "-c", script), workdir="/"))
+    assert not psutil.pid_exists(slipped[0])
+
+
+def test_a_launcher_that_does_not_end_by_itself_is_killed(unsandboxed):
+    spec = SandboxSpec(argv=("sleep", "600"), workdir="/")
+    channels = launch.spawn(unsandboxed._order(spec), [], spec.limits)
+    psutil.Process(channels.launcher_pid).suspend()
+    channels.abandon()
+    assert not psutil.pid_exists(channels.launcher_pid)
 
 
 @pytest.mark.parametrize("moment", ["at once", "later"])

@@ -38,6 +38,7 @@ _BOOT: Final = (
     "serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
 START_TIMEOUT_S: Final = 30.0
+_ENDING_S: Final = 0.5
 _MAX_SET_UP_TEXT_BYTES: Final = 1 << 16
 _MAX_HANDED_FDS: Final = 3
 
@@ -56,10 +57,15 @@ class Channels:
     group: Cgroup | None
 
     def abandon(self) -> None:
-        """End a launcher whose sandbox did not come up. What it may have started dies with it."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.launcher_pidfd, signal.SIGKILL)
-        _ended(self.launcher_pidfd)
+        """End a launcher whose sandbox did not come up. Where there is no process namespace, the launcher alone can end what slipped
+        away from it: it is killed only when it does not end by itself. Blocks for half a second at most, mostly for a moment.
+        """
+        with suppress(OSError):  # it has ended already
+            self.control.shutdown(socket.SHUT_WR)
+        if not _ended(self.launcher_pidfd, _ENDING_S):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.launcher_pidfd, signal.SIGKILL)
+            _ended(self.launcher_pidfd)
         self.control.close()
         for fd in (self.launcher_pidfd, self.set_up_fd, self.stdin_fd, self.stdout_fd, self.stderr_fd):
             os.close(fd)
@@ -67,11 +73,11 @@ class Channels:
             self.group.remove()
 
 
-def _ended(pidfd: int) -> None:
-    """Blocks until the process has ended."""
+def _ended(pidfd: int, most_s: float | None = None) -> bool:
+    """Blocks until the process has ended, for `most_s` at most; whether it has."""
     waiting = select.poll()
     waiting.register(pidfd, select.POLLIN)
-    waiting.poll()
+    return bool(waiting.poll(None if most_s is None else most_s * 1000))
 
 
 @dataclass(frozen=True, slots=True)
