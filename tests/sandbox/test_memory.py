@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 
@@ -20,6 +21,19 @@ MAKING = f"import mmap, os; fd = os.memfd_create('x'); os.ftruncate(fd, {MANY})\
 FILLING = f"for _ in range({MANY // MIB}): os.write(fd, bytes({MIB}))\n"
 HIDING = "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n"
 MAPPING = f"held = mmap.mmap(fd, {MANY})\nfor page in range(0, {MANY}, 4096): held[page] = 1\n"
+
+
+ENDING_FIRST = f"""
+import ctypes, os, threading
+def go():
+    file = os.fdopen(os.memfd_create("x"), "wb")
+    file.write(bytes({MANY})), file.flush()
+    held = bytearray(os.urandom({MIB}) * {MANY // MIB})
+    print(flush=True)
+    input()
+threading.Thread(target=go).start()
+ctypes.CDLL(None).syscall({93 if platform.machine() == "aarch64" else 60}, 0)
+"""
 
 
 @contextlib.contextmanager
@@ -52,6 +66,12 @@ def test_a_file_of_memory_that_was_closed_counts_while_it_is_mapped():
 def test_a_file_of_memory_that_two_have_open_counts_once():
     with holding(f"{MAKING}{FILLING}os.fork()\n", processes=2) as pid:
         assert MANY < tree_memory_bytes(pid) < 2 * MANY
+
+
+def test_what_a_process_has_counts_though_its_first_thread_has_ended():
+    with holding(ENDING_FIRST) as pid:
+        assert tree_memory_bytes(pid) > 2 * MANY
+        assert exceeds(pid, 2 * MANY, machine_shared_bytes())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root looks everywhere: test_started_as_a_user runs this as a user")

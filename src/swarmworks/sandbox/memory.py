@@ -54,13 +54,17 @@ def machine_shared_bytes() -> int:
 
 
 def tree(pid: int) -> list[int]:
-    """`pid` and all its descendants, as they were found one after another."""
+    """`pid` and all its descendants, as they were found one after another. A process whose first thread has ended shows nothing
+    under its own number any more: another of its threads stands for it.
+    """
     found: list[int] = []
     pending = [pid]
     while pending:
         current = pending.pop()
-        found.append(current)
-        pending += _children(current)
+        threads = _threads(current)
+        found.append(current if len(threads) <= 1 else next(filter(_resident_bytes, (current, *threads)), current))
+        for thread in threads:
+            pending += _children(current, thread)
     return found
 
 
@@ -144,11 +148,15 @@ def _resident_bytes(pid: int) -> int:
         return 0
 
 
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
+def _threads(pid: int) -> list[int]:
     try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(word) for word in (task / "children").read_text(encoding="ascii").split()]
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 -- some thousands at each look
     except (FileNotFoundError, ProcessLookupError):
-        return found
-    return found
+        return []
+
+
+def _children(pid: int, thread: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
