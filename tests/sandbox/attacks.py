@@ -124,7 +124,8 @@ ATTACKS = (
 
 LIMITED = (
     *("forks without end", "fills the memory", "fills the memory with many processes"),
-    *("fills the memory with files of memory", "prints without end"),
+    *("fills the memory with files of memory", "fills the memory with files of memory and hides them"),
+    *("fills the memory from a thread that outlives the first", "prints without end"),
 )
 FILLING = (
     *("fills the disk in its copy", "fills the disk with a file that has no name"),

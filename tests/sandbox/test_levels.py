@@ -6,6 +6,7 @@ import _ctypes
 import asyncio
 import contextlib
 import os
+import platform
 import pty
 import shutil
 import socket
@@ -245,6 +246,16 @@ for fd in kept:
 time.sleep(4)
 print('got')
 """
+HIDING = "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)"
+OUTLIVING = f"""
+import ctypes, os, threading, time
+def go():
+    held = bytearray(os.urandom(1 << 20) * 180)
+    time.sleep(4)
+    os.write(1, b"got")
+threading.Thread(target=go).start()
+ctypes.CDLL(None).syscall({93 if platform.machine() == "aarch64" else 60}, 0)
+"""
 PRINTING = "import os\nwhile True: os.write(1, bytes(4096))"
 FILL = """
 import os, time
@@ -264,11 +275,13 @@ def fill(place, count=6, *, named=True):
 
 
 async def _exhausted(ground: Playground, level: str) -> set[str]:
-    forks, hog, together, in_files, printing = attacks.LIMITED
+    forks, hog, together, in_files, hidden, outliving, printing = attacks.LIMITED
     tried = {
         hog: _said(ground, level, HOGGING),
         together: _said(ground, level, TOGETHER),
         in_files: _said(ground, level, IN_FILES),
+        hidden: _said(ground, level, HIDING + IN_FILES),
+        outliving: _said(ground, level, OUTLIVING),
         printing: _said(ground, level, PRINTING),
         attacks.FILLING[0]: _said(ground, level, f"{FILL}\nfill('.')\nprint('got')"),
         attacks.FILLING[1]: _said(ground, level, f"{FILL}\nfill('.', named=False)\nprint('got')"),
