@@ -134,6 +134,7 @@ class EventWrites(EventReads):
         )
         if self.db.change(_SQL["delete_archived"], **values) != archived.events:
             raise ConflictError("there are other events than those in the file", where=archived.swarm_id)
+        self.touched.add(archived.swarm_id)
 
     def append_anchor(self, anchor: Anchor) -> None:
         last = self.last_anchor()
