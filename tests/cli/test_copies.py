@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
 import pytest
 
+from swarmworks.base.removal import remove_tree
 from swarmworks.git.best import best_copies
 from swarmworks.git.hub import BareHub
 from swarmworks.git.mounting import unmount
+from swarmworks.sandbox import disk
+from tests.base.test_removal import nested
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import FakeLauncher
 from tests.scenario.harness import repository
@@ -76,16 +80,28 @@ def test_their_sizes_are_those_of_all_that_lies_in_them(copies, launcher, swarm:
 
 
 def test_what_an_agent_removes_while_it_is_measured_counts_as_nothing(copies, launcher, swarm: Swarm, monkeypatch):
-    place, real = copies.places(copies.existing()[0])[0], os.walk
+    place, real = copies.places(copies.existing()[0])[0], os.scandir
     (place / "passing").write_bytes(b"x" * (3 << 20))
 
-    def walk(folder):
-        for found in real(folder):
+    @contextlib.contextmanager
+    def scan(folder):
+        with real(folder) as entries:
+            found = list(entries)
             (place / "passing").unlink(missing_ok=True)
             yield found
 
-    monkeypatch.setattr(os, "walk", walk)
+    monkeypatch.setattr(disk.os, "scandir", scan)
     assert _sizes(launcher, swarm)[0] < 1 << 20
+
+
+def test_folders_nested_a_thousand_deep_stop_nothing(copies, launcher, swarm: Swarm):
+    place = copies.places(copies.existing()[0])[0]
+    (place / "large").write_bytes(b"x" * (3 << 20))
+    nested(place)
+    try:
+        assert _sizes(launcher, swarm)[0] >= 3 << 20
+    finally:
+        remove_tree(place / "d")
 
 
 def _sizes(launcher, swarm):

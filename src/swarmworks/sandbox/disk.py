@@ -38,9 +38,22 @@ class Usage:
 
 
 def disk_usage(roots: Iterable[Path], pid: int) -> Usage:
-    """Of everything below `roots`, and of what `pid` and its descendants hold open that has no name any more. Follows no link;
-    counts no further than `MOST_FILES`. Blocks for as long as the trees are large.
+    """Of everything below `roots`, and of what `pid` and its descendants hold open that has no name any more. Blocks for as long
+    as the trees are large.
     """
+    usage, devices = _below(roots)
+    for process in tree(pid):
+        _add_deleted(process, devices, usage)
+    return usage
+
+
+def usage_below(roots: Iterable[Path]) -> Usage:
+    """Of everything below `roots`. Follows no link; counts no further than `MOST_FILES`. Blocks for as long as the trees are large."""
+    return _below(roots)[0]
+
+
+def _below(roots: Iterable[Path]) -> tuple[Usage, set[int]]:
+    """With the devices the roots are on."""
     usage = Usage()
     devices: set[int] = set()
     for root in roots:
@@ -51,9 +64,7 @@ def disk_usage(roots: Iterable[Path], pid: int) -> Usage:
             usage.count(root.stat())
         except OSError as error:
             usage.unseen = f"{root}: {error.strerror}"
-    for process in tree(pid):
-        _add_deleted(process, devices, usage)
-    return usage
+    return usage, devices
 
 
 def free_bytes(places: Iterable[Path]) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from swarmworks.cli.view.amounts import counted, size
 from swarmworks.git.best import best_copies
 from swarmworks.git.clones import SharedClones
 from swarmworks.git.protocol import WorkingCopy
+from swarmworks.sandbox.disk import usage_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def _rows(project: OpenProject) -> list[_Row]:
     for root in [root for root in roots if root.is_dir()]:
         copies = best_copies(project.state / "hub.git", root, None)
         for kept, listed in ((False, copies.existing()), (True, copies.retired())):
-            found += [_Row(copies, copy, kept, _disk_bytes(copies.places(copy))) for copy in listed]
+            found += [_Row(copies, copy, kept, usage_below(copies.places(copy)).disk_bytes) for copy in listed]
     return found
 
 
@@ -90,14 +89,3 @@ def _plain(row: _Row) -> dict[str, object]:
 
 def _place(row: _Row) -> Path:
     return row.copies.places(row.copy)[0]
-
-
-def _disk_bytes(places: list[Path]) -> int:
-    """Of what is there to see: agents make and remove files meanwhile."""
-    total = 0
-    for place in places:
-        for folder, folders, files in os.walk(place):
-            for name in (*folders, *files):
-                with contextlib.suppress(OSError):
-                    total += (Path(folder) / name).lstat().st_blocks * 512
-    return total
