@@ -133,6 +133,8 @@ async def test_of_a_swarm_that_has_landed_a_swarm_of_its_own_takes_back(plane, b
     request = await reverting(plane).revert("b", asked(tmp_path), ADA)
     assert isinstance(request, CreateSwarm)
     second = (await plane.swarms.create(request, ADA)).id
+    with pytest.raises(ConflictError, match="revert-b takes it back, and is ready"):
+        await reverting(plane).revert(f"{swarm}:b", asked(tmp_path), ADA)
     await work_until(plane, worker, second)
     assert await plane.state(second) == "landed"
     assert set(plane.hub.list_files(await plane.head(second))) == {"README.md", "lines.txt", "a.txt"}

@@ -126,8 +126,24 @@ def _landed(reader: Reader, wanted: str) -> _Found:
         tasks = reader.tasks(swarm.id)
         task = next((one for one in tasks if one.id == name), None)
         if task is not None:
-            return _Found(swarm, task, _commit(swarm.id, task, tasks), tasks)
+            commit = _commit(swarm.id, task, tasks)
+            _refuse_second(reader, commit)
+            return _Found(swarm, task, commit, tasks)
     raise NotFoundError(f"there is no task {wanted!r}", mend="see which there are with `swarm report`")
+
+
+def _refuse_second(reader: Reader, commit: str) -> None:
+    """What a swarm has landed, another one takes back."""
+    for swarm in reader.swarms():
+        if any(planned.reverted == commit for planned in swarm.plan.tasks):
+            for one in reader.tasks(swarm.id):
+                if one.planned.reverted == commit:
+                    _refuse_if_taking_back(one, swarm.id)
+
+
+def _refuse_if_taking_back(one: Task, swarm_id: SwarmId) -> None:
+    if one.state not in TASK_TABLE.terminal or one.state is TaskState.LANDED:
+        raise ConflictError(f"{one.id} takes it back, and is {one.state}", where=swarm_id)
 
 
 def _commit(swarm_id: SwarmId, task: Task, tasks: Sequence[Task]) -> str:
@@ -138,8 +154,8 @@ def _commit(swarm_id: SwarmId, task: Task, tasks: Sequence[Task]) -> str:
     if task.state is not TaskState.LANDED or task.commit is None:
         raise ConflictError(f"{task.id} is {task.state}: it has landed nothing", where=swarm_id)
     for one in tasks:
-        if one.planned.reverts == task.id and (one.state not in TASK_TABLE.terminal or one.state is TaskState.LANDED):
-            raise ConflictError(f"{one.id} takes it back, and is {one.state}", where=swarm_id)
+        if one.planned.reverts == task.id:
+            _refuse_if_taking_back(one, swarm_id)
     return task.commit
 
 
