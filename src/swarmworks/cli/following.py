@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import click
 
+from swarmworks.base.concurrency import end_all
 from swarmworks.base.errors import RejectedError
 from swarmworks.base.ids import SessionId, SwarmId
 from swarmworks.client.control_plane import ControlPlaneClient
@@ -50,9 +51,7 @@ class Follower:
             following = asyncio.create_task(self._follow(tail))
             tasks = [following, asyncio.create_task(self._speak(lines)), asyncio.create_task(left.wait())]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end_all(tasks)
             return None if following.cancelled() else following.result()
 
     async def _follow(self, tail: int | None) -> str | None:

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 import click
 
+from swarmworks.base.concurrency import end_all
 from swarmworks.base.errors import EXIT_BLOCKED, EXIT_LANDED, EXIT_LIMIT, ConflictError, UnavailableError
 from swarmworks.base.ids import SwarmId
 from swarmworks.cli.swarms import ENDED, Reached
@@ -117,9 +118,7 @@ async def _until_over(hands: _Hands, status: SwarmStatus, display: Display, afte
             mend="read the logs in .swarm/logs, then go on with `swarm resume`: nothing is lost",
         )
     finally:
-        for task in (watching, leaving):
-            task.cancel()
-        await asyncio.gather(watching, leaving, return_exceptions=True)
+        await end_all((watching, leaving))
 
 
 def _watched(watching: asyncio.Task[SwarmStatus]) -> SwarmStatus:

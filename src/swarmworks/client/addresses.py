@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from swarmworks.base.concurrency import end_all
+
 T = TypeVar("T")
 
 
@@ -84,13 +86,13 @@ class Addresses:
         task = asyncio.create_task(asking)
         try:
             await asyncio.wait((task, self._left[url]), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise LeftError(url)
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            await end_all((task,))
+            raise
+        if task.done():
+            return task.result()
+        await end_all((task,))
+        raise LeftError(url)
 
 
 def _plain(url: str) -> str:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from swarmworks.base.concurrency import end_all
 from swarmworks.base.errors import (
     ControlPlaneUnavailableError,
     SwarmworksError,
@@ -81,7 +82,7 @@ class Asking:
                     except _ElsewhereError as error:
                         failure = error.failure
         finally:
-            await _dropped(asked)
+            await end_all(asked)
 
     def _heard(self, url: str, task: asyncio.Task[bytes]) -> bytes:
         try:
@@ -123,13 +124,6 @@ def _by_all(failure: SwarmworksError, tried: Sequence[str]) -> SwarmworksError:
     if len(tried) > 1 and isinstance(failure, ControlPlaneUnavailableError):
         return ControlPlaneUnavailableError(failure.what, where=", ".join(tried), mend=failure.mend)
     return failure
-
-
-async def _dropped(asked: Collection[asyncio.Task[bytes]]) -> None:
-    for task in asked:
-        task.cancel()
-    if asked:
-        await asyncio.wait(asked)
 
 
 def _lost(url: str, error: Exception) -> ControlPlaneUnavailableError:

@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from swarmworks.base.concurrency import end_all
 from swarmworks.base.errors import FenceLostError, SwarmworksError, UnavailableError
 from swarmworks.base.ids import WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
@@ -74,27 +75,21 @@ class WorkerLoop:
         self._stopping.set()
 
     async def run(self) -> None:
-        loops = [
-            asyncio.create_task(self._renew()),
-            asyncio.create_task(self._lease((WorkKind.SESSION,))),
-            asyncio.create_task(self._lease(self._computing)),
-        ]
+        renewing = asyncio.create_task(self._renew())
+        taking = [asyncio.create_task(self._lease(kinds)) for kinds in ((WorkKind.SESSION,), self._computing)]
         tidying = asyncio.create_task(self._tidying.chore().run())
         stop = asyncio.create_task(self._stopping.wait())
-        done, _ = await asyncio.wait([*loops, stop], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*loops[1:], tidying, stop):
-            task.cancel()
-        lost = [task for task in done if task is not stop]
-        if lost:
-            self._given_up = True
-            await self._end_everything(SessionOutcome.LOST, "the worker lost its lease")
-            loops[0].cancel()
-            await asyncio.wait([*loops, tidying, stop])
-            lost[0].result()
-            return
-        await self._end_everything(SessionOutcome.KILLED, "the worker is stopping")
-        loops[0].cancel()
-        await asyncio.wait([*loops, tidying, stop])
+        try:
+            await asyncio.wait([renewing, *taking, stop], return_when=asyncio.FIRST_COMPLETED)
+            lost = [task for task in (renewing, *taking) if task.done()]
+            await end_all([*(task for task in taking if not task.done()), tidying, stop])
+            if lost:
+                self._given_up = True
+                await self._end_everything(SessionOutcome.LOST, "the worker lost its lease")
+                lost[0].result()
+            await self._end_everything(SessionOutcome.KILLED, "the worker is stopping")
+        finally:
+            await end_all([renewing, *taking, tidying, stop, *(held.task for held in self._held.values())])
         await self._tidying.try_once()
         with contextlib.suppress(SwarmworksError):
             await self._client.remove_worker(self._me.worker_id, RenewWorker(fence=self._me.fence, holding=()))

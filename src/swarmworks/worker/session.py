@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swarmworks.base.concurrency import end_all
 from swarmworks.domain.isolation import Property
 from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import SessionOutcome
@@ -185,9 +186,7 @@ class SessionRun:
             await saving.keep()
         finally:
             process.kill()
-            for watcher in watchers:
-                watcher.cancel()
-            await asyncio.wait(watchers)
+            await end_all(watchers)
             last_words = await errors
         if self._run.end is None and last_words and self._run.verdict is not None:
             outcome, reason = self._run.verdict

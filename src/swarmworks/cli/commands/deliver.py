@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from swarmworks.base.concurrency import end_all
 from swarmworks.base.errors import EXIT_BLOCKED, EXIT_LANDED, ConflictError, UnavailableError, UsageError
 from swarmworks.cli.asking import confirmed
 from swarmworks.cli.context import Launcher, OpenProject
@@ -164,7 +165,7 @@ class _Delivering:
             asking = asyncio.ensure_future(reached.client.delivery(view.id, wait_s=NEWS_WAIT_S))
             await asyncio.wait([asking, reached.live.gave_up], return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():
-                asking.cancel()
+                await end_all((asking,))
                 raise UnavailableError(
                     reached.live.gave_up.result(),
                     where="control plane",
