@@ -1,6 +1,6 @@
 """For every test: the signals that people and shells send mean what they mean at a terminal, and those that take minutes are
-begun first, so that two workers end at about the same time. What asyncio only logs, an exception that nobody asked for, fails
-the test in which it is told: in a command it is a traceback on the user's terminal.
+begun first, so that two workers end at about the same time. What asyncio only logs, an exception of a task that nobody asked for,
+fails the test in which it is told: in a command it is a traceback on the user's terminal.
 
 A suite that is started in the background, or by a service, inherits that some signals are ignored; what is tested, and every
 process that a test starts, would inherit it in turn.
@@ -23,7 +23,9 @@ class Forgotten(logging.Handler):
         self.told = []
 
     def emit(self, record):
-        self.told.append(self.format(record))
+        told = self.format(record)
+        if told.startswith(("Task exception was never", "Future exception was never")):
+            self.told.append(told)
 
 
 _forgotten = Forgotten()

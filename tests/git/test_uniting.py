@@ -65,6 +65,43 @@ def test_what_takes_a_line_away_or_cannot_be_looked_into_conflicts_as_ever(repos
     assert second.paths == ("CHANGES.md",)
 
 
+def united(hub, ours, theirs, union=(), generated=()):
+    return hub.united(ours, theirs, hub.conflicts(ours, theirs), union=union, generated=generated)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "kept"),
+    [
+        ("x = 2\n", "x = 3\n", b"x = 2\n"),
+        (b"\0two", b"\0three", b"\0two"),
+        ("x = 2\n", None, b"x = 2\n"),
+        (None, "x = 3\n", None),
+        ("x = 2\n", "x = 3\n" * 1_000_000, b"x = 2\n"),
+    ],
+    ids=["text", "no text", "theirs is gone", "ours is gone", "theirs is large"],
+)
+def test_of_a_generated_file_ours_is_kept_and_the_rest_is_merged(repository, hub, log, ours, theirs, kept):
+    heads = [
+        brought(repository, hub, {"code.py": text, "CHANGES.md": f"{LOG}- {name}\n", f"{name}.py": "y\n"}, on=log)
+        for name, text in (("one", ours), ("two", theirs))
+    ]
+    assert united(hub, *heads, generated=("code.py",)) is None
+    tree = united(hub, *heads, union=("CHANGES.md",), generated=("code.py",))
+    found = {path: hub.read_file(tree, path) for path in ("code.py", "CHANGES.md", "one.py", "two.py")}
+    assert found == {
+        "code.py": kept,
+        "CHANGES.md": f"{LOG}- one\n- two\n".encode(),
+        "one.py": b"y\n",
+        "two.py": b"y\n",
+    }
+
+
+def test_generated_files_in_a_folder_that_both_begin(repository, hub, log):
+    heads = both(repository, hub, log, "made/out.txt", "one\n", "two\n")
+    tree = united(hub, *heads, generated=("made/",))
+    assert hub.read_file(tree, "made/out.txt") == b"one\n"
+
+
 def test_one_file_that_is_not_named_makes_it_a_conflict(repository, hub, log):
     one = brought(repository, hub, {"CHANGES.md": f"{LOG}- one\n", "code.py": "x = 2\n"}, on=log)
     other = brought(repository, hub, {"CHANGES.md": f"{LOG}- two\n", "code.py": "x = 3\n"}, on=log)

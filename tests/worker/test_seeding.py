@@ -24,6 +24,7 @@ class Work:
     start_base: str | None = None
     summary: str | None = None
     resolves: bool = False
+    regenerates: bool = False
     task: object = task("fix-tests")
 
 

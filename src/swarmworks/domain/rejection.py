@@ -39,7 +39,8 @@ class RejectedFinding:
 class Rejection:
     """`tree` is the git tree that was judged and `base` the integration commit it stood on, "" when there was none.
     `log_tail` is the end of the failing gate's log, at most LOG_TAIL_BYTES. `conflicts`: how often the task's work could not
-    be merged so far. `resolves`: of a conflict, the change whose work and the branch's the next attempt has to make one of.
+    be merged so far. `resolves`: of a conflict, the change whose work and the branch's the next attempt has to make one of;
+    `regenerates`: by the project's own commands, as nothing but files that are made of others is in conflict.
     """
 
     kind: RejectionKind
@@ -51,3 +52,4 @@ class Rejection:
     attempts_left: int = 0
     conflicts: int = 0
     resolves: str = ""
+    regenerates: bool = False

@@ -22,6 +22,7 @@ from swarmworks.git.protocol import Candidate, Conflicted, FileChange, Footprint
 from swarmworks.git.refs import drop_ref, drop_refs, swap_ref, swap_refs
 from swarmworks.git.stacking import stack
 from swarmworks.git.survival import losses
+from swarmworks.git.uniting import united
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,6 +186,12 @@ class BareHub:
         if not tree:
             fail(self._path, arguments, finished)
         return tree.decode()
+
+    def united(
+        self, ours: str, theirs: str, paths: Sequence[str], *, union: Sequence[str], generated: Sequence[str]
+    ) -> str | None:
+        merged = united(self, ours, theirs, paths, union, generated)
+        return None if merged is None else merged.tree
 
     def stack(self, target: str, pieces: Sequence[Piece]) -> list[Candidate | Conflicted]:
         return stack(self, target, pieces)

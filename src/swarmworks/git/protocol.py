@@ -122,6 +122,14 @@ class Hub(Protocol):
         """The tree of a merge, with git's markers where it conflicts."""
         ...
 
+    def united(
+        self, ours: str, theirs: str, paths: Sequence[str], *, union: Sequence[str], generated: Sequence[str]
+    ) -> str | None:
+        """The tree of two commits that conflict in `paths`, all of which are named as files to which both only added (`union`) or
+        as `generated`, of which `ours` is kept; None when there is another conflict than that.
+        """
+        ...
+
     def stack(self, target: str, pieces: Sequence[Piece]) -> list[Candidate | Conflicted]:
         """Merge one on top of the other, `target` (a full id) lowest, each a commit as it is to land; an answer for each. One
         that conflicts is left out of those above it. Durable when it returns.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from swarmworks.git.objects import commit_text, made_by_merges, sync, write_loose
 from swarmworks.git.protocol import Candidate, Conflicted, Piece
-from swarmworks.git.uniting import union
+from swarmworks.git.uniting import united
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +26,19 @@ def stack(hub: BareHub, target: str, pieces: Sequence[Piece]) -> list[Candidate 
     tip_tree, *trees = hub.trees_of([target, *(piece.head for piece in pieces)])
     tip = target
     for piece, tree in zip(pieces, trees, strict=True):
-        merged, united = hub.merge(tip, piece.head, durable=False), tuple[str, ...]()
+        merged, added_to = hub.merge(tip, piece.head, durable=False), tuple[str, ...]()
         if isinstance(merged, Conflicted):
-            answer = union(hub, tip, piece.head, merged, piece.union)
+            answer = united(hub, tip, piece.head, merged.paths, piece.union)
             if answer is None:
                 answers.append(merged)
                 continue
-            merged, united = answer, merged.paths
+            merged, added_to = answer, merged.paths
         message = piece.message.encode("utf-8", "backslashreplace") or b"\n"
         text = commit_text(merged.tree, [tip], message, piece.author, piece.committer, piece.at)
         write_loose(hub.path, text)
         merges.append((merged.tree, (tip_tree, tree)))
         commits.append(text.name)
-        answers.append(Candidate(text.name, merged.tree, tip, united))
+        answers.append(Candidate(text.name, merged.tree, tip, added_to))
         tip, tip_tree = text.name, merged.tree
     sync(hub.path, [*made_by_merges(hub.persistent, merges), *commits])
     return answers

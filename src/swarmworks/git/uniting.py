@@ -1,5 +1,6 @@
-"""Files to which everybody only adds: where two changes add at the same place, git calls it a conflict, and both additions are
-kept. Only for files the project names, and only when neither side took a line away.
+"""Conflicts that the project says how to settle. Files to which everybody only adds: where two changes add at the same place,
+git calls it a conflict, and both additions are kept; only for files the project names, and only when neither side took a
+line away. Files that are made of others: one side's stands until they are made anew.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import LimitReachedError
-from swarmworks.git.command import records
-from swarmworks.git.protocol import Conflicted, Merged
+from swarmworks.git.command import path_text, records
+from swarmworks.git.protocol import Merged
+from swarmworks.policy.patterns import is_among
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,31 +24,45 @@ if TYPE_CHECKING:
 MOST_BYTES = 4 << 20
 REGULAR = frozenset({"100644", "100755"})
 BASE, OURS, THEIRS = 1, 2, 3
+ABSENT = "0"
+"""The mode with which an index forgets a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
     mode: str
     content: bytes
+    blob: str = ""
 
 
-def union(hub: BareHub, ours: str, theirs: str, conflict: Conflicted, allowed: Sequence[str]) -> Merged | None:
-    """The merge of two commits that conflict, when it can be had by keeping what both added; None when it cannot. Durable."""
-    if not conflict.paths or not all(_names(allowed, path) for path in conflict.paths):
+def united(
+    hub: BareHub, ours: str, theirs: str, paths: Sequence[str], union: Sequence[str], generated: Sequence[str] = ()
+) -> Merged | None:
+    """The merge of two commits that conflict in `paths`, when it can be had by keeping what both added, and `ours` of what is
+    `generated`; None when it cannot. Durable.
+    """
+    if not paths or not all(is_among(path, (*union, *generated)) for path in paths):
         return None
     tree, sides = _stages(hub, ours, theirs)
     entries: list[bytes] = []
     for path, stages in sides.items():
-        mode, content = _united(hub, stages)
-        if content is None:
-            return None
-        blob = hub.git.run(hub.path, ["hash-object", "-w", "--stdin"], given=content).out.decode().strip()
-        entries.append(f"{mode} {blob} 0\t".encode() + path + b"\0")
+        if is_among(path_text(path), generated):
+            mode, blob = _present(stages)
+        else:
+            mode, content = _united(hub, stages)
+            if content is None:
+                return None
+            blob = hub.git.run(hub.path, ["hash-object", "-w", "--stdin"], given=content).out.decode().strip()
+        entries.append(f"{mode} {blob}\t".encode() + path + b"\0")
     return Merged(_with(hub, tree, b"".join(entries)))
 
 
-def _names(allowed: Sequence[str], path: str) -> bool:
-    return any(path == entry or (entry.endswith("/") and path.startswith(entry)) for entry in allowed)
+def _present(stages: dict[int, _Side]) -> tuple[str, str]:
+    """As `ours` has it, which may be not at all."""
+    side = stages.get(OURS)
+    if side is None:
+        return ABSENT, "0" * len(next(iter(stages.values())).blob)
+    return side.mode, side.blob
 
 
 def _stages(hub: BareHub, ours: str, theirs: str) -> tuple[str, dict[bytes, dict[int, _Side]]]:
@@ -59,7 +75,7 @@ def _stages(hub: BareHub, ours: str, theirs: str) -> tuple[str, dict[bytes, dict
             break
         facts, _, path = row.partition(b"\t")
         mode, blob, stage = facts.decode().split(" ")
-        found.setdefault(path, {})[int(stage)] = _Side(mode, _content(hub, mode, blob))
+        found.setdefault(path, {})[int(stage)] = _Side(mode, _content(hub, mode, blob), blob)
     return tree.decode(), found
 
 

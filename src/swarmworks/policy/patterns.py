@@ -43,6 +43,11 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{start}{''.join(parts)}{end}", re.DOTALL)
 
 
+def is_among(path: str, entries: Iterable[str]) -> bool:
+    """Whether `entries`, paths and folders with a trailing slash, name it: no patterns, as it is written."""
+    return any(path == entry or (entry.endswith("/") and path.startswith(entry)) for entry in entries)
+
+
 def matching_pattern(path: str, patterns: Iterable[str]) -> str | None:
     """The first of `patterns` that `path` matches."""
     name = normal_path(path)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from swarmworks.domain.change import Change, ChangeEvent
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateResult
-from swarmworks.domain.rejection import Rejection, RejectionKind
-from swarmworks.domain.session import FREE, Session, SessionOutcome, SessionState
+from swarmworks.domain.rejection import LOG_TAIL_BYTES, Rejection, RejectionKind
+from swarmworks.domain.session import COSTS_AN_ATTEMPT, FREE, Session, SessionOutcome, SessionState
 from swarmworks.domain.task import Task, TaskEvent
 from swarmworks.policy.rejections import details, in_words
 from swarmworks.policy.retry import after_failure, costs_an_attempt
@@ -34,7 +34,9 @@ def conclude(
     """Once the session has ended with `outcome`. Writes the task's move and its event."""
     task = tx.task(session.swarm_id, session.task_id)
     why = plain(reason or "", MOST_REASON)
-    if costs_an_attempt(outcome, swarm_out_of_budget=swarm_out_of_budget, free_before=_free_sessions(tx, session)):
+    left = _left_to_its_agent(task, why) if outcome in COSTS_AN_ATTEMPT else None
+    free_before = _free_sessions(tx, session)
+    if left is None and costs_an_attempt(outcome, swarm_out_of_budget=swarm_out_of_budget, free_before=free_before):
         _failed(tx, task, session, f"the session ended {outcome}: {why or 'no reason was given'}")
         return
     config = from_json(tx.swarm(task.swarm_id).options).config
@@ -42,8 +44,19 @@ def conclude(
         tx.move_task(task.swarm_id, task.id, TaskEvent.EXHAUST, note=late)
         _say(tx, task, "task.blocked", {"reason": late})
         return
-    tx.move_task(task.swarm_id, task.id, TaskEvent.REWORK)
+    tx.move_task(task.swarm_id, task.id, TaskEvent.REWORK, rejection=left)
     _say(tx, task, "task.returned", {"outcome": str(outcome), "reason": why})
+
+
+def _left_to_its_agent(task: Task, why: str) -> str | None:
+    """Generated files conflict, and the project's own commands failed: the agent of the change is to resolve it. None when the
+    session that failed was to do something else.
+    """
+    told = None if task.rejection is None else rejection_wire.parse(task.rejection)
+    if told is None or not told.regenerates:
+        return None
+    tail = f"{told.log_tail}\nThe files could not be made anew: {why}\n"
+    return rejection_wire.dump(replace(told, regenerates=False, log_tail=tail[-LOG_TAIL_BYTES:]))
 
 
 def reject(
@@ -67,7 +80,13 @@ def reject(
     free = free or bool(resolves)
     used = task.attempts + (0 if free else 1)
     event = after_failure(used, most) if final is None else TaskEvent.EXHAUST
-    told = replace(rejection, attempts_left=max(0, most - used), conflicts=conflicts, resolves=resolves)
+    told = replace(
+        rejection,
+        attempts_left=max(0, most - used),
+        conflicts=conflicts,
+        resolves=resolves,
+        regenerates=rejection.regenerates and bool(resolves),
+    )
     blocked = event is TaskEvent.EXHAUST
     note = final or f"rejected {used} times; last: {in_words(told)}"
     tx.move_change(change.id, ChangeEvent.REJECT)

@@ -24,6 +24,7 @@ from swarmworks.service.change_reviews import change_facts
 from swarmworks.service.parking import Seen
 from swarmworks.service.reviews import gates_of
 from swarmworks.store.protocol import GateRun, NewWork, Reader, Store, Tx
+from swarmworks.wire.config_merge import MergeSection
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import WORK, GatesResult, GatesWork
 
@@ -48,9 +49,11 @@ class Gating:
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: GatesResult) -> None:
         rerun_id = WorkId(self._ids.new("wrk"))
         facts = await self._review_facts(work_id)
-        judged, task, parked, before = await self._store.read(lambda reader: _judged(reader, work_id))
+        judged, task, parked, before, rules = await self._store.read(lambda reader: _judged(reader, work_id))
         seen = await asyncio.to_thread(parking.look, self._hub, task, judged, parked, judged.head)
-        resolution = None if before is None else await asyncio.to_thread(resolving.look, self._hub, before, judged)
+        resolution = (
+            None if before is None else await asyncio.to_thread(resolving.look, self._hub, before, judged, rules)
+        )
 
         def write(tx: Tx) -> None:
             tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=judged.swarm_id)
@@ -124,12 +127,15 @@ class Gating:
         ask_a_person(tx, change, could_not_run(unknown, result.results, tree=result.tree, base=change.base))
 
 
-def _judged(reader: Reader, work_id: WorkId) -> tuple[Change, PlannedTask, Change | None, Change | None]:
-    """The change, its task, the parked change it lands with its own, and the one whose conflict it resolves."""
+def _judged(reader: Reader, work_id: WorkId) -> tuple[Change, PlannedTask, Change | None, Change | None, MergeSection]:
+    """The change, its task, the parked change it lands with its own, the one whose conflict it resolves, and the rules for
+    conflicts.
+    """
     change = reader.change(ChangeId(reader.work(work_id).subject))
     task = reader.task(change.swarm_id, change.task_id)
     parked = parking.parked_change(reader, change.swarm_id, task.planned)
-    return change, task.planned, parked, resolving.conflicting(reader, task)
+    rules = from_json(reader.swarm(change.swarm_id).options).config.merge
+    return change, task.planned, parked, resolving.conflicting(reader, task), rules
 
 
 def _append_results(tx: Tx, change: Change, stage: GateStage, result: GatesResult) -> None:

@@ -22,6 +22,7 @@ from swarmworks.service.queue_explaining import explained
 from swarmworks.service.queue_facts import BUILD_NEED, WAITING, authors, build_work, piece
 from swarmworks.service.queue_verdicts import reject_for
 from swarmworks.store.protocol import NewWork, Reader, Store, Tx
+from swarmworks.wire.options import from_json
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Building:
         rejected; what conflicts with others of the run waits until they have landed, or not.
         """
         own, pieces = await self._pieces(swarm, start)
+        rules = from_json(swarm.options).config.merge
         if not pieces:
             return
         base = start.after.commits[-1] if start.after else head
@@ -71,7 +73,7 @@ class Building:
             elif standing_on:
                 await self._keep_apart(swarm.id, change, standing_on)
             else:
-                refused.append((change, await asyncio.to_thread(explained, self._hub, head, change, answer)))
+                refused.append((change, await asyncio.to_thread(explained, self._hub, head, change, answer, rules)))
         await asyncio.to_thread(self._hub.update_refs, {candidate_ref(c.id): one.commit for c, _, one in made})
 
         def write(tx: Tx) -> None:

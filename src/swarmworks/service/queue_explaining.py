@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from swarmworks.base.errors import LimitReachedError
@@ -11,6 +11,7 @@ from swarmworks.domain.change import Change
 from swarmworks.domain.rejection import RejectedFinding, Rejection
 from swarmworks.git.protocol import Conflicted, Hub
 from swarmworks.policy.rejections import from_conflict
+from swarmworks.wire.config_merge import MergeSection
 
 MOST_FILES = 10
 MOST_PLACES = 5
@@ -28,7 +29,7 @@ class _Place:
     theirs: str
 
 
-def explained(hub: Hub, head: str, change: Change, answer: Conflicted) -> Rejection:
+def explained(hub: Hub, head: str, change: Change, answer: Conflicted, rules: MergeSection) -> Rejection:
     """`change` cannot be merged onto `head`. Blocks: call it outside the transaction."""
     told = from_conflict(answer.paths[:100], answer.detail, base=head)
     tree = hub.merge_marked(head, change.head)
@@ -38,7 +39,18 @@ def explained(hub: Hub, head: str, change: Change, answer: Conflicted) -> Reject
         places = list(_places(_text(hub, tree, path)))[:MOST_PLACES]
         found += [RejectedFinding("merge", message, path, one.line, one.ours, one.theirs) for one in places]
         found += [] if places else [RejectedFinding("merge", message, path)]
-    return replace(told, findings=(*found, *told.findings[MOST_FILES:]))
+    return replace(
+        told,
+        findings=(*found, *told.findings[MOST_FILES:]),
+        regenerates=_made_anew(hub, head, change, answer.paths, rules),
+    )
+
+
+def _made_anew(hub: Hub, head: str, change: Change, paths: Sequence[str], rules: MergeSection) -> bool:
+    """Whether nothing else is in conflict than files that are made of others, and files to which both only added."""
+    if not any(rules.is_generated(path) for path in paths):
+        return False
+    return hub.united(head, change.head, paths, union=rules.union, generated=rules.generated) is not None
 
 
 def _text(hub: Hub, tree: str, path: str) -> str:

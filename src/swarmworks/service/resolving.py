@@ -20,6 +20,7 @@ from swarmworks.git.protocol import Hub, Loss
 from swarmworks.store.protocol import Reader, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
+from swarmworks.wire.config_merge import MergeSection
 
 MERGE = "merge"
 """The name under which what is wrong with a merge is told, beside the gates' own."""
@@ -33,12 +34,15 @@ MOST_LINE = 200
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the repository shows of a resolution: `wrong`, for which it is sent back, and the lines that were left out and named."""
+    """What the repository shows of a resolution: `wrong`, for which it is sent back, the lines that were left out and named, and
+    which of the files are `generated`, of which no line counts.
+    """
 
     of: ChangeId
     paths: tuple[str, ...]
     wrong: tuple[RejectedFinding, ...]
     dropped: tuple[DroppedLine, ...]
+    generated: tuple[str, ...] = ()
 
 
 def conflicting(reader: Reader, task: Task) -> Change | None:
@@ -49,18 +53,26 @@ def conflicting(reader: Reader, task: Task) -> Change | None:
     return reader.change(ChangeId(resolves)) if resolves else None
 
 
-def look(hub: Hub, before: Change, change: Change) -> Resolution:
+def regenerates(reader: Reader, task: Task) -> Change | None:
+    """As `conflicting`, where the project's own commands are to settle it."""
+    before = conflicting(reader, task)
+    return before if task.rejection is not None and rejection_wire.parse(task.rejection).regenerates else None
+
+
+def look(hub: Hub, before: Change, change: Change, rules: MergeSection) -> Resolution:
     """`before` conflicted with `change.base`, on which `change` was made. Blocks: call it outside the transaction."""
     paths = hub.conflicts(change.base, before.head)
     said = handoff_wire.parse(change.handoff).dropped
     theirs = [loss for loss in hub.losses(before.base, change.base, change.head) if loss.path in paths]
-    mine = hub.losses(before.base, before.head, change.head)
+    theirs = [loss for loss in theirs if not rules.is_generated(loss.path)]
+    mine = [loss for loss in hub.losses(before.base, before.head, change.head) if not rules.is_generated(loss.path)]
     wrong = [
         *_markers(hub, change, paths),
         *_unnamed(theirs, said, "the branch"),
         *_unnamed(mine, said, "your change"),
     ]
-    return Resolution(before.id, paths, tuple(wrong[:MOST_FINDINGS]), said)
+    generated = tuple(path for path in paths if rules.is_generated(path))
+    return Resolution(before.id, paths, tuple(wrong[:MOST_FINDINGS]), said, generated)
 
 
 def rejection_of(found: Resolution, *, tree: str, base: str) -> Rejection:
@@ -73,6 +85,7 @@ def record(tx: Tx, change: Change, found: Resolution) -> None:
     rows = [{"path": one.path, "line": one.line[:MOST_LINE], "why": one.why[:MOST_LINE]} for one in found.dropped]
     data: dict[str, object] = {"change": change.id, "of": found.of, "paths": list(found.paths[:MOST_RECORDED])}
     data |= {"dropped": rows[:MOST_RECORDED]}
+    data |= {"generated": list(found.generated[:MOST_RECORDED])} if found.generated else {}
     tx.append(change.swarm_id, NewEvent("change.resolved", "platform", data, change.task_id, change.session_id))
 
 

@@ -21,6 +21,7 @@ from swarmworks.policy.tiers import TIERS
 from swarmworks.wire.config_context import ContextSection
 from swarmworks.wire.config_copies import CopiesSection
 from swarmworks.wire.config_mail import MailSection
+from swarmworks.wire.config_merge import MergeSection
 from swarmworks.wire.config_models import (
     REHEARSAL,
     AccountName,
@@ -288,14 +289,6 @@ class FilesSection(Section):
     def protected_globs(self) -> tuple[str, ...]:
         kept = [pattern for pattern in DEFAULT_PROTECTED if pattern not in self.unprotected]
         return tuple(dict.fromkeys([*ALWAYS_PROTECTED, *kept, *self.protected]))
-
-
-class MergeSection(Section):
-    """`union`: files, and folders with a trailing slash, to which everybody only adds. Where two changes add at the same place,
-    both additions are kept.
-    """
-
-    union: Annotated[tuple[Line, ...], Field(max_length=200)] = ()
 
 
 class GateSection(Section):

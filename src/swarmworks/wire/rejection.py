@@ -55,6 +55,7 @@ class RejectionDocument(BaseModel):
     log_tail: Annotated[str, StringConstraints(max_length=LOG_TAIL_BYTES)] = ""
     conflicts: Annotated[int, Field(ge=0)] = 0
     resolves: Name = ""
+    regenerates: bool = False
 
     def to_domain(self) -> Rejection:
         return Rejection(
@@ -67,6 +68,7 @@ class RejectionDocument(BaseModel):
             attempts_left=self.attempts_left,
             conflicts=self.conflicts,
             resolves=self.resolves,
+            regenerates=self.regenerates,
         )
 
     @classmethod
@@ -84,6 +86,7 @@ class RejectionDocument(BaseModel):
             log_tail=tail(rejection.log_tail, LOG_TAIL_BYTES),
             conflicts=max(0, rejection.conflicts),
             resolves=_clip(rejection.resolves, MAX_NAME_CHARS),
+            regenerates=rejection.regenerates,
         )
 
 
@@ -125,7 +128,7 @@ def dump(rejection: Rejection) -> str:
 def as_yaml(rejection: Rejection) -> str:
     """What the next attempt reads: kind, summary, attempts_left, findings, log_tail; empty fields are left out."""
     shown = RejectionDocument.from_domain(rejection).model_dump(
-        mode="json", exclude={"tree", "base", "conflicts", "resolves"}
+        mode="json", exclude={"tree", "base", "conflicts", "resolves", "regenerates"}
     )
     shown["findings"] = [_without_empty(finding) for finding in shown["findings"]]
     return yaml.dump(_without_empty(shown), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

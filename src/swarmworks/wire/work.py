@@ -41,7 +41,8 @@ class SessionWork(Leased):
     the working copy begins with on top of `base`: its whole difference from its own base `start_base`, already applied.
     `guidance` is what a person wants the agent to know. `summary` is the handoff of a session whose context was used up: this
     one goes on from it, and from `start`, which is that one's work. `resolves`: `start` conflicts with `base`; the working
-    copy holds both, with git's markers where they do.
+    copy holds both, with git's markers where they do; `regenerates`: with the branch's version of generated files, which the
+    project's own commands make anew, in the place of an agent.
     """
 
     kind: Literal["session"] = "session"
@@ -65,6 +66,7 @@ class SessionWork(Leased):
     start_base: str | None = None
     guidance: str | None = None
     resolves: bool = False
+    regenerates: bool = False
     summary: str | None = Field(default=None, max_length=1 << 20)
 
 

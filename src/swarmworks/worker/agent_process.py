@@ -56,6 +56,7 @@ def facts_of(
     config: SwarmConfig,
     environment: BuiltEnvironment,
     placed: Placed,
+    run: str,
 ) -> Facts:
     places = _writable(placed)
     return Facts(
@@ -71,7 +72,7 @@ def facts_of(
         limits=work.limits,
         command_timeout_s=config.limits.command_timeout_s,
         search_path=environment.search_path(),
-        run=work.task.run,
+        run=run,
         mail=config.mail.concerns(work.agent.role),
         takes_over=work.summary is not None,
     )

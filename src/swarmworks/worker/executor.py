@@ -32,6 +32,7 @@ from swarmworks.worker.context import COMMITTER, WorkerContext
 from swarmworks.worker.reporting import EventReporter
 from swarmworks.worker.reviewing import review
 from swarmworks.worker.second_look import Judged, Results, look_again
+from swarmworks.worker.seeding import MoreInConflictError
 from swarmworks.worker.session import SessionRun
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,8 @@ class Executor:
             return await run.result(reporter)
         except LimitReachedError as error:  # it wrote too much: its own fault, and for its next attempt to mend
             return _unfinished(work, SessionOutcome.FAILED, _plain(error))
+        except MoreInConflictError as error:
+            return _unfinished(work, SessionOutcome.FAILED, f"by now there are conflicts in {error}")
 
     async def _gates(self, work: GatesWork) -> GatesResult:
         try:

@@ -1,6 +1,7 @@
 """What a session's working copy begins with: the head of the integration branch; for a `fix_bug` task with the parked change
 on it, for a session that takes over with the work of the one before, for one that takes a landed change back without that. When that does not apply any more the session starts
-without it, and its agent is told so and shown the change; a session that is to resolve a conflict starts with both sides in it.
+without it, and its agent is told so and shown the change; a session that is to resolve a conflict starts with both sides in it,
+and one that makes generated files anew with the branch's version of those.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from swarmworks.git.protocol import Hub
+    from swarmworks.wire.config_merge import MergeSection
     from swarmworks.wire.work import SessionWork
+
+MOST_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +34,42 @@ class Seed:
     conflicts: tuple[str, ...] = ()
 
 
-def seed_of(hub: Hub, work: SessionWork) -> Seed | None:
-    """None for a session that begins with nothing but its base. Blocks: merges in the bare repository."""
+class MoreInConflictError(Exception):
+    """By now there are conflicts that only the agent of the change can resolve."""
+
+
+def seed_of(hub: Hub, work: SessionWork, rules: MergeSection | None = None) -> Seed | None:
+    """None for a session that begins with nothing but its base. With `rules` a session that makes generated files anew begins
+    without markers; MoreInConflictError when that is not all. Blocks: merges in the bare repository.
+    """
     if work.start is None or work.start_base is None:
         return None
     start = reverting_commit(hub, work.start) if work.task.reverts is not None else work.start
     paths = tuple(change.path for change in hub.changes(work.start_base, start))
     merged = hub.merge(work.base, start)
-    if isinstance(merged, Conflicted):
-        marked = hub.merge_marked(work.base, start) if work.resolves else None
-        return Seed(marked, paths, merged.paths)
-    return Seed(merged.tree, paths)
+    if not isinstance(merged, Conflicted):
+        return Seed(merged.tree, paths)
+    tree = None
+    if work.regenerates and rules is not None:
+        tree = hub.united(work.base, start, merged.paths, union=rules.union, generated=rules.generated)
+        if tree is None:
+            raise MoreInConflictError(", ".join(merged.paths[:MOST_NAMED]))
+    elif work.resolves:
+        tree = hub.merge_marked(work.base, start)
+    return Seed(tree, paths, merged.paths)
 
 
-def start_commit(hub: Hub, work: SessionWork, at: datetime) -> str:
+def regenerating(hub: Hub, work: SessionWork, rules: MergeSection) -> str:
+    """The shell command that makes anew what is in conflict; one that does nothing when that is nothing any more. Blocks."""
+    assert work.start is not None
+    return "\n".join(rules.commands(hub.conflicts(work.base, work.start))) or ":"
+
+
+def start_commit(hub: Hub, work: SessionWork, at: datetime, rules: MergeSection | None = None) -> str:
     """The commit the working copy is made from: the base, or one on it that holds the parked change. What the session
     hands in is a difference from the base, so the parked change is in it.
     """
-    seed = seed_of(hub, work)
+    seed = seed_of(hub, work, rules)
     if seed is None or seed.tree is None or seed.tree == hub.tree_of(work.base):
         return work.base
     message = f"The parked change of {work.task.supersedes}\n\nSwarm-Parked: {work.start}\n"

@@ -40,7 +40,7 @@ from swarmworks.worker.prompt import Prompt, hand_over
 from swarmworks.worker.relay import Exits, Relay
 from swarmworks.worker.reporting import EventReporter
 from swarmworks.worker.saving import Saving
-from swarmworks.worker.seeding import start_commit
+from swarmworks.worker.seeding import regenerating, start_commit
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +102,13 @@ class SessionRun:
             log.warning("session %s: its agent cannot be asked to hand over", self._work.session_id)
 
     async def result(self, reporter: EventReporter) -> SessionResult:
-        """Runs the session to its end. Raises UnavailableError when it could not even be started: nothing was written then."""
+        """Runs the session to its end. Raises UnavailableError when it could not even be started, MoreInConflictError when its agent
+        is needed after all: nothing was written then.
+        """
         config = await self._context.config(self._work.swarm_id)
         name = f"{self._work.swarm_id}-{self._work.task.id}-{self._work.fence}"
-        start = await asyncio.to_thread(start_commit, self._context.hub, self._work, self._context.clock.now())
+        hub, now = self._context.hub, self._context.clock.now()
+        start = await asyncio.to_thread(start_commit, hub, self._work, now, config.merge)
         ref = work_ref(self._work.swarm_id, self._work.task.id, self._work.fence)
         copy = await asyncio.to_thread(self._context.copies.create, name, start, ref)
         saving = Saving(self._context.copies, copy, self._work, self._context.clock, self._context.transport)
@@ -125,8 +128,11 @@ class SessionRun:
         return await self._judge(head)
 
     async def _agent(self, placed: Placed, config: SwarmConfig, reporter: EventReporter, saving: Saving) -> None:
+        run = self._work.task.run
+        if self._work.regenerates:
+            run = await asyncio.to_thread(regenerating, self._context.hub, self._work, config.merge)
         launch = self._runtime.launch(
-            facts_of(self._context.sandbox, self._work, self._briefing, config, self._environment, placed)
+            facts_of(self._context.sandbox, self._work, self._briefing, config, self._environment, placed, run)
         )
         if placed.home is not None:
             await asyncio.to_thread(furnish, placed.home, launch, self._context.sandbox)

@@ -13,6 +13,7 @@ from swarmworks.cli.view.models_line import WORDS
 from swarmworks.wire.api import EventRow
 
 MOST_CHARACTERS = 300
+MOST_FILES = 5
 _FIRST_ARGUMENT = re.compile(r"""\{'\w+': (?P<quote>['"]?)(?P<value>.*?)(?P=quote)(?:, '\w+': |\}$)""", re.DOTALL)
 
 
@@ -172,7 +173,10 @@ def _resolved(event: EventRow) -> Phrase:
     rows = event.data.get("dropped")
     dropped = len(cast("list[object]", rows)) if isinstance(rows, list) else 0
     left_out = f", without {counted(dropped, 'line')} that it names" if dropped else ", with every line of both sides"
-    return Phrase("", f"its conflict is resolved{left_out}", Mood.GOOD, Weight.NEWS)
+    generated = event.data.get("generated")
+    named = cast("list[object]", generated) if isinstance(generated, list) else []
+    anew = f"; made anew: {', '.join(str(one) for one in named[:MOST_FILES])}" if named else ""
+    return Phrase("", f"its conflict is resolved{left_out}{anew}", Mood.GOOD, Weight.NEWS)
 
 
 def _reverting(event: EventRow) -> Phrase:

@@ -27,7 +27,7 @@ from swarmworks.policy.tiers import BUILT_IN_SPEAKS, NO_MODEL, Candidate, ModelB
 from swarmworks.service import review_sessions, task_time
 from swarmworks.service.parking import parked_change
 from swarmworks.service.plan_reviews import plan_hold
-from swarmworks.service.resolving import conflicting
+from swarmworks.service.resolving import conflicting, regenerates
 from swarmworks.service.scheduling.purse import affordable, paused_by
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
@@ -226,7 +226,8 @@ class Leasing:
             tx.begin_takeover(session.id, before.session_id)
         conflict = conflicting(tx, task)
         begins_with = before if before is not None and before.head != before.base else conflict or parked
-        runtime = options.runtime_for(kind=task.planned.kind, role=task.planned.role)
+        anew = regenerates(tx, task) is not None and begins_with is conflict
+        runtime = COMMAND if anew else options.runtime_for(kind=task.planned.kind, role=task.planned.role)
         begins = self._begins(session.model, runtime)
         agent = next(agent for agent in tx.agents(swarm.project) if agent.id == session.agent_id)
         identity = {
@@ -266,6 +267,7 @@ class Leasing:
             start_base=task.planned.reverted or (None if begins_with is None else begins_with.base),
             guidance=task.guidance.note if task.guidance else None,
             resolves=conflict is not None and begins_with is conflict,
+            regenerates=anew,
         )
 
 
