@@ -154,6 +154,15 @@ async def test_a_conflict_names_the_file_and_the_printed_commands_resolve_it(lan
     assert git(site.root, "show", "main:t0.txt") == "both"
 
 
+async def test_what_both_only_added_to_a_file_that_grows_is_delivered_together(landed):
+    site = landed(more='[merge]\nunion = ["t0.txt"]')
+    commit(site, {"t0.txt": "mine\n"})
+    done = deliver(site)
+    assert done.code == 0, done
+    assert sorted((site.root / "t0.txt").read_text().splitlines()) == ["mine", "written for t0.txt"]
+    assert git(site.root, "status", "--porcelain") == ""
+
+
 async def test_uncommitted_work_is_refused_before_anything_is_built(landed):
     site = landed()
     base = git(site.root, "rev-parse", "main")

@@ -185,15 +185,24 @@ class Executor:
         try:
             merged = await asyncio.to_thread(hub.merge, work.target, work.head)
             if isinstance(merged, Conflicted):
-                return DeliveryResult(status="conflict", conflict_paths=merged.paths[:100])
+                tree = await self._added_to(work, merged)
+                if tree is None:
+                    return DeliveryResult(status="conflict", conflict_paths=merged.paths[:100])
+            else:
+                tree = merged.tree
             parents = [work.target, work.head]
             candidate = await asyncio.to_thread(
-                hub.commit_tree, merged.tree, parents, work.message, COMMITTER, COMMITTER, work.at
+                hub.commit_tree, tree, parents, work.message, COMMITTER, COMMITTER, work.at
             )
         except (SwarmworksError, OSError) as error:
             return DeliveryResult(status="failed", detail=_plain(error))
-        results, _ = await self._judged(work, GateStage.CANDIDATE, candidate, merged.tree, work.target)
-        return DeliveryResult(status="built", candidate=candidate, tree=merged.tree, results=results)
+        results, _ = await self._judged(work, GateStage.CANDIDATE, candidate, tree, work.target)
+        return DeliveryResult(status="built", candidate=candidate, tree=tree, results=results)
+
+    async def _added_to(self, work: DeliveryWork, conflict: Conflicted) -> str | None:
+        """The merged tree where both sides only added, to files of which the project says so; None when that is not all."""
+        union, hub = (await self._context.config(work.swarm_id)).merge.union, self._context.hub
+        return await asyncio.to_thread(hub.united, work.target, work.head, conflict.paths, union=union, generated=())
 
     async def _judged(
         self, work: GatesWork | BuildWork | DeliveryWork, stage: GateStage, commit: str, tree: str, base: str
