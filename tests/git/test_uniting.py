@@ -102,6 +102,18 @@ def test_generated_files_in_a_folder_that_both_begin(repository, hub, log):
     assert hub.read_file(tree, "made/out.txt") == b"one\n"
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [({"made/x": "file\n"}, {"made/x/y": "below\n"}), ({"made/x/y": "below\n"}, {"made/x": "file\n"})],
+    ids=["theirs is a folder", "ours is a folder"],
+)
+def test_a_folder_in_the_place_of_a_generated_file_is_a_conflict(repository, hub, log, ours, theirs):
+    """Git names a path then that neither side has: it would have landed."""
+    heads = [brought(repository, hub, files, on=log) for files in (ours, theirs)]
+    assert any("~" in path for path in hub.conflicts(*heads))
+    assert united(hub, *heads, generated=("made/",)) is None
+
+
 def test_one_file_that_is_not_named_makes_it_a_conflict(repository, hub, log):
     one = brought(repository, hub, {"CHANGES.md": f"{LOG}- one\n", "code.py": "x = 2\n"}, on=log)
     other = brought(repository, hub, {"CHANGES.md": f"{LOG}- two\n", "code.py": "x = 3\n"}, on=log)

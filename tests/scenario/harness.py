@@ -29,6 +29,7 @@ from swarmworks.service.scheduling.swarms import Swarms
 from swarmworks.service.watching import Watching
 from swarmworks.wire.api import CreateSwarm
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.config_merge import MergeSection
 from swarmworks.wire.work import BuildResult, BuildWork, GatesResult, GatesWork, SessionResult, SessionWork
 from swarmworks.worker.seeding import start_commit
 from tests.stores import open_test_store
@@ -179,6 +180,7 @@ class PlayedWorker:
         self.copies = SharedClones(plane.hub.path, folder / "copies", None)
         self.seen: list[SessionWork] = []
         self.says: str | None = None  # the handoff of every session from now on
+        self.rules = MergeSection()  # for conflicts, as the project has them
 
     @classmethod
     async def register(cls, plane: Plane, folder: Path, name: str = "w1") -> PlayedWorker:
@@ -200,7 +202,7 @@ class PlayedWorker:
     def commit(self, work: SessionWork, files: dict[str, str]) -> str:
         at = SystemClock().now()
         seeded = work.resolves or work.task.reverts is not None
-        start = start_commit(self.plane.hub, work, at) if seeded else work.base
+        start = start_commit(self.plane.hub, work, at, self.rules) if seeded else work.base
         copy = self.copies.create(f"{work.task.id}-{work.fence}", start)
         for name, text in files.items():
             (copy.path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,11 @@ import pytest
 
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.session import SessionOutcome
+from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.config_merge import MergeSection, RegenerateSection
 from swarmworks.worker.seeding import MoreInConflictError, regenerating, seed_of, start_commit
 from tests.scenario.driver import Site, job
-from tests.scenario.harness import configuration, plan, repository, start_plane
+from tests.scenario.harness import configuration, failed, plan, repository, start_plane
 from tests.scenario.queueing import build_all, handed_in, pushed, told
 from tests.scenario.writing_model import WritingModel, _text
 
@@ -49,14 +50,19 @@ def both_list(name):
 async def conflicted(plane, base, tmp_path, write=both_list, config=CONFIG):
     """One of two has landed; the session that is to settle the conflict of the other, taken."""
     swarm, worker = await handed_in(plane, base, tmp_path, 2, write, config=config)
+    worker.rules = RULES
     await build_all(plane, swarm, worker)
     (again,) = await worker.take(WorkKind.SESSION)
     return swarm, worker, again
 
 
-async def landed(plane, swarm, worker):
+async def judged(worker, results=None):
     for work in await worker.take(WorkKind.GATES):
-        await worker.gates(work)
+        await worker.gates(work, results)
+
+
+async def landed(plane, swarm, worker):
+    await judged(worker)
     await build_all(plane, swarm, worker)
     return set((await plane.states(swarm)).values()) == {"landed"}
 
@@ -65,7 +71,7 @@ async def test_what_only_generated_files_conflict_in_is_made_anew_without_its_ag
     swarm, worker, again = await conflicted(plane, base, tmp_path)
     mine, other = again.task.id, {"t00": "t01", "t01": "t00"}[again.task.id]
     assert (again.runtime, again.resolves, again.regenerates) == ("command", True, True)
-    assert regenerating(plane.hub, again, RULES) == LIST
+    assert regenerating(plane.hub, again, RULES) == f"(\n{LIST}\n)"
     seed = seed_of(plane.hub, again, RULES)
     commit = start_commit(plane.hub, again, AT, RULES)
     assert plane.hub.tree_of(commit) == seed.tree
@@ -73,10 +79,17 @@ async def test_what_only_generated_files_conflict_in_is_made_anew_without_its_ag
     assert plane.hub.read_file(commit, "CHANGES.md").decode() == f"# Changes\n- {other}\n- {mine}\n"
     assert {f"src/{mine}", f"src/{other}"} <= set(plane.hub.list_files(commit))
     worker.says = json.dumps({"outcome": "nothing_to_do", "done": "exit status 0"})
-    await worker.session(again, {"list.txt": "t00\nt01\n", "CHANGES.md": f"# Changes\n- {other}\n- {mine}\n"})
+    await worker.session(again, {"list.txt": "t00\nt01\n"})
     assert await landed(plane, swarm, worker)
     head = await plane.head(swarm)
     assert plane.hub.read_file(head, "list.txt") == b"t00\nt01\n"
+    assert plane.hub.read_file(head, "CHANGES.md").decode() == f"# Changes\n- {other}\n- {mine}\n"
+    (row,) = plane.hub.log(None, head, limit=1)
+    assert f"did {mine}" in row["body"]
+    assert "Swarm-Model: rehearsal:rehearsal" in row["body"]
+    assert f"Swarm-Regenerated-By: {again.session_id}" in row["body"]
+    session = await plane.read(lambda reader: reader.session(again.session_id))
+    assert session.model == "none"
     (event,) = await told(plane, swarm, "change.resolved")
     assert (sorted(event["paths"]), event["generated"]) == (["CHANGES.md", "list.txt"], ["list.txt"])
     task = await plane.read(lambda reader: reader.task(swarm, mine))
@@ -112,6 +125,8 @@ async def test_commands_that_fail_leave_it_to_the_agent_at_no_attempts_cost(plan
     assert "exit status 127: npm: not found" in resolving.rejection
     task = await plane.read(lambda reader: reader.task(swarm, mine))
     assert task.attempts == 0
+    session = await plane.read(lambda reader: reader.session(resolving.session_id))
+    assert session.model == "rehearsal:rehearsal"
     worker.says = None
     await worker.session(resolving, {"list.txt": "t00\nt01\n", "CHANGES.md": f"# Changes\n- {other}\n- {mine}\n"})
     assert await landed(plane, swarm, worker)
@@ -136,6 +151,77 @@ async def test_what_conflicts_by_the_time_it_begins_is_looked_at_again(plane, ba
     else:
         with pytest.raises(MoreInConflictError, match=r"README\.md"):
             seed_of(plane.hub, moved, RULES)
+
+
+async def test_however_often_it_comes_no_agent_is_asked(plane, base, tmp_path):
+    """A busy lock file: each of seven conflicts with all that landed before it."""
+    swarm, worker = await handed_in(plane, base, tmp_path, 7, both_list, config=CONFIG)
+    worker.rules = RULES
+    for _ in range(7):
+        await build_all(plane, swarm, worker)
+        for work in await worker.take(WorkKind.SESSION):
+            assert (work.regenerates, work.attempt) == (True, 1)
+            files = [name for name in plane.hub.list_files(work.base) if name.startswith("src/")]
+            listed = sorted({name.removeprefix("src/") for name in files} | {work.task.id})
+            await worker.session(work, {"list.txt": "".join(f"{name}\n" for name in listed)})
+        await judged(worker)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    assert plane.hub.read_file(await plane.head(swarm), "list.txt").decode().split() == [f"t0{n}" for n in range(7)]
+
+
+async def test_what_its_agent_made_of_a_conflict_before_is_what_is_made_anew(plane, base, tmp_path):
+    """The command failed, the agent resolved, and by then the list conflicts again."""
+    swarm, worker, again = await conflicted(plane, base, tmp_path)
+    mine = again.task.id
+    await worker.session(again, {}, SessionOutcome.FAILED, "no registry")
+    (resolving,) = await worker.take(WorkKind.SESSION)
+    both = "".join(f"- {name}\n" for name in ("t00", "t01"))
+    files = {"list.txt": "t00\nt01\n", "CHANGES.md": f"# Changes\n{both}", "src/adapted": "x\n"}
+    worker.says = json.dumps({"outcome": "submitted", "done": "adapted it"})
+    await worker.session(resolving, files)
+    await judged(worker)
+    await pushed(plane, swarm, tmp_path, "list.txt")
+    await build_all(plane, swarm, worker)
+    (anew,) = await worker.take(WorkKind.SESSION)
+    assert (anew.regenerates, anew.task.id) == (True, mine)
+    worker.says = None
+    await worker.session(anew, {"list.txt": "adapted\nt00\nt01\n"})
+    assert await landed(plane, swarm, worker)
+    head = await plane.head(swarm)
+    assert plane.hub.read_file(head, "src/adapted") == b"x\n"
+    assert "adapted it" in plane.hub.log(None, head, limit=1)[0]["body"]
+
+
+async def test_what_a_gate_has_against_it_is_for_its_agent_to_mend_in_the_conflict(plane, base, tmp_path):
+    swarm, worker, again = await conflicted(plane, base, tmp_path)
+    await worker.session(again, {"list.txt": "t00\nt01\n", "openapi.json": "{}\n"})
+    await judged(worker, failed("scope"))
+    (resolving,) = await worker.take(WorkKind.SESSION)
+    assert (resolving.resolves, resolving.regenerates, resolving.attempt) == (True, False, 1)
+    assert "made anew by command: scope: 1 failed" in resolving.rejection
+    task = await plane.read(lambda reader: reader.task(swarm, again.task.id))
+    assert task.attempts == 0
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_an_agent_names_a_generated_file_that_it_wrote_by_hand(plane, base, tmp_path, named):
+    def write(name):
+        return both_list(name) | {"README.md": f"hello\nby {name}\n"}
+
+    swarm, worker, again = await conflicted(plane, base, tmp_path, write)
+    mine, other = again.task.id, {"t00": "t01", "t01": "t00"}[again.task.id]
+    rows = [{"path": "list.txt", "line": "t00", "why": "made by the command"}] if named else []
+    worker.says = json.dumps({"outcome": "submitted", "done": "both", "dropped": rows})
+    both = {"README.md": f"hello\nby {mine}\nby {other}\n", "CHANGES.md": f"# Changes\n- {mine}\n- {other}\n"}
+    await worker.session(again, both | {"list.txt": "other\n"})
+    assert await landed(plane, swarm, worker) == named
+    if named:
+        (event,) = await told(plane, swarm, "change.resolved")
+        assert "generated" not in event
+    else:
+        task = await plane.read(lambda reader: reader.task(swarm, mine))
+        (found,) = rejection_wire.parse(task.rejection).findings
+        assert (found.file, found.expected) == ("list.txt", LIST)
 
 
 class ListingModel(WritingModel):
@@ -172,7 +258,7 @@ run = "{LIST}"
         assert runtimes.count("command") == len(resolved)
         assert runtimes.count("builtin") == 3
         told = site.run("logs").out
-        assert "made anew: list.txt" in told, told
+        assert "resolved by command, made anew: list.txt" in told, told
         head = truth.landed()[0]["commit"]
         assert truth.hub.read_file(head, "list.txt").decode().split() == ["one", "three", "two"]
     finally:

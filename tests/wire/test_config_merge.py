@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from swarmworks.wire.config import SwarmConfig
 from tests.wire.test_config import SMALL, load, problems
 
 RULES = """
@@ -33,7 +34,7 @@ def test_each_conflict_is_told_by_the_commands_that_settle_it():
     ]
 
 
-@pytest.mark.parametrize("entry", ["*.lock", "/package-lock.json", "../other/file", "src/[id]"])
+@pytest.mark.parametrize("entry", ["*.lock", "/package-lock.json", "../other/file", "./file"])
 @pytest.mark.parametrize("key", ["union", "files"])
 def test_what_would_name_no_file_is_refused(key, entry):
     text = (
@@ -43,6 +44,24 @@ def test_what_would_name_no_file_is_refused(key, entry):
     )
     (found,) = problems(f"{SMALL}\n{text}\n")
     assert f"{entry!r} is no path from the root" in found[1]
+
+
+def test_what_was_stored_before_is_not_refused_for_it():
+    stored = load(SMALL).model_dump(mode="json") | {"merge": {"union": ["docs/*.md", "/X"]}}
+    assert SwarmConfig.model_validate(stored).merge.union == ("docs/*.md", "/X")
+
+
+def test_a_command_reads_variables_itself():
+    rules = '[[merge.regenerate]]\nfiles = ["a"]\nrun = "make ${OF_THE_COMMAND}"'
+    assert load(f"{SMALL}\n{rules}\n").merge.commands(["a"]) == ("make ${OF_THE_COMMAND}",)
+
+
+@pytest.mark.parametrize("union", ["docs/", "docs/api.json"])
+@pytest.mark.parametrize("generated", ["docs/", "docs/api.json"])
+def test_a_file_has_one_rule(union, generated):
+    text = f'[merge]\nunion = ["{union}"]\n[[merge.regenerate]]\nfiles = ["{generated}"]\nrun = "true"'
+    (found,) = problems(f"{SMALL}\n{text}\n")
+    assert "is in union and in regenerate" in found[1]
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,7 @@ ABSENT = "0"
 @dataclass(frozen=True, slots=True)
 class _Side:
     mode: str
-    content: bytes
-    blob: str = ""
+    blob: str
 
 
 def united(
@@ -44,9 +43,12 @@ def united(
     if not paths or not all(is_among(path, (*union, *generated)) for path in paths):
         return None
     tree, sides = _stages(hub, ours, theirs)
+    made = [path for path in sides if is_among(path_text(path), generated)]
+    if not _are_named_so(hub, ours, theirs, {path: sides[path] for path in made}):
+        return None
     entries: list[bytes] = []
     for path, stages in sides.items():
-        if is_among(path_text(path), generated):
+        if path in made:
             mode, blob = _present(stages)
         else:
             mode, content = _united(hub, stages)
@@ -55,6 +57,22 @@ def united(
             blob = hub.git.run(hub.path, ["hash-object", "-w", "--stdin"], given=content).out.decode().strip()
         entries.append(f"{mode} {blob}\t".encode() + path + b"\0")
     return Merged(_with(hub, tree, b"".join(entries)))
+
+
+def _are_named_so(hub: BareHub, ours: str, theirs: str, sides: dict[bytes, dict[int, _Side]]) -> bool:
+    """Whether the sides have these files at these paths: where a folder stands in the way of a file, or a side has renamed what
+    is above it, git names paths that neither has.
+    """
+    asked = [
+        (commit, path, stages[stage].blob)
+        for stage, commit in ((OURS, ours), (THEIRS, theirs))
+        for path, stages in sides.items()
+        if stage in stages
+    ]
+    given = b"".join(commit.encode() + b":" + path + b"\0" for commit, path, _ in asked)
+    arguments = ["cat-file", "--batch-check=%(objectname)", "-z"]
+    there = hub.git.run(hub.path, arguments, given=given).out.splitlines() if asked else []
+    return [name.decode("utf-8", "replace") for name in there] == [blob for _, _, blob in asked]
 
 
 def _present(stages: dict[int, _Side]) -> tuple[str, str]:
@@ -75,16 +93,14 @@ def _stages(hub: BareHub, ours: str, theirs: str) -> tuple[str, dict[bytes, dict
             break
         facts, _, path = row.partition(b"\t")
         mode, blob, stage = facts.decode().split(" ")
-        found.setdefault(path, {})[int(stage)] = _Side(mode, _content(hub, mode, blob), blob)
+        found.setdefault(path, {})[int(stage)] = _Side(mode, blob)
     return tree.decode(), found
 
 
-def _content(hub: BareHub, mode: str, blob: str) -> bytes:
+def _content(hub: BareHub, side: _Side) -> bytes:
     """Of a file that is too large to be united, what no text holds."""
-    if mode not in REGULAR:
-        return b""
     try:
-        return hub.git.run(hub.path, ["cat-file", "blob", blob], limit_bytes=MOST_BYTES).out
+        return hub.git.run(hub.path, ["cat-file", "blob", side.blob], limit_bytes=MOST_BYTES).out
     except LimitReachedError:
         return b"\0"
 
@@ -93,16 +109,17 @@ def _united(hub: BareHub, stages: dict[int, _Side]) -> tuple[str, bytes | None]:
     """The mode and the content, None when a side is missing, is no text, or took lines away."""
     if OURS not in stages or THEIRS not in stages or any(side.mode not in REGULAR for side in stages.values()):
         return "", None
-    sides = [stages.get(BASE, _Side(stages[OURS].mode, b"")), stages[OURS], stages[THEIRS]]
-    base = Counter(sides[0].content.splitlines())
-    if any(b"\0" in side.content or base - Counter(side.content.splitlines()) for side in sides):
+    before = _content(hub, stages[BASE]) if BASE in stages else b""
+    contents = [before, _content(hub, stages[OURS]), _content(hub, stages[THEIRS])]
+    base = Counter(before.splitlines())
+    if any(b"\0" in content or base - Counter(content.splitlines()) for content in contents):
         return "", None
     with tempfile.TemporaryDirectory(prefix="swarm-union-") as temporary:
         places = [Path(temporary) / name for name in ("base", "ours", "theirs")]
-        for place, side in zip(places, sides, strict=True):
-            place.write_bytes(side.content)
-        before, mine, other = map(str, places)
-        done = hub.git.run(hub.path, ["merge-file", "-p", "--union", mine, before, other], limit_bytes=3 * MOST_BYTES)
+        for place, content in zip(places, contents, strict=True):
+            place.write_bytes(content)
+        shared, mine, other = map(str, places)
+        done = hub.git.run(hub.path, ["merge-file", "-p", "--union", mine, shared, other], limit_bytes=3 * MOST_BYTES)
     return stages[OURS].mode, done.out
 
 

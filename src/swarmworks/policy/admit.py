@@ -30,7 +30,7 @@ BUILD_MEMORY_BYTES = 1 << 30
 @dataclass(frozen=True, slots=True)
 class ReadyTask:
     """`agent`: the name of the only agent that may take it, by a person's decision. `author`: who made the change whose conflict
-    it resolves, and takes it before others while idle.
+    it resolves, and takes it before others while idle. `needs_a_model`: it is an agent's to think about, not a command's.
     """
 
     id: TaskId
@@ -40,6 +40,7 @@ class ReadyTask:
     rank: int
     agent: str | None = None
     author: AgentId | None = None
+    needs_a_model: bool = True
 
 
 @dataclass(frozen=True, slots=True)

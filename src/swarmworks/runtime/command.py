@@ -66,7 +66,7 @@ class Command:
             silence_s=facts.limits.wall_s,  # a formatter says nothing until it is done
         )
 
-    def reading(self) -> CommandOutput:
+    def reading(self) -> ExitStatus:
         return CommandOutput()
 
     def says(self, text: str) -> bytes | None:
@@ -80,12 +80,18 @@ class Command:
         return self.says(text)
 
 
-class CommandOutput(TextLines):
-    """Lines that are events are what they say."""
+class Regenerating(Command):
+    """The project's own command, in the place of an agent: what it prints is nobody's word, only how it ends counts."""
 
-    def hear(self, line: bytes) -> Heard:
-        event = parse_line(line)
-        return super().hear(line) if isinstance(event, Garbage) else Heard((event,))
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def reading(self) -> ExitStatus:
+        return ExitStatus()
+
+
+class ExitStatus(TextLines):
+    """Every line is a message."""
 
     def finish(self, status: int) -> tuple[SessionEvent, ...]:
         """With success it has nothing to do unless the diff says otherwise, which it does."""
@@ -95,3 +101,11 @@ class CommandOutput(TextLines):
         return (
             End(outcome="nothing_to_do", reason=ENDED, handoff=HandoffDocument(outcome="nothing_to_do", done=done)),
         )
+
+
+class CommandOutput(ExitStatus):
+    """Lines that are events are what they say."""
+
+    def hear(self, line: bytes) -> Heard:
+        event = parse_line(line)
+        return super().hear(line) if isinstance(event, Garbage) else Heard((event,))

@@ -13,6 +13,7 @@ from swarmworks.domain.session import COSTS_AN_ATTEMPT, FREE, Session, SessionOu
 from swarmworks.domain.task import Task, TaskEvent
 from swarmworks.policy.rejections import details, in_words
 from swarmworks.policy.retry import after_failure, costs_an_attempt
+from swarmworks.policy.tiers import NO_MODEL
 from swarmworks.policy.wording import plain
 from swarmworks.service import task_time
 from swarmworks.store.protocol import Reader, Tx
@@ -26,6 +27,8 @@ MOST_RESOLUTIONS = 2
 """How often a conflict is resolved by the agent of the change, at no attempt's cost, before the task is done anew."""
 
 MOST_NOTE = 2_000
+MOST_FINDINGS = 10
+"""Of a gate, beside those of the conflict."""
 
 
 def conclude(
@@ -34,29 +37,50 @@ def conclude(
     """Once the session has ended with `outcome`. Writes the task's move and its event."""
     task = tx.task(session.swarm_id, session.task_id)
     why = plain(reason or "", MOST_REASON)
-    left = _left_to_its_agent(task, why) if outcome in COSTS_AN_ATTEMPT else None
+    left = _left_to_its_agent(task, session, why) if outcome in COSTS_AN_ATTEMPT else None
     free_before = _free_sessions(tx, session)
     if left is None and costs_an_attempt(outcome, swarm_out_of_budget=swarm_out_of_budget, free_before=free_before):
         _failed(tx, task, session, f"the session ended {outcome}: {why or 'no reason was given'}")
         return
     config = from_json(tx.swarm(task.swarm_id).options).config
     if late := task_time.used_up(tx, task.swarm_id, task.id, config):
-        tx.move_task(task.swarm_id, task.id, TaskEvent.EXHAUST, note=late)
+        tx.move_task(task.swarm_id, task.id, TaskEvent.EXHAUST, note=late, rejection=left)
         _say(tx, task, "task.blocked", {"reason": late})
         return
     tx.move_task(task.swarm_id, task.id, TaskEvent.REWORK, rejection=left)
     _say(tx, task, "task.returned", {"outcome": str(outcome), "reason": why})
 
 
-def _left_to_its_agent(task: Task, why: str) -> str | None:
+def _left_to_its_agent(task: Task, session: Session, why: str) -> str | None:
     """Generated files conflict, and the project's own commands failed: the agent of the change is to resolve it. None when the
     session that failed was to do something else.
     """
-    told = None if task.rejection is None else rejection_wire.parse(task.rejection)
-    if told is None or not told.regenerates:
+    told = _by_commands(task, session)
+    if told is None:
         return None
-    tail = f"{told.log_tail}\nThe files could not be made anew: {why}\n"
-    return rejection_wire.dump(replace(told, regenerates=False, log_tail=tail[-LOG_TAIL_BYTES:]))
+    tail = f"{told.log_tail}\nThe files could not be made anew: {why}\n"[-LOG_TAIL_BYTES:]
+    return rejection_wire.dump(replace(told, regenerates=False, conflicts=told.conflicts + 1, log_tail=tail))
+
+
+def _by_commands(task: Task, session: Session) -> Rejection | None:
+    """The conflict that `session` settled, or was to, without an agent; None when it did something else."""
+    told = None if task.rejection is None else rejection_wire.parse(task.rejection)
+    return told if told is not None and told.regenerates and session.model == NO_MODEL else None
+
+
+def _not_its_agents(task: Task, session: Session, rejection: Rejection) -> Rejection | None:
+    """What a gate has against files that were made anew, as the conflict that the agent is to resolve with that in mind: it has
+    seen nothing of it. None of what is no such thing.
+    """
+    told = _by_commands(task, session)
+    if told is None or rejection.kind not in {RejectionKind.GATE_FAILED, RejectionKind.SCOPE, RejectionKind.WEAKENED}:
+        return None
+    return replace(
+        rejection,
+        kind=RejectionKind.CONFLICT,
+        summary=f"{told.summary}; made anew by command: {rejection.summary}",
+        findings=(*rejection.findings[:MOST_FINDINGS], *told.findings),
+    )
 
 
 def reject(
@@ -76,6 +100,8 @@ def reject(
     most = config.limits.attempts
     final = final or task_time.used_up(tx, change.swarm_id, change.task_id, config)
     final = final or _without(task, rejection)
+    if final is None and (left := _not_its_agents(task, tx.session(change.session_id), rejection)) is not None:
+        rejection = left
     conflicts, resolves = _after(task, change, rejection)
     free = free or bool(resolves)
     used = task.attempts + (0 if free else 1)
@@ -115,6 +141,8 @@ def _after(task: Task, change: Change, rejection: Rejection) -> tuple[int, str]:
     conflicts = 0 if before is None else before.conflicts
     if rejection.kind is not RejectionKind.CONFLICT:
         return conflicts, ""
+    if rejection.regenerates and task.planned.reverts is None:  # no agent's time, and for each the branch has moved
+        return conflicts, change.id
     resolves = before.resolves if before is not None and before.resolves else change.id
     return conflicts + 1, resolves if conflicts < MOST_RESOLUTIONS and task.planned.reverts is None else ""
 

@@ -49,11 +49,11 @@ class Gating:
     async def finish(self, lease: WorkerLease, work_id: WorkId, fence: int, result: GatesResult) -> None:
         rerun_id = WorkId(self._ids.new("wrk"))
         facts = await self._review_facts(work_id)
-        judged, task, parked, before, rules = await self._store.read(lambda reader: _judged(reader, work_id))
-        seen = await asyncio.to_thread(parking.look, self._hub, task, judged, parked, judged.head)
-        resolution = (
-            None if before is None else await asyncio.to_thread(resolving.look, self._hub, before, judged, rules)
-        )
+        judged, task, parked, before, anew, rules = await self._store.read(lambda reader: _judged(reader, work_id))
+        seen = await asyncio.to_thread(parking.look, self._hub, task, judged, parked, judged.head, rules)
+        resolution = None
+        if before is not None:
+            resolution = await asyncio.to_thread(resolving.look, self._hub, before, judged, rules, anew=anew)
 
         def write(tx: Tx) -> None:
             tx.finish_work(lease, work_id, fence, result.model_dump_json(), swarm_id=judged.swarm_id)
@@ -127,15 +127,18 @@ class Gating:
         ask_a_person(tx, change, could_not_run(unknown, result.results, tree=result.tree, base=change.base))
 
 
-def _judged(reader: Reader, work_id: WorkId) -> tuple[Change, PlannedTask, Change | None, Change | None, MergeSection]:
-    """The change, its task, the parked change it lands with its own, the one whose conflict it resolves, and the rules for
-    conflicts.
+def _judged(
+    reader: Reader, work_id: WorkId
+) -> tuple[Change, PlannedTask, Change | None, Change | None, bool, MergeSection]:
+    """The change, its task, the parked change it lands with its own, the one whose conflict it resolves, whether by making files
+    anew, and the rules for conflicts.
     """
     change = reader.change(ChangeId(reader.work(work_id).subject))
     task = reader.task(change.swarm_id, change.task_id)
     parked = parking.parked_change(reader, change.swarm_id, task.planned)
     rules = from_json(reader.swarm(change.swarm_id).options).config.merge
-    return change, task.planned, parked, resolving.conflicting(reader, task), rules
+    anew = resolving.made_anew(reader, reader.session(change.session_id), task)
+    return change, task.planned, parked, resolving.conflicting(reader, task), anew is not None, rules
 
 
 def _append_results(tx: Tx, change: Change, stage: GateStage, result: GatesResult) -> None:

@@ -8,6 +8,7 @@ from swarmworks.domain.gate import GateStage
 from swarmworks.domain.swarm import Swarm
 from swarmworks.policy.wording import paragraph, title
 from swarmworks.service import parking
+from swarmworks.service.resolving import written_by
 from swarmworks.store.protocol import Reader
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.work import BuildResult
@@ -16,7 +17,7 @@ from swarmworks.wire.work import BuildResult
 def commit_message(reader: Reader, swarm: Swarm, change: Change) -> str:
     """The landed commit's message: what the task was, what the session says it did, and trailers for machines."""
     task = reader.task(swarm.id, change.task_id).planned
-    session = reader.session(change.session_id)
+    session = written_by(reader, change)
     done = paragraph(handoff_wire.parse(change.handoff).done)
     trailers = {
         "Swarm-Task": task.id,
@@ -25,6 +26,7 @@ def commit_message(reader: Reader, swarm: Swarm, change: Change) -> str:
         "Swarm-Model": session.model,
         "Swarm-Plan": swarm.plan.id,
         "Swarm-Change": change.id,
+        **({} if session.id == change.session_id else {"Swarm-Regenerated-By": change.session_id}),
         **parking.trailers(reader, swarm.id, task),
         **({} if task.reverts is None else {"Swarm-Reverts": task.reverts, "Swarm-Reverted": task.reverted}),
     }

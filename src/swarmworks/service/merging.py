@@ -43,6 +43,7 @@ from swarmworks.service.queue_verdicts import (
 from swarmworks.service.queue_view import queue_status
 from swarmworks.store.protocol import Intent, Reader, Store, Tx
 from swarmworks.wire.api import QueueStatus
+from swarmworks.wire.options import from_json
 from swarmworks.wire.work import WORK, BuildResult, BuildWork
 
 log = logging.getLogger(__name__)
@@ -245,7 +246,8 @@ class Merging:
             push = await asyncio.to_thread(inspect, self._hub, pushed, pushed.pushed)
         tip = run.commits[-1]
         tree = await asyncio.to_thread(self._hub.tree_of, tip)
-        seen = await asyncio.to_thread(parking.look, self._hub, task, change, parked, tip)
+        rules = from_json(swarm.options).config.merge
+        seen = await asyncio.to_thread(parking.look, self._hub, task, change, parked, tip, rules)
 
         def write(tx: Tx) -> bool:
             if not self._still(tx, swarm, head, step):
@@ -352,12 +354,14 @@ def _asked(reader: Reader, work_id: WorkId) -> tuple[Swarm, BuildWork, list[Memb
     asked = WORK.validate_json(work.payload)
     assert isinstance(asked, BuildWork)
     run = reader.open_run(work_id)
-    members: list[Member] = []
+    swarm, members = reader.swarm(work.swarm_id), list[Member]()
+    rules = from_json(swarm.options).config.merge
     for name in asked.members if run is not None else ():
         assert run is not None
         change = reader.change(name)
         task = reader.task(work.swarm_id, change.task_id).planned
         place = run.changes.index(name)
         onto = (run.base, *run.commits)[place]
-        members.append(Member(change, parking.parked_change(reader, work.swarm_id, task), onto, run.commits[place]))
-    return reader.swarm(work.swarm_id), asked, members
+        parked = parking.parked_change(reader, work.swarm_id, task)
+        members.append(Member(change, parked, onto, run.commits[place], rules))
+    return swarm, asked, members

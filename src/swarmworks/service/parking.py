@@ -21,6 +21,7 @@ from swarmworks.policy.parking import Fate, fate, fix_for, gates_that_test, may_
 from swarmworks.policy.rejections import from_gates
 from swarmworks.store.protocol import Reader, Tx
 from swarmworks.wire import rejection as rejection_wire
+from swarmworks.wire.config_merge import MergeSection
 from swarmworks.wire.options import from_json
 
 KEPT_TESTS = "kept tests"
@@ -47,12 +48,13 @@ def parked_change(reader: Reader, swarm_id: SwarmId, task: PlannedTask) -> Chang
     return found[-1] if found else None
 
 
-def look(hub: Hub, task: PlannedTask, change: Change, parked: Change | None, tree: str) -> Seen:
+def look(hub: Hub, task: PlannedTask, change: Change, parked: Change | None, tree: str, rules: MergeSection) -> Seen:
     """`tree` (or commit) is what would land. Blocks: call it outside the transaction."""
     changed: tuple[str, ...] = ()
     if may_park(task):
         changed = tuple(one.path for one in hub.changes(change.base, change.head))
-    return Seen(changed, () if parked is None else _weakened(hub, parked, tree))
+    weak = () if parked is None else _weakened(hub, parked, tree)
+    return Seen(changed, tuple(one for one in weak if not rules.is_generated(one.file)))
 
 
 def tests_to_keep(reader: Reader, parked: Change | None) -> tuple[str, ...]:

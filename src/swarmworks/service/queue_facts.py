@@ -19,6 +19,7 @@ from swarmworks.policy.queueing import Run, Snapshot, remaining
 from swarmworks.policy.required import required_gates
 from swarmworks.service import health, parking
 from swarmworks.service.landing_record import commit_message
+from swarmworks.service.resolving import written_by
 from swarmworks.store.protocol import Reader
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.options import from_json
@@ -119,7 +120,7 @@ def _judged_alone(task: Task) -> bool:
 def piece(reader: Reader, swarm: Swarm, change: Change, authors: Mapping[str, Identity], at: datetime) -> Piece:
     """RejectedError when the change's handoff cannot be read."""
     message, union = commit_message(reader, swarm, change), from_json(swarm.options).config.merge.union
-    return Piece(change.head, message, authors[change.agent_id], COMMITTER, at, union)
+    return Piece(change.head, message, authors[written_by(reader, change).agent_id], COMMITTER, at, union)
 
 
 def authors(reader: Reader, swarm: Swarm) -> dict[str, Identity]:

@@ -23,6 +23,7 @@ from swarmworks.service.parking import Seen
 from swarmworks.service.queue_branch import Moved, freeze_red
 from swarmworks.service.queue_facts import required_of
 from swarmworks.store.protocol import GateRun, Reader, Tx
+from swarmworks.wire.config_merge import MergeSection
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import BuildResult, BuildWork
 
@@ -42,12 +43,15 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A change that a run is about: the parked one it carries, the commit it was merged onto, and what it became there."""
+    """A change that a run is about: the parked one it carries, the commit it was merged onto, what it became there, and the
+    project's rules for conflicts.
+    """
 
     change: Change
     parked: Change | None
     onto: str
     commit: str
+    rules: MergeSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def examine(hub: Hub, ref: str, asked: BuildWork, result: BuildResult, members: 
     if hub.tree_of(asked.candidate) != result.tree:
         return Examined(head, mismatch="the candidate is not the tree that the gates judged")
     objections = {one.change.id: lost for one in members if (lost := _lost(hub, one, result.tree)) is not None}
-    seen = {one.change.id: look_at(hub, asked, one.change, one.parked, asked.candidate) for one in members}
+    seen = {one.change.id: look_at(hub, asked, one, asked.candidate) for one in members}
     return Examined(head, objections=objections, seen=seen)
 
 
@@ -89,8 +93,10 @@ def _lost(hub: Hub, member: Member, tree: str) -> str | None:
     return None
 
 
-def look_at(hub: Hub, asked: BuildWork, change: Change, parked: Change | None, tree: str) -> Seen:
-    return parking.look(hub, asked.task, change, parked, tree) if len(asked.members) == 1 else Seen()
+def look_at(hub: Hub, asked: BuildWork, member: Member, tree: str) -> Seen:
+    if len(asked.members) != 1:
+        return Seen()
+    return parking.look(hub, asked.task, member.change, member.parked, tree, member.rules)
 
 
 def settle_result(tx: Tx, swarm: Swarm, asked: BuildWork, result: BuildResult, found: Examined, now: datetime) -> None:

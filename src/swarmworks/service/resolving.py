@@ -14,9 +14,12 @@ from swarmworks.base.ids import ChangeId
 from swarmworks.domain.change import Change
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.handoff import DroppedLine
+from swarmworks.domain.plan import COMMAND
 from swarmworks.domain.rejection import RejectedFinding, Rejection, RejectionKind
+from swarmworks.domain.session import Session
 from swarmworks.domain.task import Task
 from swarmworks.git.protocol import Hub, Loss
+from swarmworks.policy.tiers import NO_MODEL
 from swarmworks.store.protocol import Reader, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
@@ -35,7 +38,7 @@ MOST_LINE = 200
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """What the repository shows of a resolution: `wrong`, for which it is sent back, the lines that were left out and named, and
-    which of the files are `generated`, of which no line counts.
+    which of the files that conflicted were made anew.
     """
 
     of: ChangeId
@@ -53,25 +56,41 @@ def conflicting(reader: Reader, task: Task) -> Change | None:
     return reader.change(ChangeId(resolves)) if resolves else None
 
 
-def regenerates(reader: Reader, task: Task) -> Change | None:
-    """As `conflicting`, where the project's own commands are to settle it."""
-    before = conflicting(reader, task)
-    return before if task.rejection is not None and rejection_wire.parse(task.rejection).regenerates else None
+def made_anew(reader: Reader, session: Session, task: Task) -> Change | None:
+    """As `conflicting`, of a session in which the project's own commands settle it, and no model is asked."""
+    if session.model != NO_MODEL or task.rejection is None or not rejection_wire.parse(task.rejection).regenerates:
+        return None
+    return conflicting(reader, task)
 
 
-def look(hub: Hub, before: Change, change: Change, rules: MergeSection) -> Resolution:
-    """`before` conflicted with `change.base`, on which `change` was made. Blocks: call it outside the transaction."""
+def written_by(reader: Reader, change: Change) -> Session:
+    """Whose work it is: of a change whose generated files were made anew, that of the session which wrote the rest of it."""
+    session = reader.session(change.session_id)
+    if session.model != NO_MODEL or reader.task(change.swarm_id, change.task_id).planned.kind == COMMAND:
+        return session
+    before = [one for one in reader.changes(change.swarm_id, task_id=change.task_id) if one.id != change.id]
+    sessions = [reader.session(one.session_id) for one in reversed(before)]
+    return next((one for one in sessions if one.model != NO_MODEL), session)
+
+
+def look(hub: Hub, before: Change, change: Change, rules: MergeSection, *, anew: bool) -> Resolution:
+    """`before` conflicted with `change.base`, on which `change` was made; with `anew` without an agent, so that nobody names lines
+    of generated files. Blocks: call it outside the transaction.
+    """
     paths = hub.conflicts(change.base, before.head)
     said = handoff_wire.parse(change.handoff).dropped
     theirs = [loss for loss in hub.losses(before.base, change.base, change.head) if loss.path in paths]
-    theirs = [loss for loss in theirs if not rules.is_generated(loss.path)]
-    mine = [loss for loss in hub.losses(before.base, before.head, change.head) if not rules.is_generated(loss.path)]
+    mine = hub.losses(before.base, before.head, change.head)
+    named = {one.path for one in said}
+    made = {one.path for one in (*theirs, *mine) if rules.is_generated(one.path)}
+    theirs, mine = ([loss for loss in found if loss.path not in made] for found in (theirs, mine))
     wrong = [
         *_markers(hub, change, paths),
         *_unnamed(theirs, said, "the branch"),
         *_unnamed(mine, said, "your change"),
+        *(() if anew else _unnamed_files(sorted(made - named), rules)),
     ]
-    generated = tuple(path for path in paths if rules.is_generated(path))
+    generated = tuple(path for path in paths if rules.is_generated(path)) if anew else ()
     return Resolution(before.id, paths, tuple(wrong[:MOST_FINDINGS]), said, generated)
 
 
@@ -98,6 +117,19 @@ def _markers(hub: Hub, change: Change, paths: Sequence[str]) -> list[RejectedFin
         if number is not None:
             found.append(RejectedFinding(MERGE, "a conflict marker is left", path, number))
     return found
+
+
+def _unnamed_files(paths: Sequence[str], rules: MergeSection) -> list[RejectedFinding]:
+    """Generated files of which a line is gone: made anew by the agent, or by hand, which it says."""
+    return [
+        RejectedFinding(
+            MERGE,
+            "lines of this generated file are gone: make it anew with the command below, and name a line of it in `dropped`",
+            path,
+            expected="; ".join(rules.commands([path])),
+        )
+        for path in paths
+    ]
 
 
 def _unnamed(lost: Sequence[Loss], said: Sequence[DroppedLine], whose: str) -> list[RejectedFinding]:

@@ -11,12 +11,13 @@ from swarmworks.base.ids import AgentId, SessionId, TaskId, WorkId
 from swarmworks.domain.agent import REVIEWER
 from swarmworks.domain.budget import AccountKind
 from swarmworks.domain.lease import WorkKind, WorkState
+from swarmworks.domain.plan import COMMAND
 from swarmworks.domain.session import SESSION_TABLE, SessionEvent, SessionState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import HOLDS_FILES, TASK_TABLE, TaskEvent, TaskState
 from swarmworks.policy import ledger as ledger_policy
 from swarmworks.policy.admit import Choice, ClaimFacts, ReadyTask, overlaps
-from swarmworks.policy.tiers import asked_for
+from swarmworks.policy.tiers import NO_MODEL, asked_for
 from swarmworks.store import rows
 from swarmworks.store.connection import load
 from swarmworks.store.counts import CountWrites
@@ -41,6 +42,8 @@ _SHORT_LOOK = 16  # ready tasks a claim considers at first, and two more for eac
 _LOOKED_AT = 256  # ready tasks it considers at most
 _ROOM_FOR_ALL = 2**31
 _CONFLICT = '{"kind":"conflict"%'
+_ANEW = '%,"regenerates":true}'
+"""How the rejection ends of a task whose next session makes generated files anew: within a text, quotes are escaped."""
 _NOT_YET = dict.fromkeys(("started_at", "ended_at", "outcome", "reason"))
 
 
@@ -94,7 +97,7 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
         choices: list[Choice] = []
         by_id: dict[TaskId, Row] = {}
         for most in (short, _LOOKED_AT) if room > 0 else ():
-            ready = self.db.rows(_SQL["ready"], swarm_id=swarm["id"], most=most, conflict=_CONFLICT)
+            ready = self.db.rows(_SQL["ready"], swarm_id=swarm["id"], most=most, conflict=_CONFLICT, anew=_ANEW)
             by_id = {TaskId(row["id"]): row for row in ready}
             facts = replace(facts, ready=[_ready(row) for row in ready])
             choices = choose(facts)
@@ -131,7 +134,7 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
         sessions: list[dict[str, object]] = []
         works: list[dict[str, object]] = []
         for session_id, (task, agent_id) in by_name.items():
-            guidance, fence = rows.guidance(task["guidance"]), task["fence"] + 1
+            fence = task["fence"] + 1
             session: dict[str, object] = {
                 "id": session_id,
                 "swarm_id": swarm["id"],
@@ -141,8 +144,7 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
                 "agent_id": agent_id,
                 "worker_id": lease.worker_id,
                 "account_id": accounts[session_id],
-                "model": (guidance.model if guidance else None)
-                or asked_for(terms.model, terms.models, kind=task["kind"], role=task["role"]),
+                "model": _model(task, terms),
                 "state": SESSION_TABLE.start,
                 "base_commit": terms.base_commit,
                 "claimed_at": at,
@@ -252,11 +254,20 @@ def _moved_meanwhile(present: Session) -> ConflictError:
     return ConflictError("the session moved meanwhile", where=present.id)
 
 
+def _model(task: Row, terms: SessionTerms) -> str:
+    if task["anew"]:
+        return NO_MODEL
+    guidance = rows.guidance(task["guidance"])
+    asked = guidance.model if guidance else None
+    return asked or asked_for(terms.model, terms.models, kind=task["kind"], role=task["role"])
+
+
 def _ready(row: Row) -> ReadyTask:
     guidance = rows.guidance(row["guidance"])
     wanted = guidance.agent if guidance else None
     owns, author = rows.names(row["owns"]), row["author"]
-    return ReadyTask(row["id"], row["kind"], row["role"], owns, row["rank"], wanted, author)
+    needs_a_model = not row["anew"] and row["kind"] != COMMAND
+    return ReadyTask(row["id"], row["kind"], row["role"], owns, row["rank"], wanted, author, needs_a_model)
 
 
 def _check(choices: Sequence[Choice], facts: ClaimFacts) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from swarmworks.base.errors import InvalidDocumentError, Problem
 from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.config_merge import FROM_A_FILE
 from swarmworks.wire.config_notify import CHANNEL_SECTIONS, SECRET_KEYS
 from swarmworks.wire.config_review import ReviewGateSection
 from swarmworks.wire.toml_lines import key_lines, line_of
@@ -116,7 +117,7 @@ def _expand(
 
 def _for_a_shell(at: Location) -> bool:
     """Commands read variables themselves, when they run: those of a notice are not even there before."""
-    runs = at[-1:] == ("run",) and "gates" in at
+    runs = at[-1:] == ("run",) and ("gates" in at or at[-3:-1] == ("merge", "regenerate"))
     return runs or at[-2:] == ("environment", "setup") or at[-3:] == ("notify", "channels", "argv")
 
 
@@ -135,7 +136,8 @@ def _validate(raw: Table, prefix: Location, lines: dict[Location, int], problems
     """The configuration, or None with its problems added; lines are sought under `prefix` first."""
     try:
         sorted_out = _with_gates_sorted(raw, prefix, lines, problems)
-        return SwarmConfig.model_validate(_with_reviews_sorted(sorted_out, prefix, lines, problems))
+        with_reviews = _with_reviews_sorted(sorted_out, prefix, lines, problems)
+        return SwarmConfig.model_validate(with_reviews, context=FROM_A_FILE)
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_context=False):
             named = tuple(str(part) for part in entry["loc"])

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from swarmworks.policy.patterns import is_among
 
+FROM_A_FILE = "from a file"
+"""The context of a validation in which what has no effect is refused."""
 
-def _path(entry: str) -> str:
-    if entry.startswith("/") or ".." in entry.split("/") or any(sign in entry for sign in "*?["):
+
+def _path(entry: str, info: ValidationInfo) -> str:
+    """Of a configuration that is stored already nothing is refused any more: what names no file has no effect."""
+    odd = entry.startswith("/") or {".", ".."} & set(entry.split("/")) or "*" in entry
+    if odd and info.context is FROM_A_FILE:
         raise ValueError(f"{entry!r} is no path from the root of the repository, and patterns are not read here")
     return entry
 
@@ -47,7 +52,8 @@ class MergeSection(BaseModel):
 
     @model_validator(mode="after")
     def _one_rule_each(self) -> MergeSection:
-        twice = sorted(set(self.union) & set(self.generated))
+        twice = [one for one in self.union if is_among(one, self.generated)]
+        twice += [one for one in self.generated if is_among(one, self.union)]
         if twice:
             raise ValueError(
                 f"{twice[0]!r} is in union and in regenerate: either everybody adds to it, or it is made anew"

@@ -5,6 +5,7 @@ Gates and git produce findings and logs of any size, so writing clips to the lim
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import yaml
@@ -120,9 +121,15 @@ def is_conflict(text: str) -> bool:
     return text.startswith(_CONFLICT)
 
 
+def for_its_agent(text: str | None) -> str | None:
+    """Of a stored rejection whose conflict would be settled without an agent: the same, for the agent. None of any other."""
+    told = None if text is None else parse(text)
+    return dump(replace(told, regenerates=False)) if told is not None and told.regenerates else None
+
+
 def dump(rejection: Rejection) -> str:
     """JSON text, clipped to the limits."""
-    return RejectionDocument.from_domain(rejection).model_dump_json()
+    return RejectionDocument.from_domain(rejection).model_dump_json(exclude_defaults=True)
 
 
 def as_yaml(rejection: Rejection) -> str:

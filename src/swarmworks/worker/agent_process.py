@@ -8,6 +8,7 @@ from pathlib import Path
 
 from swarmworks.base.errors import UnavailableError
 from swarmworks.git.protocol import WorkingCopy
+from swarmworks.runtime.command import Regenerating
 from swarmworks.runtime.protocol import Facts, Launch, Runtime
 from swarmworks.sandbox.programs import PROGRAM_FOLDERS
 from swarmworks.sandbox.protocol import Mount, Network, Sandbox, SandboxSpec
@@ -42,6 +43,8 @@ class Placed:
 
 
 def runtime_of(context: WorkerContext, work: SessionWork) -> Runtime:
+    if work.regenerates:
+        return Regenerating()
     runtime = context.runtimes.get(work.runtime)
     if runtime is None:
         known = ", ".join(sorted(context.runtimes))

@@ -60,9 +60,12 @@ def seed_of(hub: Hub, work: SessionWork, rules: MergeSection | None = None) -> S
 
 
 def regenerating(hub: Hub, work: SessionWork, rules: MergeSection) -> str:
-    """The shell command that makes anew what is in conflict; one that does nothing when that is nothing any more. Blocks."""
+    """The shell commands that make anew what is in conflict, each in a shell of its own, and none after one that failed; one that
+    does nothing when nothing is in conflict any more. Blocks.
+    """
     assert work.start is not None
-    return "\n".join(rules.commands(hub.conflicts(work.base, work.start))) or ":"
+    commands = rules.commands(hub.conflicts(work.base, work.start))
+    return "\n".join(f"(\n{one}\n)" for one in commands) or ":"
 
 
 def start_commit(hub: Hub, work: SessionWork, at: datetime, rules: MergeSection | None = None) -> str:

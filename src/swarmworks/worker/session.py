@@ -253,7 +253,7 @@ class SessionRun:
                 end = event
             else:
                 reporter.add(event)
-        left = await asyncio.to_thread(handoff_file.read_any, places)
+        left = None if self._work.regenerates else await asyncio.to_thread(handoff_file.read_any, places)
         if left is not None and (end is None or end.outcome != REFUSED):
             if left.handoff is not None:
                 self._handed_in(left.handoff, reporter)
@@ -267,6 +267,8 @@ class SessionRun:
 
     async def _watch_for_a_handoff(self, places: Sequence[Path], reporter: EventReporter) -> None:
         """Of a program that hands in through a file, and goes on running."""
+        if self._work.regenerates:
+            return
         file = handoff_file.HandoffFile(places)
         while True:
             await asyncio.sleep(HANDOFF_CHECK_S)

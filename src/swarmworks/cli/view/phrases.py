@@ -172,11 +172,12 @@ def _rejected(event: EventRow) -> Phrase:
 def _resolved(event: EventRow) -> Phrase:
     rows = event.data.get("dropped")
     dropped = len(cast("list[object]", rows)) if isinstance(rows, list) else 0
-    left_out = f", without {counted(dropped, 'line')} that it names" if dropped else ", with every line of both sides"
     generated = event.data.get("generated")
-    named = cast("list[object]", generated) if isinstance(generated, list) else []
-    anew = f"; made anew: {', '.join(str(one) for one in named[:MOST_FILES])}" if named else ""
-    return Phrase("", f"its conflict is resolved{left_out}{anew}", Mood.GOOD, Weight.NEWS)
+    if isinstance(generated, list) and generated:
+        named = ", ".join(str(one) for one in cast("list[object]", generated)[:MOST_FILES])
+        return Phrase("", f"its conflict is resolved by command, made anew: {named}", Mood.GOOD, Weight.NEWS)
+    left_out = f", without {counted(dropped, 'line')} that it names" if dropped else ", with every line of both sides"
+    return Phrase("", f"its conflict is resolved{left_out}", Mood.GOOD, Weight.NEWS)
 
 
 def _reverting(event: EventRow) -> Phrase:

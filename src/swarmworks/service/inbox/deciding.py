@@ -29,6 +29,7 @@ from swarmworks.service.plan_reviews import plan_facts, plan_subject
 from swarmworks.service.questions import tell_next
 from swarmworks.service.scoping import grant
 from swarmworks.store.protocol import Reader, Store, Tx
+from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask, Decided, Reject, RetryTask
 from swarmworks.wire.options import from_json
 
@@ -143,7 +144,8 @@ class Deciding:
             said_nothing = guidance == Guidance()
             if not said_nothing:
                 tx.guide_task(task.swarm_id, task.id, guidance)
-            tx.move_task(task.swarm_id, task.id, TaskEvent.RETRY)
+            rejection = None if said_nothing else rejection_wire.for_its_agent(task.rejection)
+            tx.move_task(task.swarm_id, task.id, TaskEvent.RETRY, rejection=rejection)
             data = {"note": guidance.note, "model": guidance.model, "agent": guidance.agent}
             tx.append(task.swarm_id, NewEvent("task.retried", actor, data, task.id))
             self._go_on(tx, task.swarm_id, actor, f"{task.id} is tried again")

@@ -29,7 +29,7 @@ from swarmworks.policy.wording import plain
 from swarmworks.service import questions
 from swarmworks.service.attempts import conclude
 from swarmworks.service.parking import parked_change, tests_to_keep
-from swarmworks.service.resolving import regenerates
+from swarmworks.service.resolving import made_anew
 from swarmworks.service.scheduling import purse
 from swarmworks.store.protocol import NewChange, NewWork, Reader, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
@@ -157,7 +157,7 @@ class Finishing:
         """A change that changes nothing claims that nothing is to be done: all its gates must prove it."""
         empty = result.outcome is SessionOutcome.NOTHING_TO_DO
         head = result.base if empty else result.head
-        anew = regenerates(tx, tx.task(session.swarm_id, session.task_id))
+        anew = made_anew(tx, session, tx.task(session.swarm_id, session.task_id))
         handoff = result.handoff or _EMPTY if anew is None else anew.handoff  # what its agent says of it is still so
         tx.insert_change(NewChange(change_id, session.id, result.base, head, handoff))
         task = tx.move_task(session.swarm_id, session.task_id, TaskEvent.SUBMIT)

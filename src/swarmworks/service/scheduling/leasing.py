@@ -27,7 +27,7 @@ from swarmworks.policy.tiers import BUILT_IN_SPEAKS, NO_MODEL, Candidate, ModelB
 from swarmworks.service import review_sessions, task_time
 from swarmworks.service.parking import parked_change
 from swarmworks.service.plan_reviews import plan_hold
-from swarmworks.service.resolving import conflicting, regenerates
+from swarmworks.service.resolving import conflicting, made_anew
 from swarmworks.service.scheduling.purse import affordable, paused_by
 from swarmworks.store.protocol import Reader, SessionTerms, Store, Tx
 from swarmworks.wire import handoff as handoff_wire
@@ -206,7 +206,7 @@ class Leasing:
         known: dict[tuple[str, str], bool] = {}
 
         def has_room(task: ReadyTask) -> bool:
-            if task.kind == COMMAND:
+            if not task.needs_a_model:
                 return True
             asked = options.model_for(kind=task.kind, role=task.role)
             runtime = options.runtime_for(kind=task.kind, role=task.role)
@@ -224,9 +224,9 @@ class Leasing:
         before = _hands_over(tx, session)
         if before is not None:
             tx.begin_takeover(session.id, before.session_id)
-        conflict = conflicting(tx, task)
+        conflict, anew = conflicting(tx, task), made_anew(tx, session, task)
         begins_with = before if before is not None and before.head != before.base else conflict or parked
-        anew = regenerates(tx, task) is not None and begins_with is conflict
+        begins_with = anew or begins_with
         runtime = COMMAND if anew else options.runtime_for(kind=task.planned.kind, role=task.planned.role)
         begins = self._begins(session.model, runtime)
         agent = next(agent for agent in tx.agents(swarm.project) if agent.id == session.agent_id)
@@ -266,8 +266,8 @@ class Leasing:
             start=task.planned.reverted or (None if begins_with is None else begins_with.head),
             start_base=task.planned.reverted or (None if begins_with is None else begins_with.base),
             guidance=task.guidance.note if task.guidance else None,
-            resolves=conflict is not None and begins_with is conflict,
-            regenerates=anew,
+            resolves=conflict is not None and begins_with in {conflict, anew},
+            regenerates=anew is not None,
         )
 
 

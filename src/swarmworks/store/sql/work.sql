@@ -98,7 +98,8 @@ SELECT id, kind, role, owns, rank, fence, attempts, guidance,
     CASE WHEN rejection LIKE :conflict THEN (
         SELECT change.agent_id FROM change WHERE change.swarm_id = task.swarm_id AND change.task_id = task.id
         ORDER BY change.number DESC LIMIT 1
-    ) END AS author
+    ) END AS author,
+    CASE WHEN rejection LIKE :conflict AND rejection LIKE :anew THEN 1 ELSE 0 END AS anew
 FROM task WHERE swarm_id = :swarm_id AND state = 'ready' ORDER BY rank DESC, position LIMIT :most;
 
 -- name: claim_task
