@@ -135,7 +135,7 @@ async def test_a_worker_that_is_given_work_at_this_moment_is_not_removed(address
             removing = asyncio.ensure_future(other.transact(lambda tx: tx.remove_worker(lease)))
             await asyncio.wait([claiming, removing], timeout=0.5)
             await holder.rollback()
-            await asyncio.wait([claiming, removing])
+            await asyncio.gather(claiming, removing, return_exceptions=True)
         there = {each.id for each in await store.read(lambda r: r.workers())}
         held = {each.worker_id for each in await store.read(lambda r: r.leased_to(lease.worker_id))}
         assert held <= there

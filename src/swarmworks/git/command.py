@@ -29,6 +29,8 @@ OLDEST = (2, 39)  # the first with `merge-tree --stdin`
 CHUNK_BYTES = 1 << 16
 EXIT_POLL_S = 0.0001
 ERROR_LIMIT_BYTES = 1 << 16
+MOST_TRIES = 20
+"""Of a command whose object's folder was taken away at that moment."""
 
 _FIXED_ENVIRONMENT = {
     "GIT_ALLOW_PROTOCOL": "none",
@@ -74,6 +76,13 @@ class Finished:
     cut: bool = False
 
 
+def _lost_its_folder(finished: Finished) -> bool:
+    """Whether another git, which packs the same repository, took the folder of an object away between its making and its use: it
+    takes those that it finds empty. What is written then is not, and is written once more.
+    """
+    return finished.code != 0 and "unable to create temporary file: No such file or directory" in finished.error
+
+
 @dataclass(frozen=True, slots=True)
 class Git:
     """The git program: its name, where it is looked for (a PATH), and how long one call may take."""
@@ -102,6 +111,10 @@ class Git:
         """
         command = [self.program, f"--git-dir={git_dir}", *_FIXED_OPTIONS, *arguments]
         finished = self._execute(command, given, environment or {}, limit_bytes)
+        for _ in range(MOST_TRIES - 1):
+            if not _lost_its_folder(finished):
+                break
+            finished = self._execute(command, given, environment or {}, limit_bytes)
         if finished.cut and not cut:
             raise LimitReachedError(
                 f"git {arguments[0]} wrote more than {limit_bytes} bytes", where=str(git_dir), mend="ask for less"
