@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, TypeAdapter, model_serializer
 
 from swarmworks.base.ids import ChangeId, DeliveryId, ReviewId, SessionId, SwarmId, TaskId, WorkId
 from swarmworks.domain.agent import Agent
@@ -21,13 +21,23 @@ class Model(BaseModel):
 
 
 class Leased(Model):
-    """What all leased work has. `fence` is to be shown at the finish; `need` is what it takes of the worker."""
+    """What all leased work has. `fence` is to be shown at the finish; `need` is what it takes of the worker. Written without what
+    is as it usually is: a worker that is older, and knows nothing of a field, can do the work that has no use of it.
+    """
 
     work_id: WorkId
     fence: int
     need: Capacity
     swarm_id: SwarmId
     task: PlannedTask
+
+    @model_serializer(mode="wrap")
+    def _what_is_unusual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {name: field.get_default() for name, field in type(self).model_fields.items() if name != "kind"}
+        written: dict[str, Any] = handler(self)
+        return {
+            name: value for name, value in written.items() if name not in usual or getattr(self, name) != usual[name]
+        }
 
 
 class NoteFromTask(Model):
