@@ -12,6 +12,8 @@ from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.config_merge import MergeSection, RegenerateSection
+from swarmworks.wire.config_reach import RoleReach
+from swarmworks.worker.briefing import brief
 from swarmworks.worker.seeding import MoreInConflictError, regenerating, seed_of, start_commit
 from tests.scenario.driver import Site, job
 from tests.scenario.harness import configuration, failed, plan, repository, start_plane
@@ -90,6 +92,9 @@ async def test_what_only_generated_files_conflict_in_is_made_anew_without_its_ag
     assert f"Swarm-Regenerated-By: {again.session_id}" in row["body"]
     session = await plane.read(lambda reader: reader.session(again.session_id))
     assert session.model == "none"
+    author = next(line for line in row["body"].splitlines() if line.startswith("Swarm-Agent: ")).partition(" ")[2]
+    (event,) = [one for one in await told(plane, swarm, "change.landed") if one["commit"] == head]
+    assert event["agent"].endswith(f"/{author}")
     (event,) = await told(plane, swarm, "change.resolved")
     assert (sorted(event["paths"]), event["generated"]) == (["CHANGES.md", "list.txt"], ["list.txt"])
     task = await plane.read(lambda reader: reader.task(swarm, mine))
@@ -130,6 +135,42 @@ async def test_commands_that_fail_leave_it_to_the_agent_at_no_attempts_cost(plan
     worker.says = None
     await worker.session(resolving, {"list.txt": "t00\nt01\n", "CHANGES.md": f"# Changes\n- {other}\n- {mine}\n"})
     assert await landed(plane, swarm, worker)
+
+
+async def test_a_command_that_always_fails_costs_an_attempt_in_the_end(plane, base, tmp_path):
+    """Its agent resolves twice for nothing, and no third time, however often the list conflicts."""
+    swarm, worker, again = await conflicted(plane, base, tmp_path)
+    mine, free = again.task.id, []
+    for turn in range(4):
+        assert again.regenerates == (turn < 2)
+        if again.regenerates:
+            await worker.session(again, {}, SessionOutcome.FAILED, "npm: not found")
+            (again,) = await worker.take(WorkKind.SESSION)
+            assert not again.regenerates
+        free.append((again.resolves, again.attempt))
+        if not again.resolves:
+            break
+        both = "".join(f"- {name}\n" for name in ("t00", "t01"))
+        rows = [{"path": "list.txt", "line": "t00", "why": "by hand"}]
+        worker.says = json.dumps({"outcome": "submitted", "done": "both", "dropped": rows})
+        await worker.session(again, {"list.txt": f"{turn}\n", "CHANGES.md": f"# Changes\n{both}"})
+        await judged(worker)
+        await pushed(plane, swarm, tmp_path, "list.txt", text=f"by hand {turn}\n")
+        await build_all(plane, swarm, worker)
+        (again,) = await worker.take(WorkKind.SESSION)
+        assert again.task.id == mine
+    assert free == [(True, 1), (True, 1), (False, 2)]
+
+
+async def test_its_agent_is_told_how_they_are_made_where_more_is_in_conflict(plane, base, tmp_path):
+    def write(name):
+        return both_list(name) | {"README.md": f"by {name}\n"}
+
+    _, _, again = await conflicted(plane, base, tmp_path, write)
+    prompt = brief(plane.hub, again, RoleReach(), RULES).task
+    assert "Of list.txt nobody writes lines: resolve the rest first, then make it anew" in prompt
+    assert f"The command: `{LIST}`." in prompt
+    assert "nobody writes lines" not in brief(plane.hub, again, RoleReach()).task
 
 
 async def test_a_session_that_is_lost_begins_once_more_as_it_was(plane, base, tmp_path):

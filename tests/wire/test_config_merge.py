@@ -51,6 +51,12 @@ def test_what_was_stored_before_is_not_refused_for_it():
     assert SwarmConfig.model_validate(stored).merge.union == ("docs/*.md", "/X")
 
 
+def test_an_older_reader_hears_of_a_rule_only_where_there_is_one():
+    assert load(SMALL).model_dump(mode="json")["merge"] == {"union": []}
+    text = load(SMALL + RULES).model_dump_json()
+    assert SwarmConfig.model_validate_json(text).merge == load(SMALL + RULES).merge
+
+
 def test_a_command_reads_variables_itself():
     rules = '[[merge.regenerate]]\nfiles = ["a"]\nrun = "make ${OF_THE_COMMAND}"'
     assert load(f"{SMALL}\n{rules}\n").merge.commands(["a"]) == ("make ${OF_THE_COMMAND}",)

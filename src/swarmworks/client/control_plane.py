@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from swarmworks.base.errors import (
     ControlPlaneUnavailableError,
@@ -221,7 +221,7 @@ class ControlPlaneClient:
         answer = await self._send(
             "POST", f"/api/v1/workers/{worker_id}/lease", request, timeout_s=request.wait_s + ANSWER_S, again=True
         )
-        return LeasedWork.model_validate_json(answer)
+        return _understood(LeasedWork, answer, self.url)
 
     async def finish(self, work_id: WorkId, request: FinishWork) -> None:
         await self._send("POST", f"/api/v1/work/{work_id}/finish", request, timeout_s=120.0, again=True)
@@ -246,7 +246,7 @@ class ControlPlaneClient:
         return frozenset(TasksOver.model_validate_json(answer).tasks)
 
     async def config(self, swarm_id: SwarmId) -> SwarmConfig:
-        return SwarmConfig.model_validate_json(await self._send("GET", f"/api/v1/swarms/{swarm_id}/config"))
+        return _understood(SwarmConfig, await self._send("GET", f"/api/v1/swarms/{swarm_id}/config"), self.url)
 
     async def _send(
         self,
@@ -289,3 +289,14 @@ class ControlPlaneClient:
                 where=self.url,
                 mend="see the log of the control plane, then ask again",
             ) from error
+
+
+def _understood(kind: type[M], answer: bytes, url: str) -> M:
+    """An error of the control plane's where it says what this version does not know: that must not end what a worker holds."""
+    try:
+        return kind.model_validate_json(answer)
+    except ValidationError as error:
+        named = "; ".join(f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()[:3])
+        raise ControlPlaneUnavailableError(
+            f"the control plane's answer is not understood: {named}", where=url, mend="bring both to the same version"
+        ) from error

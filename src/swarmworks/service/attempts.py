@@ -9,7 +9,7 @@ from swarmworks.domain.change import Change, ChangeEvent
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateResult
 from swarmworks.domain.rejection import LOG_TAIL_BYTES, Rejection, RejectionKind
-from swarmworks.domain.session import COSTS_AN_ATTEMPT, FREE, Session, SessionOutcome, SessionState
+from swarmworks.domain.session import FREE, Session, SessionOutcome, SessionState
 from swarmworks.domain.task import Task, TaskEvent
 from swarmworks.policy.rejections import details, in_words
 from swarmworks.policy.retry import after_failure, costs_an_attempt
@@ -37,9 +37,10 @@ def conclude(
     """Once the session has ended with `outcome`. Writes the task's move and its event."""
     task = tx.task(session.swarm_id, session.task_id)
     why = plain(reason or "", MOST_REASON)
-    left = _left_to_its_agent(task, session, why) if outcome in COSTS_AN_ATTEMPT else None
     free_before = _free_sessions(tx, session)
-    if left is None and costs_an_attempt(outcome, swarm_out_of_budget=swarm_out_of_budget, free_before=free_before):
+    costs = costs_an_attempt(outcome, swarm_out_of_budget=swarm_out_of_budget, free_before=free_before)
+    left = _left_to_its_agent(task, session, why) if costs else None
+    if costs and left is None:
         _failed(tx, task, session, f"the session ended {outcome}: {why or 'no reason was given'}")
         return
     config = from_json(tx.swarm(task.swarm_id).options).config
@@ -53,10 +54,10 @@ def conclude(
 
 def _left_to_its_agent(task: Task, session: Session, why: str) -> str | None:
     """Generated files conflict, and the project's own commands failed: the agent of the change is to resolve it. None when the
-    session that failed was to do something else.
+    session that failed was to do something else, and when its agent has resolved often enough.
     """
     told = _by_commands(task, session)
-    if told is None:
+    if told is None or told.conflicts >= MOST_RESOLUTIONS:
         return None
     tail = f"{told.log_tail}\nThe files could not be made anew: {why}\n"[-LOG_TAIL_BYTES:]
     return rejection_wire.dump(replace(told, regenerates=False, conflicts=told.conflicts + 1, log_tail=tail))
@@ -141,8 +142,8 @@ def _after(task: Task, change: Change, rejection: Rejection) -> tuple[int, str]:
     conflicts = 0 if before is None else before.conflicts
     if rejection.kind is not RejectionKind.CONFLICT:
         return conflicts, ""
-    if rejection.regenerates and task.planned.reverts is None:  # no agent's time, and for each the branch has moved
-        return conflicts, change.id
+    if rejection.regenerates and task.planned.reverts is None and conflicts < MOST_RESOLUTIONS:
+        return conflicts, change.id  # it costs no agent's time, and for each the branch has moved
     resolves = before.resolves if before is not None and before.resolves else change.id
     return conflicts + 1, resolves if conflicts < MOST_RESOLUTIONS and task.planned.reverts is None else ""
 

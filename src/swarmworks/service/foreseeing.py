@@ -22,9 +22,12 @@ from swarmworks.domain.session import Session, SessionState
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import TaskState
 from swarmworks.git.protocol import Hub
+from swarmworks.policy.patterns import is_among
+from swarmworks.policy.tiers import NO_MODEL
 from swarmworks.policy.wording import plain
 from swarmworks.service.queue_conflicts import Conflicts
 from swarmworks.store.protocol import Reader, Store, Tx
+from swarmworks.wire.options import from_json
 
 log = logging.getLogger(__name__)
 
@@ -118,11 +121,15 @@ def _at_work(reader: Reader, swarm_id: SwarmId) -> Iterable[Session]:
 
 
 def _warnings(flight: _Flight, known: Conflicts) -> Iterable[_Warning]:
-    edges = known.edges()
-    for name in sorted(flight.sessions):
+    """Not to commands, which hear nothing, and not about files for which the project has a rule."""
+    edges, rules = known.edges(), from_json(flight.swarm.options).config.merge
+    for name in sorted(one for one, session in flight.sessions.items() if session.model != NO_MODEL):
         for other in sorted(edges.get(name, ())):
             if flight.task(other) != flight.task(name):
-                yield _Warning(name, other, known.files(name, other))
+                files = known.files(name, other)
+                left = tuple(path for path in files if not is_among(path, (*rules.union, *rules.generated)))
+                if left or not files:
+                    yield _Warning(name, other, left)
 
 
 def _message_id(session: str, other: TaskId) -> MessageId:

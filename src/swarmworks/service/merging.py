@@ -41,6 +41,7 @@ from swarmworks.service.queue_verdicts import (
     settle_result,
 )
 from swarmworks.service.queue_view import queue_status
+from swarmworks.service.resolving import written_by
 from swarmworks.store.protocol import Intent, Reader, Store, Tx
 from swarmworks.wire.api import QueueStatus
 from swarmworks.wire.options import from_json
@@ -322,7 +323,8 @@ class Merging:
 def _landed(tx: Tx, change: Change, commit: str, previous: str) -> None:
     tx.move_change(change.id, ChangeEvent.LAND, candidate=commit, landed=commit)
     tx.move_task(change.swarm_id, change.task_id, TaskEvent.LAND, commit=commit)
-    data = {"change": change.id, "commit": commit, "previous": previous, "agent": change.agent_id}
+    data = {"change": change.id, "commit": commit, "previous": previous}
+    data |= {"agent": written_by(tx, change).agent_id}
     tx.append(change.swarm_id, NewEvent("change.landed", "platform", data, change.task_id, change.session_id))
     parking.supersede(tx, change, commit)
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 
 from swarmworks.policy.patterns import is_among
 
@@ -50,6 +59,12 @@ class MergeSection(BaseModel):
     union: Annotated[tuple[Entry, ...], Field(max_length=200)] = ()
     regenerate: Annotated[tuple[RegenerateSection, ...], Field(max_length=50)] = ()
 
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A worker or control plane that is older reads the configuration of whoever has no rule of the newer kind."""
+        written: dict[str, Any] = handler(self)
+        return {name: value for name, value in written.items() if name != "regenerate" or self.regenerate}
+
     @model_validator(mode="after")
     def _one_rule_each(self) -> MergeSection:
         twice = [one for one in self.union if is_among(one, self.generated)]
@@ -70,3 +85,6 @@ class MergeSection(BaseModel):
     def commands(self, paths: Sequence[str]) -> tuple[str, ...]:
         """What makes these anew, as far as they are generated, in the order of the file."""
         return tuple(one.run for one in self.regenerate if any(is_among(path, one.files) for path in paths))
+
+
+NO_RULES = MergeSection()

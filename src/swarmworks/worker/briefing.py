@@ -6,6 +6,7 @@ from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.protocol import Hub
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
+from swarmworks.wire.config_merge import NO_RULES, MergeSection
 from swarmworks.wire.config_reach import RoleReach
 from swarmworks.wire.work import SessionWork
 from swarmworks.worker.prompt import (
@@ -26,8 +27,8 @@ MOST_DIFF_BYTES = 64 << 10
 MOST_FILE_BYTES = 1 << 20
 
 
-def brief(hub: Hub, work: SessionWork, reach: RoleReach) -> Prompt:
-    """Blocking: reads files and history of the bare repository."""
+def brief(hub: Hub, work: SessionWork, reach: RoleReach, rules: MergeSection = NO_RULES) -> Prompt:
+    """Blocking: reads files and history of the bare repository. `rules`: the project's, for conflicts."""
     if work.summary is not None:
         return _from_summary(hub, work, reach)
     rejection = None if work.rejection is None else rejection_wire.parse(work.rejection)
@@ -46,12 +47,17 @@ def brief(hub: Hub, work: SessionWork, reach: RoleReach) -> Prompt:
             rejection=rejection,
             last_diff=last_diff,
             parked=None if seed is None or work.resolves else _parked(hub, work, seed),
-            both_sides=None if seed is None or not work.resolves else BothSides(seed.paths, seed.conflicts),
+            both_sides=None if seed is None or not work.resolves else _both_sides(seed, rules),
             guidance=work.guidance or "",
             reach=reach.reach,
             databases=reach.databases,
         )
     )
+
+
+def _both_sides(seed: Seed, rules: MergeSection) -> BothSides:
+    generated = tuple(path for path in seed.conflicts if rules.is_generated(path))
+    return BothSides(seed.paths, seed.conflicts, generated, rules.commands(generated))
 
 
 def _from_summary(hub: Hub, work: SessionWork, reach: RoleReach) -> Prompt:

@@ -129,8 +129,8 @@ class Executor:
 
     async def _prepared_session(self, work: SessionWork, reporter: EventReporter) -> SessionResult:
         environment = await self._checker.environment(work.swarm_id, work.base)
-        reach = (await self._context.config(work.swarm_id)).role(work.task.role)
-        briefing = await asyncio.to_thread(brief, self._context.hub, work, reach)
+        config = await self._context.config(work.swarm_id)
+        briefing = await asyncio.to_thread(brief, self._context.hub, work, config.role(work.task.role), config.merge)
         if work.work_id in self._stops:
             return _unfinished(work, *self._stops[work.work_id])
         run = SessionRun(self._context, work, environment, briefing)

@@ -69,10 +69,14 @@ class ParkedTests:
 
 @dataclass(frozen=True, slots=True)
 class BothSides:
-    """The task's change (`paths`) merged with what landed meanwhile: both are in the working copy, in `conflicts` with markers."""
+    """The task's change (`paths`) merged with what landed meanwhile: both are in the working copy, in `conflicts` with markers.
+    `generated`: those of them that `commands` make anew.
+    """
 
     paths: tuple[str, ...]
     conflicts: tuple[str, ...]
+    generated: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from swarmworks.domain.session import Session
 from swarmworks.git.protocol import Hub
 from swarmworks.service.accounting import story
 from swarmworks.service.accounting.code import measure
-from swarmworks.service.accounting.facts import Facts, data_of, look, name_of
+from swarmworks.service.accounting.facts import Facts, data_of, look, made_anew, name_of, written_by
 from swarmworks.store.protocol import Store
 from swarmworks.wire.api import AgentReport, CodeReport, ModelReport, SandboxReport, SwarmReport, TaskReport
 from swarmworks.wire.options import from_json
@@ -203,9 +203,10 @@ def _sandboxes(facts: Facts) -> list[SandboxReport]:
 def _agents(facts: Facts) -> list[AgentReport]:
     sessions = Counter(session.agent_id for session in facts.sessions)
     good = [c for c in facts.changes if c.state in {ChangeState.LANDED, ChangeState.PROVED}]
-    landed = Counter(change.agent_id for change in good)
-    tries = Counter(session.task_id for session in facts.sessions)
-    first = Counter(change.agent_id for change in good if tries[change.task_id] == 1)
+    writers = [(change, written_by(facts, change).agent_id) for change in good]
+    landed = Counter(agent_id for _, agent_id in writers)
+    tries = Counter(session.task_id for session in facts.sessions if not made_anew(facts, session))
+    first = Counter(agent_id for change, agent_id in writers if tries[change.task_id] == 1)
     calls: Counter[AgentId] = Counter()
     tokens: Counter[AgentId] = Counter()
     cost: Counter[AgentId] = Counter()

@@ -11,7 +11,7 @@ from swarmworks.domain.event import Event, first_break
 from swarmworks.domain.session import Session
 from swarmworks.domain.task import Task
 from swarmworks.git.protocol import Hub
-from swarmworks.service.accounting.facts import Facts, data_of, look, name_of, text
+from swarmworks.service.accounting.facts import Facts, data_of, look, name_of, text, written_by
 from swarmworks.store.protocol import Store
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.why import WhyDecision, WhyGate, WhyReport, WhySession
@@ -60,6 +60,7 @@ class Why:
         landed = change.landed if change else None
         tree = await asyncio.to_thread(self._hub.tree_of, landed) if landed else None
         sessions = [_session(facts, one) for one in facts.sessions if one.task_id == task.id]
+        writer = written_by(facts, change).id if change else ""
         mine = [event for event in facts.events if event.task_id == task.id]
         landings = [event for event in mine if event.kind == "change.landed"]
         return WhyReport(
@@ -77,7 +78,7 @@ class Why:
             landed=landed,
             landed_at=landings[-1].at if landings and landed else None,
             done=handoff_wire.parse(change.handoff).done[:MOST_TEXT] if change else "",
-            session=next((one for one in sessions if change and one.session_id == change.session_id), None),
+            session=next((one for one in sessions if one.session_id == writer), None),
             sessions=tuple(sessions[-MOST_SESSIONS:]),
             gates=tuple(_gates(facts, change, tree)) if change else (),
             decisions=tuple(_decisions(facts, mine)),

@@ -96,7 +96,8 @@ UPDATE work SET state = :state WHERE id = :id AND state = :expected AND fence = 
 -- name: ready
 SELECT id, kind, role, owns, rank, fence, attempts, guidance,
     CASE WHEN rejection LIKE :conflict THEN (
-        SELECT change.agent_id FROM change WHERE change.swarm_id = task.swarm_id AND change.task_id = task.id
+        SELECT change.agent_id FROM change JOIN session ON session.id = change.session_id
+        WHERE change.swarm_id = task.swarm_id AND change.task_id = task.id AND session.model <> 'none'
         ORDER BY change.number DESC LIMIT 1
     ) END AS author,
     CASE WHEN rejection LIKE :conflict AND rejection LIKE :anew THEN 1 ELSE 0 END AS anew
