@@ -53,3 +53,10 @@ def test_a_program_that_ends_with_success_after_its_last_call_failed_has_failed(
     for outcome in (SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO):
         now, why = corrected(outcome, "ended by itself", stopped=None, held_up=CALL_FAILED)
         assert (now, "provider_400" in why) == (SessionOutcome.FAILED, True)
+    for said in (
+        "it handed in a change, and nothing is changed",
+        "it ended without a handoff, although it was reminded",
+    ):
+        now, why = corrected(SessionOutcome.FAILED, said, stopped=None, held_up=CALL_FAILED)
+        assert (now, "provider_400" in why) == (SessionOutcome.FAILED, True)
+        assert corrected(SessionOutcome.FAILED, said, stopped=None, held_up=HeldUp()) == (SessionOutcome.FAILED, said)

@@ -49,6 +49,10 @@ def held_up_by_providers(outcome: SessionOutcome, reason: str, held_up: HeldUp, 
     return late or (reason.startswith(_SILENT) and held_up.waited_s >= HELD_UP_SHARE * limits.idle_s)
 
 
+NOTHING_CHANGED = "it handed in a change, and nothing is changed"
+NO_HANDOFF = "it ended without a handoff"
+"""What a worker says of a program that ended with success and has nothing to show for it."""
+
 HANDED_IN = "handed in"
 """How the reason of a session begins whose handoff the platform accepted."""
 
@@ -61,9 +65,10 @@ def corrected(
     when its last call failed.
     """
     claims = outcome in {SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO} and not reason.startswith(HANDED_IN)
+    empty = outcome is SessionOutcome.FAILED and reason.startswith((NOTHING_CHANGED, NO_HANDOFF))
     if stopped is not None and (claims or outcome is SessionOutcome.FAILED):
         return SessionOutcome.STOPPED, stopped
-    if claims and held_up.failed:
+    if (claims or empty) and held_up.failed:
         return SessionOutcome.FAILED, f"its last model call failed ({held_up.failed}), and it ended as if all were well"
     return outcome, reason
 

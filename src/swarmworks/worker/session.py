@@ -19,6 +19,7 @@ from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
+from swarmworks.policy.retry import NO_HANDOFF, NOTHING_CHANGED
 from swarmworks.runtime.protocol import Launch, Reading
 from swarmworks.runtime.reading import ENDED
 from swarmworks.sandbox.protocol import SandboxedProcess, SandboxSpec
@@ -351,9 +352,9 @@ def _outcome(end: End, changed: tuple[str, ...]) -> tuple[SessionOutcome, str]:
     """What the agent said, corrected by what the diff shows."""
     said = _OUTCOMES[end.outcome]
     if said in _NEED_A_HANDOFF and end.handoff is None:
-        return SessionOutcome.FAILED, "it ended without a handoff"
+        return SessionOutcome.FAILED, NO_HANDOFF
     if said is SessionOutcome.SUBMITTED and not changed:
-        return SessionOutcome.FAILED, "it handed in a change, and nothing is changed"
+        return SessionOutcome.FAILED, NOTHING_CHANGED
     if said is SessionOutcome.NOTHING_TO_DO and changed and end.reason == ENDED:
         return SessionOutcome.SUBMITTED, end.reason
     if said is SessionOutcome.NOTHING_TO_DO and changed:
