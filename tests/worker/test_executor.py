@@ -10,6 +10,7 @@ from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import GitError, LimitReachedError
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.protocol import WorkingCopy
+from swarmworks.wire.config_merge import NO_RULES
 from swarmworks.wire.config_reach import RoleReach
 from swarmworks.wire.work import SessionWork
 from swarmworks.worker import executor
@@ -36,7 +37,7 @@ def ended(monkeypatch):
                 raise bring
 
         async def anything(*_arguments):
-            return SimpleNamespace(role=lambda _name: RoleReach())
+            return SimpleNamespace(role=lambda _name: RoleReach(), merge=NO_RULES)
 
         monkeypatch.setattr(executor.SessionRun, "__init__", lambda *_arguments: None)
         monkeypatch.setattr(executor.SessionRun, "say", lambda *_arguments: None)
