@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.settings import Project, prepare_state, setup_environment
 from swarmworks.wire.config import BUILT_IN_GATES, PLAN_GATE, SwarmConfig
 from swarmworks.worker.environment import EnvironmentSpec, ensure_environment
+from swarmworks.worker.gates.copies import scratch_folder
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
 from swarmworks.worker.isolation import process_limits
@@ -32,9 +32,7 @@ async def verify(project: Project, commit: str, say: Callable[[str], None]) -> V
     state = await asyncio.to_thread(prepare_state, project)
     hub = await asyncio.to_thread(BareHub.open_or_create, state / "hub.git")
     await asyncio.to_thread(hub.import_commit, project.root, commit)
-    scratch = state / "scratch"
-    await asyncio.to_thread(scratch.mkdir, parents=True, exist_ok=True)
-    place = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=scratch))
+    place = await asyncio.to_thread(scratch_folder, state / "scratch")
     try:
         tree = place / "tree"
         await asyncio.to_thread(export_tree, hub, commit, tree)

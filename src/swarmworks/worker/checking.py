@@ -7,7 +7,6 @@ import hashlib
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from swarmworks.wire.config_roles import writable
 from swarmworks.wire.work import BuildWork, DeliveryWork, GatesWork
 from swarmworks.worker.context import WorkerContext
 from swarmworks.worker.environment import BuiltEnvironment, EnvironmentSpec, ensure_environment
+from swarmworks.worker.gates.copies import scratch_folder
 from swarmworks.worker.gates.keys import cacheable, gate_key, gate_parameters
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
@@ -197,8 +197,7 @@ class Checker:
             await asyncio.to_thread(remove_tree, place)
 
     def _scratch(self) -> Path:
-        self._context.places.scratch.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=self._context.places.scratch))
+        return scratch_folder(self._context.places.scratch)
 
     def _lock_digest(self, config: SwarmConfig, commit: str) -> str:
         digest = hashlib.sha256(f"{config.environment!r} {platform.platform()} {os.getuid()}".encode())

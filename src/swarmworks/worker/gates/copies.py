@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 MAX_CACHE_BYTES = 1 << 30
 MAX_DEPTH = 200
 _CURRENT = "current"
+_NO_REPOSITORY = "gitdir: /nonexistent\n"
+
+
+def scratch_folder(scratch: Path) -> Path:
+    """A folder of its own below `scratch`, which is made when it is not there. Where a sandbox can mount nothing, what runs there
+    sees the folders above: there git finds no repository, and no tool the rules by which the user's hides the state folder.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(dir=scratch))
+    (place / ".git").write_text(_NO_REPOSITORY)
+    return place
 
 
 def copy_tree(source: Path, target: Path, *, links: bool = True, limit_bytes: int | None = None, depth: int = 0) -> int:
