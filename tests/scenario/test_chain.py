@@ -31,13 +31,6 @@ from tests.scenario.harness import (
 
 
 @pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
-
-
-@pytest.fixture
 def base(tmp_path):
     return repository(tmp_path / "repo", {"README.md": "hello\n"})
 

@@ -33,13 +33,6 @@ NUL, ESCAPE, EURO = chr(0), chr(27), chr(0x20AC)
 
 
 @pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
-
-
-@pytest.fixture
 def base(tmp_path):
     return repository(tmp_path / "repo", {"README.md": "hello\n"})
 

@@ -18,20 +18,12 @@ from tests.scenario.harness import (
     create,
     plan,
     repository,
-    start_plane,
     task,
 )
 
 AT = datetime(2026, 11, 20, tzinfo=UTC)
 LINES = [f"{number}\n" for number in range(40)]
 SHARED = {"owns": ("lines.txt",)}
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from swarmworks.wire.config_reach import RoleReach
 from swarmworks.worker.briefing import brief
 from swarmworks.worker.seeding import MoreInConflictError, regenerating, seed_of, start_commit
 from tests.scenario.driver import Site, job
-from tests.scenario.harness import configuration, failed, plan, repository, start_plane
+from tests.scenario.harness import configuration, failed, plan, repository
 from tests.scenario.queueing import build_all, handed_in, pushed, told
 from tests.scenario.writing_model import WritingModel, _text
 
@@ -27,13 +27,6 @@ CONFIG = configuration(
     files={"exclusive": False},
     merge={"union": ["CHANGES.md"], "regenerate": [{"files": ["list.txt", "made/"], "run": LIST}]},
 )
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

@@ -8,15 +8,8 @@ import pytest
 
 from swarmworks.domain.lease import WorkKind
 from swarmworks.wire import rejection as rejection_wire
-from tests.scenario.harness import PlayedWorker, configuration, failed, passed, repository, start_plane
+from tests.scenario.harness import PlayedWorker, configuration, failed, passed, repository
 from tests.scenario.queueing import MANY, build_all, handed_in, pushed, told
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

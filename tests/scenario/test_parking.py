@@ -25,7 +25,6 @@ from tests.scenario.harness import (
     passed,
     plan,
     repository,
-    start_plane,
     task,
 )
 
@@ -35,13 +34,6 @@ WRONG = "def price(n):\n    return n\n"
 RIGHT = "def price(n):\n    return 2 * n\n"
 TESTED = "from app.price import price\n\n\ndef test_price():\n    assert price(2) == 4\n\n\ndef test_none():\n    assert price(0) == 0\n"
 NAMES = ("tests.test_price::test_price", "tests.test_price::test_none")
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ from tests.scenario.harness import (
     passed,
     plan,
     repository,
-    start_plane,
     task,
 )
 
@@ -48,13 +47,6 @@ SECURITY = {"name": "security", "on": "change", "question": "Is it safe?", "deci
 
 def gates(*reviews: dict, **more):
     return configuration(review={"gates": reviews}, **more)
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

@@ -7,18 +7,11 @@ import pytest
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from swarmworks.domain.lease import WorkKind
 from swarmworks.wire import rejection as rejection_wire
-from tests.scenario.harness import passed, repository, start_plane
+from tests.scenario.harness import passed, repository
 from tests.scenario.queueing import handed_in, told
 
 CORE = "tests/test_core.txt"
 MORE = "tests/test_more.txt"
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

@@ -18,19 +18,11 @@ from tests.scenario.harness import (
     passed,
     plan,
     repository,
-    start_plane,
     task,
 )
 from tests.scenario.queueing import told
 
 ADA = "person:ada"
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

@@ -10,18 +10,11 @@ from swarmworks.domain.lease import WorkKind
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.config_reach import RoleReach
 from swarmworks.worker.briefing import brief
-from tests.scenario.harness import configuration, passed, repository, start_plane
+from tests.scenario.harness import configuration, passed, repository
 from tests.scenario.queueing import build_all, handed_in, pushed, told
 
 SHARED = configuration(files={"exclusive": False})
 LOG = "# Changes\n\nnewest first\n"
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

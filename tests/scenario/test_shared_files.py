@@ -8,16 +8,9 @@ import pytest
 
 from swarmworks.base.errors import RejectedError
 from swarmworks.domain.lease import WorkKind
-from tests.scenario.harness import PlayedWorker, configuration, create, plan, repository, start_plane, task
+from tests.scenario.harness import PlayedWorker, configuration, create, plan, repository, task
 
 SHARED = ("shared.txt",)
-
-
-@pytest.fixture
-async def plane(tmp_path):
-    made = await start_plane(tmp_path)
-    yield made
-    await made.store.close()
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from swarmworks.base.ids import ChangeId
 from swarmworks.domain.change import Change
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.handoff import DroppedLine
-from swarmworks.domain.plan import COMMAND
 from swarmworks.domain.rejection import RejectedFinding, Rejection, RejectionKind
 from swarmworks.domain.session import Session
 from swarmworks.domain.task import Task
 from swarmworks.git.protocol import Hub, Loss
+from swarmworks.policy import authorship
 from swarmworks.policy.tiers import NO_MODEL
 from swarmworks.store.protocol import Reader, Tx
 from swarmworks.wire import handoff as handoff_wire
@@ -64,13 +64,9 @@ def made_anew(reader: Reader, session: Session, task: Task) -> Change | None:
 
 
 def written_by(reader: Reader, change: Change) -> Session:
-    """Whose work it is: of a change whose generated files were made anew, that of the session which wrote the rest of it."""
-    session = reader.session(change.session_id)
-    if session.model != NO_MODEL or reader.task(change.swarm_id, change.task_id).planned.kind == COMMAND:
-        return session
-    before = [one for one in reader.changes(change.swarm_id, task_id=change.task_id) if one.id != change.id]
-    sessions = [reader.session(one.session_id) for one in reversed(before)]
-    return next((one for one in sessions if one.model != NO_MODEL), session)
+    kind = reader.task(change.swarm_id, change.task_id).planned.kind
+    changes = reader.changes(change.swarm_id, task_id=change.task_id)
+    return authorship.written_by(change, changes, reader.session, kind)
 
 
 def look(hub: Hub, before: Change, change: Change, rules: MergeSection, *, anew: bool) -> Resolution:

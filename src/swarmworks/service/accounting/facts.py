@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from swarmworks.base.ids import AgentId, ChangeId, SwarmId
+from swarmworks.base.ids import AgentId, ChangeId, SwarmId, TaskId
 from swarmworks.domain.change import Change
 from swarmworks.domain.delivery import Delivery
 from swarmworks.domain.event import Event
-from swarmworks.domain.plan import COMMAND
 from swarmworks.domain.question import Question
 from swarmworks.domain.review import Review
 from swarmworks.domain.session import Session
 from swarmworks.domain.swarm import Swarm
 from swarmworks.domain.task import Task
-from swarmworks.policy.tiers import NO_MODEL
+from swarmworks.policy import authorship
+from swarmworks.policy.authorship import only_made_anew
 from swarmworks.store.protocol import GateRun, ModelUsage, Peak, Reader, SessionUsage, Totals
 
 EVENT_PAGE = 5_000
@@ -71,20 +71,17 @@ def look(reader: Reader, swarm_id: SwarmId) -> Facts:
 
 
 def made_anew(facts: Facts, session: Session) -> bool:
-    """Whether it only made generated files of an agent's change anew, by command."""
-    return session.model == NO_MODEL and all(
-        task.planned.kind != COMMAND for task in facts.tasks if task.id == session.task_id
-    )
+    return only_made_anew(session, _kind(facts, session.task_id))
 
 
 def written_by(facts: Facts, change: Change) -> Session:
-    """Whose work it is, as its commit says."""
-    of = {one.id: one for one in facts.sessions}
-    own = of[change.session_id]
-    if not made_anew(facts, own):
-        return own
-    before = [of[one.session_id] for one in facts.changes if one.task_id == change.task_id and one.id != change.id]
-    return next((one for one in reversed(before) if not made_anew(facts, one)), own)
+    changes = [one for one in facts.changes if one.task_id == change.task_id]
+    sessions = {one.id: one for one in facts.sessions}
+    return authorship.written_by(change, changes, sessions.__getitem__, _kind(facts, change.task_id))
+
+
+def _kind(facts: Facts, task_id: TaskId) -> str:
+    return next((task.planned.kind for task in facts.tasks if task.id == task_id), "")
 
 
 def name_of(agent_id: AgentId) -> str:
