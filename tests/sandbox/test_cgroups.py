@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from swarmworks.sandbox import cgroups
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.sandbox.protocol import ProcessLimits
+from swarmworks.sandbox.watchdog import Watchdog
 from tests.sandbox.playground import PYTHON, python_argv
 
 LIMITS = ProcessLimits(tree_memory_bytes=120 << 20, processes=40)
@@ -56,6 +59,51 @@ def test_what_a_worker_left_that_is_gone_is_removed(tmp_path):
     assert mine.folders[0].exists()
 
 
+@pytest.mark.parametrize(
+    ("kills", "peak", "before"),
+    [
+        ("memory.events", "memory.peak", "low 0\noom 1\n"),
+        ("memory.oom_control", "memory.max_usage_in_bytes", "under_oom 0\n"),
+    ],
+)
+def test_what_the_kernel_killed_in_a_group_is_told_with_the_most_it_used(tmp_path, kills, peak, before):
+    group = cgroups.Cgroup((tmp_path / "pids", tmp_path))
+    assert group.memory_kill() is None
+    (tmp_path / peak).write_text(f"{130 << 20}\n")
+    (tmp_path / kills).write_text(f"{before}oom_kill 0\n")
+    assert group.memory_kill() is None
+    (tmp_path / kills).write_text(f"{before}oom_kill 2\n")
+    assert group.memory_kill() == cgroups.MemoryKill(130 << 20)
+
+
+@pytest.mark.parametrize(
+    ("peak_mb", "says"), [(60, "the machine had no more memory"), (130, "memory limit of 120 MB exceeded")]
+)
+def test_what_is_killed_below_its_limit_was_killed_for_the_machine(tmp_path, peak_mb, says):
+    (tmp_path / "memory.peak").write_text(f"{peak_mb << 20}\n")
+    (tmp_path / "memory.events").write_text("oom_kill 1\n")
+    watchdog = Watchdog(os.getpid(), LIMITS, [], cgroups.Cgroup((tmp_path,)))
+    assert says in watchdog.killed()
+
+
+@pytest.mark.sandbox
+async def test_a_program_that_goes_on_when_the_kernel_has_killed_a_part_of_it_is_ended(playground, monkeypatch):
+    if (group := cgroups.make(LIMITS)) is None:
+        pytest.skip("no control group can be made here, as is usual for an ordinary user")
+    group.remove()
+    monkeypatch.setattr("swarmworks.sandbox.watchdog.exceeds", lambda *_: False)  # the kernel always comes first
+    script = (
+        "import os, time\npid = os.fork()\nif pid == 0:\n    held = bytearray(os.urandom(1 << 20) * 200)\n"
+        "os.waitpid(pid, 0)\nprint('goes on', flush=True)\ntime.sleep(600)"
+    )
+    limits = replace(LIMITS, tree_memory_bytes=60 << 20)
+    async with playground.running(
+        *python_argv(script), more_mounts=python_mounts(Path(PYTHON)), limits=limits
+    ) as process:
+        assert await process.wait() == 128 + signal.SIGKILL
+        assert process.exceeded == "memory limit of 60 MB exceeded"
+
+
 @pytest.mark.sandbox
 async def test_a_machine_that_lets_us_holds_the_sum_of_memory_by_itself(playground, monkeypatch):
     if (group := cgroups.make(LIMITS)) is None:
@@ -70,7 +118,8 @@ async def test_a_machine_that_lets_us_holds_the_sum_of_memory_by_itself(playgrou
     mounts = python_mounts(Path(PYTHON))
     async with playground.running(*python_argv(script), more_mounts=mounts, limits=LIMITS) as process:
         assert await process.stdout.readline() in {b"9\n", b""}  # one of them, or the whole, killed by the kernel
-    assert os.getpid()
+        await process.wait()
+        assert process.exceeded == "memory limit of 120 MB exceeded"
 
 
 @pytest.mark.sandbox

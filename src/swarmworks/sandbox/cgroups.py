@@ -22,7 +22,15 @@ _ROOT: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")
 _CONTROLLERS: Final = ("memory", "pids")
 _MEMORY_LIMITS: Final = ("memory.max", "memory.limit_in_bytes")
+_KILLS: Final = ("memory.events", "memory.oom_control")
+_PEAKS: Final = ("memory.peak", "memory.max_usage_in_bytes")
 _numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryKill:
+    peak_bytes: int
+    """The most the group ever used; below its limit, it was the machine that had no more memory. 0 where the kernel does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,12 @@ class Cgroup:
         for folder in self.folders:
             with suppress(OSError):
                 (folder / "cgroup.procs").write_text(str(pid), encoding="ascii")
+
+    def memory_kill(self) -> MemoryKill | None:
+        """What is known of it when the kernel has ended a process of the group for want of memory."""
+        if not any(_counted(folder, _KILLS, "oom_kill") for folder in self.folders):
+            return None
+        return MemoryKill(max(_counted(folder, _PEAKS) for folder in self.folders))
 
     def remove(self) -> None:
         """Once it is empty; what the kernel has not let go of yet is left to `sweep`."""
@@ -105,6 +119,17 @@ def _beside(root: Path, path: str) -> Path | None:
         if set(_CONTROLLERS) <= set(given):
             return place
     return None
+
+
+def _counted(folder: Path, names: tuple[str, str], key: str = "") -> int:
+    """The number in the first of these files there is, or in its line that begins with `key`; 0 where none says it."""
+    for name in names:
+        with suppress(OSError):
+            for line in (folder / name).read_text(encoding="ascii").splitlines():
+                said, _, number = line.rpartition(" ")
+                if said == key:
+                    return int(number)
+    return 0
 
 
 def _limit(folder: Path, limits: ProcessLimits) -> None:

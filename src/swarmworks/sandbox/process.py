@@ -95,7 +95,8 @@ class LaunchedProcess:
         self._stdout = _Output(channels.stdout_fd, self._most_output, self._end_for_output)
         self._stderr = _Output(channels.stderr_fd, self._most_output, self._end_for_output)
         self._ended = False
-        self._watchdog = Watchdog(self._launcher_pid, spec.limits, [m.source for m in spec.mounts if m.writable])
+        places = [m.source for m in spec.mounts if m.writable]
+        self._watchdog = Watchdog(self._launcher_pid, spec.limits, places, self._group)
         self._completion = asyncio.get_running_loop().create_task(self._complete())
 
     @classmethod
@@ -190,8 +191,9 @@ class LaunchedProcess:
         watching.cancel()
         await readable(self._launcher_pidfd)
         await self._first_ended()
-        status = self._reported_status()
         await asyncio.wait([watching])
+        self.exceeded = self.exceeded or self._watchdog.killed()
+        status = self._reported_status()
         if self._group is not None:
             self._group.remove()
         self._ended = True

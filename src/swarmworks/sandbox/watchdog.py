@@ -1,7 +1,8 @@
 """What no limit of the kernel's can be set for here: the memory of a whole process tree, and the disk its writable mounts take.
 
 It looks several times a second and ends the tree that is over; what was written stays where it is, for the session's commit.
-Between two looks a program can get ahead: by what the disk takes in that time, and by what it can allocate.
+Between two looks a program can get ahead: by what the disk takes in that time, and by what it can allocate. Where the kernel holds
+the memory too, it may come first and end one process, of which the program need not say anything: then the rest is ended here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from swarmworks.sandbox.cgroups import Cgroup
     from swarmworks.sandbox.protocol import ProcessLimits
 
 LOOK_S: Final = 0.25
@@ -35,6 +37,7 @@ class Watchdog:
     pid: int
     limits: ProcessLimits
     places: Sequence[Path]
+    group: Cgroup | None = None
     _shared_at_start: int = field(init=False)
     _free_at_start: int = field(init=False)
     _free_when_counted: int = field(init=False)
@@ -58,7 +61,17 @@ class Watchdog:
 
     def _memory(self) -> str:
         most = self.limits.tree_memory_bytes
-        return f"memory limit of {most // _MIB} MB exceeded" if exceeds(self.pid, most, self._shared_at_start) else ""
+        return _over_memory(most) if exceeds(self.pid, most, self._shared_at_start) else self.killed()
+
+    def killed(self) -> str:
+        """For want of which memory the kernel has ended one of its processes. Also after the tree has ended."""
+        kill = None if self.group is None else self.group.memory_kill()
+        if kill is None:
+            return ""
+        most = self.limits.tree_memory_bytes
+        if 0 < kill.peak_bytes < most:
+            return "the machine had no more memory, and the kernel ended one of its processes"
+        return _over_memory(most)
 
     def _disk(self) -> str:
         """Nothing is counted while the file system hardly fills, whoever fills it."""
@@ -77,3 +90,7 @@ class Watchdog:
         if usage.unseen and self._free_at_start - free > most:
             return f"disk limit of {most // _MIB} MB exceeded, in what cannot be counted ({usage.unseen})"
         return ""
+
+
+def _over_memory(most: int) -> str:
+    return f"memory limit of {most // _MIB} MB exceeded"
