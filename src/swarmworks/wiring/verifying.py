@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from swarmworks.worker.environment import EnvironmentSpec, ensure_environment
 from swarmworks.worker.gates.copies import scratch_folder
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
+from swarmworks.worker.gates.turns import Turns
 from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.registries import registry_access
 
@@ -64,7 +66,8 @@ async def _on(tree: Path, place: Path, config: SwarmConfig, state: Path, say: Ca
         limits=process_limits(config),
         sandbox_floor=floor,
     )
-    return Verified(await run_gates(request, sandbox, asyncio.Semaphore(max(2, len(os.sched_getaffinity(0))))))
+    turns = Turns(max(2, len(os.sched_getaffinity(0))), time.monotonic)
+    return Verified(await run_gates(request, sandbox, turns))
 
 
 def _environment(config: SwarmConfig) -> EnvironmentSpec:

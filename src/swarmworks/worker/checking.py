@@ -27,6 +27,7 @@ from swarmworks.worker.gates.copies import scratch_folder
 from swarmworks.worker.gates.keys import cacheable, gate_key, gate_parameters
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
+from swarmworks.worker.gates.turns import Turns
 from swarmworks.worker.isolation import process_limits
 from swarmworks.worker.registries import RegistryAccess
 
@@ -41,7 +42,7 @@ class Checker:
         self._context = context
         self._state = state
         self._access = access
-        self._slots = asyncio.Semaphore(slots)
+        self._turns = Turns(slots, context.clock.monotonic)
         self._environments: dict[str, BuiltEnvironment] = {}
         self._building: dict[str, asyncio.Lock] = {}
         self._failures: dict[str, tuple[float, UnavailableError]] = {}
@@ -163,7 +164,7 @@ class Checker:
                 limits=process_limits(config),
                 sandbox_floor=config.sandbox.gates_floor,
             )
-            return await run_gates(request, context.sandbox, self._slots)
+            return await run_gates(request, context.sandbox, self._turns)
         finally:
             await asyncio.to_thread(remove_tree, place)
 

@@ -4,8 +4,8 @@ everywhere; what the isolation adds is tested with the real one.
 
 from __future__ import annotations
 
-import asyncio
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from swarmworks.wire.config import built_in_gates
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates
+from swarmworks.worker.gates.turns import Turns
 
 PYTHON = Path(sys.executable)
 
@@ -46,7 +47,7 @@ class Bench:
         return replace(request, **values)
 
     async def run(self, request: GatesRequest, slots: int = 2) -> dict[str, GateResult]:
-        results = await run_gates(request, self.sandbox, asyncio.Semaphore(slots))
+        results = await run_gates(request, self.sandbox, Turns(slots, time.monotonic))
         return {result.gate: result for result in results}
 
     async def run_one(self, definition: GateDefinition, **values) -> GateResult:

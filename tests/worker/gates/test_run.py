@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from swarmworks.domain.gate import GateOutcome, GateStage, lets_through
 from swarmworks.domain.isolation import Property
 from swarmworks.sandbox.protocol import ProcessLimits
 from swarmworks.worker.gates.run import run_gates
+from swarmworks.worker.gates.turns import Turns
 from tests.worker.gates.bench import command
 
 JUNIT = '<testsuite><testcase classname="t" name="a"/></testsuite>'
@@ -94,10 +96,10 @@ async def test_independent_gates_run_side_by_side_up_to_the_slots(bench):
 
 async def test_slots_are_shared_between_runs(bench, tmp_path):
     alone = f"mkdir {bench.root}/busy || exit 1; sleep 0.1; rmdir {bench.root}/busy"
-    slots = asyncio.Semaphore(1)
+    turns = Turns(1, time.monotonic)
     requests = [bench.request(command(alone), scratch=tmp_path / str(n)) for n in range(3)]
 
-    results = await asyncio.gather(*(run_gates(request, bench.sandbox, slots) for request in requests))
+    results = await asyncio.gather(*(run_gates(request, bench.sandbox, turns) for request in requests))
     assert [found[0].outcome for found in results] == [GateOutcome.PASSED] * 3
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from swarmworks.domain.gate import GateDefinition
     from swarmworks.sandbox.protocol import Sandbox
     from swarmworks.worker.gates.request import GatesRequest
+    from swarmworks.worker.gates.turns import Turns
 
 LOG_TAIL_CHARACTERS = 4_096
 REPORTS, CACHE, CHECKS_INSIDE = "/swarm/reports", "/swarm/cache", "/swarm/checks"
@@ -51,9 +52,9 @@ _PRINTS_JSON = {"mypy", "ruff"}
 _BUILT_IN = {"scope": check_scope, "secrets": check_secrets, PLAN_GATE: check_plan}
 
 
-async def run_gates(request: GatesRequest, sandbox: Sandbox, slots: asyncio.Semaphore) -> tuple[GateResult, ...]:
+async def run_gates(request: GatesRequest, sandbox: Sandbox, turns: Turns) -> tuple[GateResult, ...]:
     """A result for every required gate of the stage (and for those whose reports they read), every gate the plan does not
-    require, and every required name that is defined nowhere, in this order. `slots` bounds commands that run at once; it is
+    require, and every required name that is defined nowhere, in this order. `turns` bounds commands that run at once; it is
     shared by all runs of a worker.
     """
     results = [_not_required(name, reason) for name, reason in sorted(request.not_required.items())]
@@ -65,7 +66,7 @@ async def run_gates(request: GatesRequest, sandbox: Sandbox, slots: asyncio.Sema
     try:
         done: dict[str, GateResult] = {}
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_run_command(d, request, sandbox, slots)) for d in commands]
+            tasks = [group.create_task(_run_command(d, request, sandbox, turns)) for d in commands]
             for definition in selected:
                 if definition.name in _BUILT_IN:
                     done[definition.name] = await asyncio.to_thread(_BUILT_IN[definition.name], request)
@@ -94,10 +95,8 @@ def _all_passed(done: dict[str, GateResult]) -> bool:
     return all(result.outcome is GateOutcome.PASSED for result in done.values())
 
 
-async def _run_command(
-    definition: GateDefinition, request: GatesRequest, sandbox: Sandbox, slots: asyncio.Semaphore
-) -> GateResult:
-    async with slots:
+async def _run_command(definition: GateDefinition, request: GatesRequest, sandbox: Sandbox, turns: Turns) -> GateResult:
+    async with turns.turn(definition.command or ""):
         try:
             place = await asyncio.to_thread(_prepare, definition, request, sandbox)
             spec = _spec(definition, request, place)
