@@ -23,7 +23,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 sys.path.insert(0, ".")
 rows, failed = ['<testcase classname="runner" name="it_runs"/>'], 0
-for path in sorted(pathlib.Path("tests").glob("test_*.py")):
+for path in map(pathlib.Path, sys.argv[1:] or sorted(pathlib.Path("tests").glob("test_*.py"))):
     space = {}
     exec(compile(path.read_text(), str(path), "exec"), space)
     for name in [each for each in space if each.startswith("test_")]:
@@ -45,8 +45,16 @@ GATES = """
 [gates.tests]
 run = "python3 run_tests.txt"
 reads = "junit"
+nothing_exit_codes = [5]
+{on_change}
 [gates.required]
-default = ["scope", "secrets"]
+default = ["scope", "secrets", "tests"]
+"""
+ON_CHANGE = """
+run_on_change = '''
+found=$(grep '^tests/test_' "$SWARM_CHANGED") || exit 5
+python3 run_tests.txt $found
+'''
 """
 
 
@@ -86,13 +94,13 @@ def model():
     made.close()
 
 
-@pytest.fixture
-def site(tmp_path, model):
+@pytest.fixture(params=["", ON_CHANGE], ids=["found in the queue", "found before the queue"])
+def site(request, tmp_path, model):
     tasks = plan(
         job("code", owns=(CODE,)),
         job("tests", after=("code",), kind="write_tests", role="testing", owns=(TEST,), covers=(CODE,)),
     )
-    made = Site(tmp_path / "site", model.url, tasks, gates=GATES, agents=2)
+    made = Site(tmp_path / "site", model.url, tasks, gates=GATES.format(on_change=request.param), agents=2)
     (made.root / "run_tests.txt").write_text(RUNNER)
     git(made.root, "add", "-A")
     git(made.root, "commit", "-qm", "a test runner")
@@ -102,7 +110,7 @@ def site(tmp_path, model):
 
 async def test_a_fault_that_a_test_finds_is_mended_and_the_test_lands_as_it_was_written(site, model):
     done = ended(site.start_run())
-    assert (done.code, done.json["state"]) == (0, "landed"), done.json["blocked"]
+    assert (done.code, done.json["state"]) == (0, "landed"), done
     truth = await site.truth()
     states = {task.id: str(task.state) for task in truth.tasks}
     assert states == {"code": "landed", "tests": "superseded", "fix-tests": "landed"}
@@ -114,6 +122,10 @@ async def test_a_fault_that_a_test_finds_is_mended_and_the_test_lands_as_it_was_
     assert truth.hub.read_file(parked, TEST).decode() == TESTED
     assert truth.hub.read_file(commits[0]["commit"], TEST).decode() == TESTED
     assert truth.hub.read_file(commits[0]["commit"], CODE).decode() == RIGHT
+
+    early = "run_on_change" in (site.root / "swarm.toml").read_text()
+    built = [event.task_id for event in truth.events if event.kind == "change.building"]
+    assert built == (["code", "fix-tests"] if early else ["code", "tests", "fix-tests"])
 
     first = next(prompt for prompt in model.prompts if prompt.startswith("# Task fix-tests:"))
     assert "holds the parked change of tests already, in tests/test_price.py" in first

@@ -80,6 +80,14 @@ def test_a_gate_for_the_change_alone_runs_on_the_candidate_too():
     assert early.stages == {GateStage.CHANGE, GateStage.CANDIDATE}
 
 
+def test_a_shorter_command_is_run_on_changes_and_the_whole_one_on_the_candidate():
+    text = SMALL + '[gates.early]\nrun = "all"\nrun_on_change = "some"\n'
+    early = next(gate for gate in load(text).gate_definitions() if gate.name == "early")
+    assert early.stages == {GateStage.CHANGE, GateStage.CANDIDATE}
+    assert [early.at(stage).command for stage in (GateStage.CHANGE, GateStage.CANDIDATE)] == ["some", "all"]
+    assert [early.at(stage).may_find_nothing for stage in (GateStage.CHANGE, GateStage.CANDIDATE)] == [True, False]
+
+
 def test_an_unknown_key_names_its_line_and_the_nearest_key():
     text = SMALL + "\n[limits]\nsession_wal_s = 3\n"
     line = text.splitlines().index("session_wal_s = 3") + 1
@@ -141,6 +149,11 @@ def test_a_profile_that_is_not_selected_is_still_checked():
         ('[gates.x]\nfrom = "tests"\nreads = "coverage"\nstages = ["change"]', "has a stage"),
         ('[gates.scope]\nrun = "true"', "built in"),
         ('[gates.x]\nrun = "a"\nstages = []', "never runs"),
+        ('[gates.x]\nfrom = "tests"\nreads = "junit"\nrun_on_change = "a"', "there is no run"),
+        (
+            '[gates.x]\nrun = "a"\nrun_on_change = "b"\n[gates.y]\nfrom = "x"\nreads = "coverage"\nstages = ["change"]',
+            "leaves no whole report",
+        ),
         ('[gates.required]\nrefactor = ["tets"]', "no gate 'tets'"),
     ],
 )

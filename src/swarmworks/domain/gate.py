@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -27,7 +27,8 @@ class GateDefinition:
 
     `reader` names how the outcome and the findings are read: `exit` (0 passed), `junit` and `coverage` (a report file
     under `$SWARM_REPORTS`), `ruff`, `mypy` (their JSON output) or `lines` (`file:line: message` on stdout).
-    `cache`: the folder `$SWARM_CACHE` survives from one run of the gate to the next. `source` names the gate whose report
+    `on_change` is a shorter command for the stage `change` (`at`); it need not find anything to check there, since the candidate
+    is judged whole. `cache`: the folder `$SWARM_CACHE` survives from one run of the gate to the next. `source` names the gate whose report
     is read where there is no command; `floor` is the least value in percent.
     """
 
@@ -40,6 +41,14 @@ class GateDefinition:
     floor: float | None = None
     cache: bool = False
     source: str | None = None
+    on_change: str | None = None
+    may_find_nothing: bool = False
+
+    def at(self, stage: GateStage) -> GateDefinition:
+        """As it is run at `stage`."""
+        if stage is not GateStage.CHANGE or self.on_change is None:
+            return self
+        return replace(self, command=self.on_change, may_find_nothing=True)
 
 
 @dataclass(frozen=True, slots=True)

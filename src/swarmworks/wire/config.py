@@ -295,6 +295,7 @@ class GateSection(Section):
     """One gate: a command (`run`), or the reading of a report another gate left (`from`)."""
 
     run: Line | None = None
+    run_on_change: Line | None = None
     source: Annotated[Name | None, Field(alias="from")] = None
     reads: ReaderName = "exit"
     stages: frozenset[Literal["change", "candidate"]] = frozenset({"candidate"})
@@ -309,6 +310,8 @@ class GateSection(Section):
             raise ValueError("a gate has either run (a command) or from (the gate whose report it reads)")
         if self.source is not None and self.reads not in {"coverage", "junit"}:
             raise ValueError('a gate with from reads a report: reads = "coverage" or "junit"')
+        if self.run_on_change is not None and self.run is None:
+            raise ValueError("run_on_change is a shorter run, and there is no run")
         if not self.stages:
             raise ValueError("a gate without a stage never runs")
         return self
@@ -332,6 +335,10 @@ class GatesSection(Section):
             source = self.commands.get(gate.source)
             if source is None or source.run is None:
                 raise ValueError(f"gate {name!r} reads from {gate.source!r}, which is no gate with a command")
+            if "change" in gate.stages and source.run_on_change is not None:
+                raise ValueError(
+                    f"gate {name!r} reads from {gate.source!r}, whose run_on_change leaves no whole report"
+                )
             if not gate.stages <= source.stages:
                 raise ValueError(f"gate {name!r} has a stage that {gate.source!r}, which it reads from, has not")
         for kind, names in self.required.items():
@@ -524,11 +531,15 @@ def plan_gate() -> GateDefinition:
 
 def _definition(name: str, gate: GateSection) -> GateDefinition:
     """Every gate runs on the candidate, whatever other stage it is given: what lands is judged whole."""
+    stages = {GateStage.CANDIDATE, *(GateStage(stage) for stage in gate.stages)}
+    if gate.run_on_change is not None:
+        stages.add(GateStage.CHANGE)
     return GateDefinition(
         name=name,
         command=gate.run,
+        on_change=gate.run_on_change,
         reader=gate.reads,
-        stages=frozenset({GateStage.CANDIDATE, *(GateStage(stage) for stage in gate.stages)}),
+        stages=frozenset(stages),
         timeout_s=gate.timeout_s,
         nothing_exit_codes=gate.nothing_exit_codes,
         floor=gate.floor,

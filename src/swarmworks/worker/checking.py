@@ -94,7 +94,7 @@ class Checker:
         environment = await self.environment(work.swarm_id, commit)
         required = await self.required(work, stage)
         required = required if only is None else required & only
-        definitions = config.gate_definitions()
+        definitions = tuple(one.at(stage) for one in config.gate_definitions())
         keys = {
             one.name: gate_key(
                 one,

@@ -8,6 +8,7 @@ import pytest
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.gate import GateOutcome, GateStage, lets_through
 from swarmworks.domain.isolation import Property
+from swarmworks.git.protocol import FileChange
 from swarmworks.sandbox.protocol import ProcessLimits
 from swarmworks.worker.gates.run import run_gates
 from swarmworks.worker.gates.turns import Turns
@@ -32,6 +33,25 @@ async def test_every_way_to_end_has_its_outcome(bench, run, outcome):
     result = await bench.run_one(command(run, nothing_exit_codes=(5,)))
     assert result.outcome is outcome
     assert lets_through((result,), frozenset({"gate"})) is (outcome is GateOutcome.PASSED)
+
+
+async def test_on_a_change_a_shorter_command_runs_that_need_not_find_anything(bench):
+    whole = command(
+        "echo whole; exit 5", on_change="echo some; exit 5", nothing_exit_codes=(5,), stages=frozenset(GateStage)
+    )
+    found = {stage: await bench.run_one(whole.at(stage), stage=stage) for stage in GateStage}
+    assert found[GateStage.CHANGE].outcome is GateOutcome.PASSED
+    assert found[GateStage.CANDIDATE].outcome is GateOutcome.RAN_NOTHING
+    assert [found[stage].log_tail.strip() for stage in (GateStage.CHANGE, GateStage.CANDIDATE)] == ["some", "whole"]
+    failing = command("true", on_change="exit 1", nothing_exit_codes=(5,)).at(GateStage.CHANGE)
+    assert (await bench.run_one(failing)).outcome is GateOutcome.FAILED
+
+
+async def test_a_gate_is_told_which_of_the_changed_files_are_there(bench):
+    changes = (bench.write("b.py", "b\n"), bench.write("a b.py", "a\n"), FileChange("gone.py", "D", 0, 1, "000000"))
+    bench.write("as-it-was.py", "c\n")
+    result = await bench.run_one(command('cat "$SWARM_CHANGED"'), changes=changes)
+    assert result.log_tail == "a b.py\nb.py"
 
 
 async def test_a_gate_that_hangs_fails_and_is_ended(bench):

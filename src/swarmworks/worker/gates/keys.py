@@ -18,12 +18,17 @@ Parameters = dict[str, "str | float | list[str] | None"]
 CHECKS = Path(__file__).parent / "checks"
 """Scripts for gates that ship with the product; inside, the folder is `$SWARM_CHECKS`."""
 
+CHANGED = "SWARM_CHANGED"
+"""The variable that names the file with the changed paths."""
+
 _FORMAT = 1
 
 
 def cacheable(definition: GateDefinition) -> bool:
-    """`scope` and `secrets` judge a difference, not a tree, and cost nothing: they always run."""
-    return definition.command is not None or definition.source is not None
+    """`scope` and `secrets` judge a difference, not a tree, and cost nothing: they always run. So does what asks for the difference."""
+    if definition.command is not None:
+        return CHANGED not in definition.command
+    return definition.source is not None
 
 
 def gate_parameters(

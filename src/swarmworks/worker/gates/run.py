@@ -7,6 +7,7 @@ reported as the change's.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
 from swarmworks.sandbox.protocol import Mount, Network, SandboxSpec
 from swarmworks.wire.config import PLAN_GATE
 from swarmworks.worker.gates.copies import ToolCache, copy_tree, remove_tree
-from swarmworks.worker.gates.keys import CHECKS
+from swarmworks.worker.gates.keys import CHANGED, CHECKS
 from swarmworks.worker.gates.plan import check_plan
 from swarmworks.worker.gates.readers.coverage import read_coverage
 from swarmworks.worker.gates.readers.judged import TREE, Judged, plain
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 LOG_TAIL_CHARACTERS = 4_096
 REPORTS, CACHE, CHECKS_INSIDE = "/swarm/reports", "/swarm/cache", "/swarm/checks"
+_CHANGED = "changed"
 _NOT_STARTED = {126, 127}  # of a shell: the program is no program, or is not there
 _NO_MODULE = re.compile(rb"^\S*python[\d.]*: No module named (\S+)\s*$", re.MULTILINE)
 _KILLED = 128 + 9
@@ -124,12 +126,18 @@ def _prepare(definition: GateDefinition, request: GatesRequest, sandbox: Sandbox
     place.mkdir(parents=True)
     copy_tree(request.tree, place / "tree")
     (place / "reports").mkdir()
+    (place / "reports" / _CHANGED).write_text("".join(f"{path}\n" for path in _changed(request)), encoding="utf-8")
     (place / "cache").mkdir()
     if definition.cache and request.caches is not None:
         ToolCache(request.caches, definition, request.environment.id).check_out(place / "cache")
     for name in ("tree", "reports", "cache"):
         sandbox.own(place / name)
     return place
+
+
+def _changed(request: GatesRequest) -> list[str]:
+    """What is there to be looked at: without what the change deletes."""
+    return sorted(change.path for change in request.changes if os.path.lexists(request.tree / change.path))
 
 
 def _spec(definition: GateDefinition, request: GatesRequest, place: Path) -> SandboxSpec:
@@ -145,6 +153,7 @@ def _spec(definition: GateDefinition, request: GatesRequest, place: Path) -> San
         "SWARM_REPORTS": REPORTS,
         "SWARM_CACHE": CACHE,
         "SWARM_CHECKS": CHECKS_INSIDE,
+        CHANGED: f"{REPORTS}/{_CHANGED}",
         "SWARM_READ_BY": " ".join(reader.name for reader in request.selected() if reader.source == definition.name),
     }
     return SandboxSpec(
@@ -181,10 +190,14 @@ def _judge(definition: GateDefinition, ran: Ran, reports: Path, request: GatesRe
     if hindrance := _hindrance(definition, ran):
         return Judged(GateOutcome.COULD_NOT_RUN, hindrance)
     if ran.exit_code in definition.nothing_exit_codes:
-        return Judged(GateOutcome.RAN_NOTHING, f"exit status {ran.exit_code}: there was nothing to check")
-    if definition.reader == "junit":
-        return read_junit(ran, reports, request.owns, request.tests)
-    return _OUTPUT_READERS[definition.reader](ran)
+        judged = Judged(GateOutcome.RAN_NOTHING, f"exit status {ran.exit_code}: there was nothing to check")
+    elif definition.reader == "junit":
+        judged = read_junit(ran, reports, request.owns, request.tests)
+    else:
+        judged = _OUTPUT_READERS[definition.reader](ran)
+    if judged.outcome is GateOutcome.RAN_NOTHING and definition.may_find_nothing:
+        return Judged(GateOutcome.PASSED, "nothing of it concerns this change: the whole is run on the candidate")
+    return judged
 
 
 def _hindrance(definition: GateDefinition, ran: Ran) -> str:
