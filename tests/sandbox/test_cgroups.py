@@ -77,13 +77,16 @@ def test_what_the_kernel_killed_in_a_group_is_told_with_the_most_it_used(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("peak_mb", "says"), [(60, "the machine had no more memory"), (130, "memory limit of 120 MB exceeded")]
+    ("peak_mb", "says", "of_machine"),
+    [(60, "the machine had no more memory", True), (130, "memory limit of 120 MB exceeded", False)],
 )
-def test_what_is_killed_below_its_limit_was_killed_for_the_machine(tmp_path, peak_mb, says):
+def test_what_is_killed_below_its_limit_was_killed_for_the_machine(tmp_path, peak_mb, says, of_machine):
     (tmp_path / "memory.peak").write_text(f"{peak_mb << 20}\n")
     (tmp_path / "memory.events").write_text("oom_kill 1\n")
     watchdog = Watchdog(os.getpid(), LIMITS, [], cgroups.Cgroup((tmp_path,)))
-    assert says in watchdog.killed()
+    breach = watchdog.killed()
+    assert says in breach.reason
+    assert breach.of_machine is of_machine
 
 
 @pytest.mark.sandbox

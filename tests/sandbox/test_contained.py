@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -18,7 +19,7 @@ from swarmworks.sandbox import landlock, leftovers
 from swarmworks.sandbox import programs as looking
 from swarmworks.sandbox.contained import ContainedSandbox
 from swarmworks.sandbox.elf import loader_of
-from swarmworks.sandbox.protocol import Mount, Network
+from swarmworks.sandbox.protocol import Mount, Network, ProcessLimits
 from tests.base.test_removal import nested
 from tests.sandbox.playground import Playground
 
@@ -65,6 +66,15 @@ for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
 """
     outcome = await inside.python(script)
     assert outcome.stdout == "SOCK_STREAM b'x'\nSOCK_SEQPACKET b'x'\nSOCK_DGRAM refused\n", outcome.stderr
+
+
+async def test_what_its_user_runs_already_takes_nothing_from_the_processes_of_a_sandbox(inside):
+    script = "for n in $(seq 25); do sleep 60 & done; echo up; wait"
+    limits = ProcessLimits(processes=40)
+    async with asyncio.timeout(20), inside.running("/bin/sh", "-c", script, limits=limits) as one:
+        assert await one.stdout.readline() == b"up\n"
+        async with inside.running("/bin/sh", "-c", script, limits=limits) as two:
+            assert await two.stdout.readline() == b"up\n"
 
 
 async def test_shared_memory_of_the_host_is_neither_made_nor_reached(inside):

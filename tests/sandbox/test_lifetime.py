@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import resource
@@ -38,6 +39,29 @@ def test_a_sandbox_outlives_the_thread_that_started_it(bubblewrap):
 
     assert loop.run_until_complete(finish()) == (4, b"still here\n")
     loop.close()
+
+
+async def test_a_start_for_which_there_are_no_more_descriptors_leaves_none_open(playground):
+    await playground.shell("true")
+    gc.collect()
+    before, limits = _descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = _highest_descriptor()
+    filling = [os.open("/", os.O_RDONLY)]
+    while filling[-1] < highest + 1:
+        filling.append(os.open("/", os.O_RDONLY))
+    for more in range(1, 25):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (filling[-1] + more, limits[1]))
+        try:
+            with contextlib.suppress(SandboxUnavailableError, OSError):
+                process = await playground.start("true")
+                await process.wait()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for fd in filling:
+        os.close(fd)
+    gc.collect()
+    assert _descriptors() == before
+    assert (await playground.shell("echo again")).stdout == "again\n"
 
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_nothing(playground):
@@ -171,6 +195,10 @@ class TestOwn:
     async def test_a_writable_mount_that_was_not_handed_over_is_refused(self, playground):
         with pytest.raises(SandboxUnavailableError, match=r"belongs to uid 0(?s:.)*Sandbox\.own"):
             await playground.sandbox.start(playground.spec("true"))
+
+
+def _highest_descriptor():
+    return max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
 
 
 def _descriptors():

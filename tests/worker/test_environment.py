@@ -9,7 +9,7 @@ import pytest
 
 from swarmworks.base.errors import UnavailableError
 from swarmworks.sandbox.none import NoSandbox
-from swarmworks.sandbox.protocol import Network
+from swarmworks.sandbox.protocol import Network, ProcessLimits
 from swarmworks.worker.environment import EnvironmentSpec, ensure_environment, environment_id, interpreter
 from swarmworks.worker.registries import RegistryAccess, registry_access
 
@@ -115,6 +115,19 @@ async def test_what_a_build_that_was_cut_off_left_is_not_used(tree, tmp_path, sa
 async def test_a_build_that_takes_too_long_is_ended(tree, tmp_path, sandbox):
     with pytest.raises(UnavailableError, match="did not end within"):
         await build(spec("sleep 60", timeout_s=0.3), tree, tmp_path, sandbox)
+
+
+async def test_a_build_that_is_ended_for_a_limit_says_which(tree, tmp_path, sandbox):
+    with pytest.raises(UnavailableError, match="was ended: it printed more than 1000 bytes") as caught:
+        await ensure_environment(
+            spec("yes"),
+            tree,
+            tmp_path / "state",
+            sandbox,
+            access=RegistryAccess(),
+            limits=ProcessLimits(output_bytes=1_000),
+        )
+    assert "do less" in caught.value.mend
 
 
 async def test_without_set_up_there_is_only_the_interpreter(tree, tmp_path, sandbox):

@@ -84,6 +84,60 @@ async def saving(copies, copy):
         await running
 
 
+class Transport(SameHub):
+    """Of a hub elsewhere, as `answer` has it."""
+
+    def __init__(self, answer):
+        self.pushed, self._answer = [], answer
+
+    async def push(self, work, commit):
+        self.pushed.append(commit)
+        await self._answer()
+
+
+async def _heard():
+    return None
+
+
+async def _away():
+    raise GitError("no space left")
+
+
+async def _silent():
+    await asyncio.Event().wait()
+
+
+async def test_at_last_it_is_kept_where_the_next_attempt_finds_it(copies, copy, hub):
+    transport = Transport(_heard)
+    mine = Saving(copies, copy, Work(), ManualClock(), transport)
+    (copy.path / "a.txt").write_text("two\n")
+    assert await mine.keep_at_last(pushed=True) is None
+    assert transport.pushed == [mine.kept] == [hub.resolve(REF)]
+    assert hub.read_file(mine.kept, "a.txt") == b"two\n"
+
+
+@pytest.mark.parametrize("answer", [_away, _silent])
+async def test_a_hub_elsewhere_that_does_not_answer_is_not_waited_for_for_ever(copies, copy, hub, monkeypatch, answer):
+    mine = Saving(copies, copy, Work(), ManualClock(), Transport(_heard))
+    (copy.path / "a.txt").write_text("two\n")
+    early = await mine.keep()
+    mine._transport = Transport(answer)
+    monkeypatch.setattr("swarmworks.worker.saving.LAST_PUSH_S", 0.2)
+    (copy.path / "a.txt").write_text("three\n")
+    error = await mine.keep_at_last(pushed=True)
+    assert isinstance(error, GitError if answer is _away else TimeoutError)
+    assert mine.kept == early, "what is elsewhere is what counts"
+    assert hub.read_file(hub.resolve(REF), "a.txt") == b"three\n", "on this machine nothing is lost"
+
+
+async def test_what_somebody_else_has_by_now_is_kept_on_this_machine_alone(copies, copy, hub):
+    transport = Transport(_silent)
+    mine = Saving(copies, copy, Work(), ManualClock(), transport)
+    (copy.path / "a.txt").write_text("two\n")
+    assert await mine.keep_at_last(pushed=False) is None
+    assert (mine.kept, transport.pushed) == (hub.resolve(REF), [])
+
+
 async def test_every_few_minutes_what_is_new_is_on_the_sessions_own_ref(copies, copy, hub):
     async with saving(copies, copy) as (sleep, told):
         await sleep.pass_()

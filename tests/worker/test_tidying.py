@@ -40,7 +40,7 @@ class Asked:
 
 
 def tidying(copies, client, most=100):
-    return Tidying(SimpleNamespace(copies=copies, client=client, most_copies=most))
+    return Tidying(SimpleNamespace(copies=copies, client=client, most_copies=most, unsaved=[]))
 
 
 def ended(copies, base, name, ref=None):
@@ -58,6 +58,23 @@ async def test_a_copy_stays_until_its_task_is_over(copies, base):
     assert copies.retired() == [under_way]
     assert not landed.path.exists()
     assert copies.existing() == [at_work]
+
+
+async def test_what_could_not_be_saved_when_its_session_ended_is_tried_until_it_is(copies, base):
+    answers, tried = {"full": [False, True], "well": [True]}, []
+
+    def saving(name):
+        async def again():
+            tried.append(name)
+            return answers[name].pop(0)
+
+        return again
+
+    mine = tidying(copies, Asked())
+    mine._context.unsaved += [saving("full"), saving("well")]
+    for _ in range(3):
+        await mine.once()
+    assert tried == ["full", "well", "full"]
 
 
 async def test_of_too_many_the_oldest_go(copies, base):

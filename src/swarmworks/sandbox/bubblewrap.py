@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import resource
 import shutil
 import stat
 import subprocess
@@ -24,6 +23,7 @@ from swarmworks.sandbox import elf, landlock, launch, seccomp, view
 from swarmworks.sandbox.floor import held, require
 from swarmworks.sandbox.inside import ANCHOR
 from swarmworks.sandbox.launcher import ANCHOR_FD, FIRST_INHERITED_FD, STAGE
+from swarmworks.sandbox.limits import resource_limits
 from swarmworks.sandbox.ownership import hand_over
 from swarmworks.sandbox.probing import diagnose, examine
 from swarmworks.sandbox.process import LaunchedProcess
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from swarmworks.sandbox.inside import Restrictions
     from swarmworks.sandbox.landlock import Rules
     from swarmworks.sandbox.launcher import Order
-    from swarmworks.sandbox.protocol import Mount, ProcessLimits
+    from swarmworks.sandbox.protocol import Mount
 
 DEFAULT_UID: Final = 60_990  # in the range systemd documents as unused; no user of the machine should have it
 HOME: Final = "/home/agent"
@@ -242,13 +242,3 @@ class BubblewrapSandbox:
             (directory / name).chmod(0o644)
         directory.chmod(0o755)
         return directory
-
-
-def resource_limits(limits: ProcessLimits) -> list[tuple[int, int]]:
-    return [
-        (resource.RLIMIT_DATA, limits.memory_bytes),
-        (resource.RLIMIT_NPROC, limits.processes),
-        (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
-        (resource.RLIMIT_CORE, 0),
-    ]

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Final
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.isolation import Property
 from swarmworks.sandbox import elf, landlock, launch, seccomp, view
-from swarmworks.sandbox.bubblewrap import HOME, PATH, resource_limits
+from swarmworks.sandbox.bubblewrap import HOME, PATH
 from swarmworks.sandbox.floor import held, require
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.sandbox.leftovers import discard
+from swarmworks.sandbox.limits import resource_limits, tasks_of_user
 from swarmworks.sandbox.none import free_port, translated_variables
 from swarmworks.sandbox.probing import examine, on_own_thread, output_of
 from swarmworks.sandbox.process import LaunchedProcess
@@ -217,7 +218,7 @@ class ContainedSandbox:
         permitted = None if spec.programs is None else allowed(spec.programs)
         only_tcp = spec.network is not Network.HOST
         return {
-            "limits": resource_limits(spec.limits),
+            "limits": resource_limits(spec.limits, beside=tasks_of_user()),
             "seccomp": seccomp.filter_program(
                 platform.machine(),
                 memory_files=seccomp.memory_files_of(spec),

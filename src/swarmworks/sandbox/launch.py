@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -94,9 +94,13 @@ class Started:
 def memory_file(content: bytes) -> int:
     """A descriptor from which `content` can be read once, from the start; the caller closes it."""
     fd = os.memfd_create("swarmworks", os.MFD_CLOEXEC)
-    with os.fdopen(os.dup(fd), "wb") as file:
-        file.write(content)
-    os.lseek(fd, 0, os.SEEK_SET)
+    try:
+        with os.fdopen(fd, "wb", closefd=False) as file:
+            file.write(content)
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 
@@ -150,33 +154,35 @@ atexit.register(_starter.end)
 
 
 def spawn(order: Order, files: Sequence[bytes], limits: ProcessLimits) -> Channels:
-    """Start a launcher; blocks for as long as a fork takes. `files` become fd 4, 5, ... of bubblewrap; fd 3 is the anchor's there."""
-    stdin_read, stdin_write = os.pipe()
-    stdout_read, stdout_write = os.pipe()
-    stderr_read, stderr_write = os.pipe()
-    set_up_read, set_up_write = os.pipe()
-    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    inherited = [stderr_write, *(memory_file(content) for content in files)]
-    group = cgroups.make(limits)
-    order_fd = memory_file(marshal.dumps({**order}))
-    given = [stdin_read, stdout_write, set_up_write, theirs.fileno(), order_fd, *inherited]
-    try:
-        _starter.send(given)
-    except OSError as error:
-        _abandon_start(mine, (stdin_write, stdout_read, stderr_read, set_up_read), group)
-        raise SandboxUnavailableError(f"the sandbox's launcher cannot be started: {error.strerror}") from error
-    finally:
-        theirs.close()
-        for fd in (stdin_read, stdout_write, set_up_write, order_fd, *inherited):
-            os.close(fd)
-    mine.settimeout(START_TIMEOUT_S)
-    try:
-        said, fds, _, _ = socket.recv_fds(mine, 64, 1, socket.MSG_CMSG_CLOEXEC)
-    except TimeoutError:
-        said, fds = b"", []
-    if not fds:
-        _abandon_start(mine, (stdin_write, stdout_read, stderr_read, set_up_read), group)
-        raise SandboxUnavailableError("the sandbox's launcher could not be started")
+    """Start a launcher; blocks for as long as a fork takes. `files` become fd 4, 5, ... of bubblewrap; fd 3 is the anchor's there.
+    Raises SandboxUnavailableError, with nothing left open.
+    """
+    with ExitStack() as kept:
+        try:
+            with ExitStack() as given:
+                stdin_read, stdin_write = _pipe(given, kept)
+                stdout_read, stdout_write = _pipe(kept, given)
+                stderr_read, stderr_write = _pipe(kept, given)
+                set_up_read, set_up_write = _pipe(kept, given)
+                mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                kept.callback(mine.close)
+                given.callback(theirs.close)
+                order_fd, *memory = [_memory(given, content) for content in (marshal.dumps({**order}), *files)]
+                group = cgroups.make(limits)
+                if group is not None:
+                    kept.callback(group.remove)
+                ends = [stdin_read, stdout_write, set_up_write, theirs.fileno(), order_fd, stderr_write, *memory]
+                _starter.send(ends)
+        except OSError as error:
+            raise SandboxUnavailableError(f"the sandbox's launcher cannot be started: {error.strerror}") from error
+        mine.settimeout(START_TIMEOUT_S)
+        try:
+            said, fds, _, _ = socket.recv_fds(mine, 64, 1, socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            said, fds = b"", []
+        if not fds:
+            raise SandboxUnavailableError("the sandbox's launcher could not be started")
+        kept.pop_all()
     if group is not None:
         group.take(int(said))
     with suppress(OSError):  # it has ended, and its last words say why
@@ -187,12 +193,18 @@ def spawn(order: Order, files: Sequence[bytes], limits: ProcessLimits) -> Channe
     return Channels(int(said), fds[0], mine, set_up_read, stdin_write, stdout_read, stderr_read, group)
 
 
-def _abandon_start(control: socket.socket, fds: Sequence[int], group: Cgroup | None) -> None:
-    control.close()
-    for fd in fds:
-        os.close(fd)
-    if group is not None:
-        group.remove()
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    """Each end is closed with its stack."""
+    ends = os.pipe()
+    reading.callback(os.close, ends[0])
+    writing.callback(os.close, ends[1])
+    return ends
+
+
+def _memory(stack: ExitStack, content: bytes) -> int:
+    fd = memory_file(content)
+    stack.callback(os.close, fd)
+    return fd
 
 
 async def readable(fd: int) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 from swarmworks.base.errors import SandboxUnavailableError
 from swarmworks.domain.isolation import Property
 from swarmworks.sandbox import launch
-from swarmworks.sandbox.bubblewrap import PATH, resource_limits
+from swarmworks.sandbox.bubblewrap import PATH
 from swarmworks.sandbox.floor import held, require
+from swarmworks.sandbox.limits import resource_limits, tasks_of_user
 from swarmworks.sandbox.process import LaunchedProcess
 from swarmworks.sandbox.protocol import Network, Probe, SandboxSpec
 from swarmworks.sandbox.view import translate
@@ -101,7 +102,7 @@ def free_port() -> int:
 def unrestricted(spec: SandboxSpec) -> Restrictions:
     """Nothing but the limits."""
     return {
-        "limits": resource_limits(spec.limits),
+        "limits": resource_limits(spec.limits, beside=tasks_of_user()),
         "seccomp": b"",
         "landlock": None,
         "covers": [],

@@ -12,7 +12,7 @@ from swarmworks.sandbox.launch import Channels, Started, readable
 from swarmworks.sandbox.leftovers import discard
 from swarmworks.sandbox.memory import tree_memory_bytes
 from swarmworks.sandbox.protocol import LINE_BYTES
-from swarmworks.sandbox.watchdog import Watchdog
+from swarmworks.sandbox.watchdog import Breach, Watchdog
 
 if TYPE_CHECKING:
     import socket
@@ -84,6 +84,7 @@ class LaunchedProcess:
     ) -> None:
         self.held = held
         self.exceeded = ""
+        self.hindered = ""
         self._place = place
         self._launcher_pid, self._launcher_pidfd = channels.launcher_pid, channels.launcher_pidfd
         self._control = channels.control
@@ -171,19 +172,28 @@ class LaunchedProcess:
         return 0 if self._ended else tree_memory_bytes(self._launcher_pid)
 
     def _end_for_output(self) -> None:
-        self._end(f"it printed more than {self._most_output} bytes")
+        self._end(Breach(f"it printed more than {self._most_output} bytes"))
 
-    def _end(self, reason: str) -> None:
-        self.exceeded = self.exceeded or reason
+    def _end(self, breach: Breach) -> None:
+        self._note(breach)
         self.kill()
+
+    def _note(self, breach: Breach) -> None:
+        """The first one counts: what comes after it may come of it."""
+        if self.exceeded or self.hindered:
+            return
+        if breach.of_machine:
+            self.hindered = breach.reason
+        else:
+            self.exceeded = breach.reason
 
     async def _watch(self) -> None:
         """Until it is cancelled. What cannot be watched must not go on: its limits would be gone."""
         try:
-            reason = await self._watchdog.exceeded()
-        except OSError as error:
-            reason = f"it could not be watched: {error}"
-        self._end(reason)
+            breach = await self._watchdog.breach()
+        except Exception as error:  # noqa: BLE001 - told as the reason
+            breach = Breach(f"it could not be watched: {error}", of_machine=True)
+        self._end(breach)
 
     async def _complete(self) -> int:
         watching = asyncio.create_task(self._watch())
@@ -192,7 +202,8 @@ class LaunchedProcess:
         await readable(self._launcher_pidfd)
         await self._first_ended()
         await asyncio.wait([watching])
-        self.exceeded = self.exceeded or self._watchdog.killed()
+        if breach := self._watchdog.killed():
+            self._note(breach)
         status = self._reported_status()
         if self._group is not None:
             self._group.remove()
@@ -225,7 +236,7 @@ class LaunchedProcess:
         """The launcher reports unless it was killed itself, and then the sandbox was killed with it. What is ended for its output
         may meet the closed pipe before the signal.
         """
-        if self.exceeded:
+        if self.exceeded or self.hindered:
             return _STATUS_OF_KILLED
         try:
             return int(self._control.recv(64) or _STATUS_OF_KILLED)

@@ -95,6 +95,11 @@ class SandboxedProcess(Protocol):
         ...
 
     @property
+    def hindered(self) -> str:
+        """What of the machine's kept it from going on, so that it was killed by no fault of its own; empty when it was not."""
+        ...
+
+    @property
     def stdin(self) -> asyncio.StreamWriter: ...
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +27,22 @@ LOOK_S: Final = 0.25
 _LONGEST_UNSEEN_S: Final = 5.0
 _SHARE: Final = 10
 """Counting a tree may take a tenth of the time: the larger it is, the rarer it is counted."""
+_MOST_MISSED: Final = 20
+"""Looks in a row that may fail, as when there are no more descriptors for a moment, before what cannot be watched is ended."""
 _NOTICED_BYTES: Final = 32 << 20
 _MIB: Final = 1 << 20
+
+
+_looks: Final = ThreadPoolExecutor(4, "watchdog")
+"""Its own threads: a look must not wait behind what takes minutes, such as copies of whole trees."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Why a sandbox has to be ended. `of_machine`: by no fault of its program's."""
+
+    reason: str
+    of_machine: bool = False
 
 
 @dataclass(slots=True)
@@ -49,29 +64,43 @@ class Watchdog:
         self._free_at_start = self._free_when_counted = free_bytes(self.places)
         self._counted = time.monotonic()
 
-    async def exceeded(self) -> str:
-        """Returns once a limit is exceeded, saying which. Runs until it is cancelled otherwise."""
+    async def breach(self) -> Breach:
+        """Returns once there is one. Runs until it is cancelled otherwise."""
+        missed = 0
         while True:
             await asyncio.sleep(LOOK_S)
-            if reason := await asyncio.to_thread(self._look):
-                return reason
+            try:
+                found = await asyncio.get_running_loop().run_in_executor(_looks, self._look)
+            except (OSError, RuntimeError) as error:  # no descriptor, no thread
+                missed += 1
+                if missed > _MOST_MISSED:
+                    return Breach(f"it could not be watched: {error}", of_machine=True)
+                continue
+            if found is not None:
+                return found
+            missed = 0
 
-    def _look(self) -> str:
-        return self._memory() or self._disk()
+    def _look(self) -> Breach | None:
+        if reason := self._memory():
+            return Breach(reason)
+        if breach := self.killed():
+            return breach
+        reason = self._disk()
+        return Breach(reason) if reason else None
 
     def _memory(self) -> str:
         most = self.limits.tree_memory_bytes
-        return _over_memory(most) if exceeds(self.pid, most, self._shared_at_start) else self.killed()
+        return _over_memory(most) if exceeds(self.pid, most, self._shared_at_start) else ""
 
-    def killed(self) -> str:
-        """For want of which memory the kernel has ended one of its processes. Also after the tree has ended."""
+    def killed(self) -> Breach | None:
+        """Whether the kernel has ended one of its processes, for want of which memory. Also after the tree has ended."""
         kill = None if self.group is None else self.group.memory_kill()
         if kill is None:
-            return ""
+            return None
         most = self.limits.tree_memory_bytes
         if 0 < kill.peak_bytes < most:
-            return "the machine had no more memory, and the kernel ended one of its processes"
-        return _over_memory(most)
+            return Breach("the machine had no more memory, and the kernel ended one of its processes", of_machine=True)
+        return Breach(_over_memory(most))
 
     def _disk(self) -> str:
         """Nothing is counted while the file system hardly fills, whoever fills it."""

@@ -88,6 +88,7 @@ from swarmworks.telemetry.counting import CallCounts
 from swarmworks.wire.options import from_json
 from swarmworks.wiring.agents_tools import agents_tools
 from swarmworks.wiring.auditing import start_auditing, verifying
+from swarmworks.wiring.descriptors import allow_many
 from swarmworks.wiring.front import front
 from swarmworks.wiring.heads import BoundedHead
 from swarmworks.wiring.keys import start_watching_keys
@@ -165,6 +166,7 @@ async def running(
     """A control plane inside this process for as long as the block runs. With `work` also the gateway, the chores and a
     worker, after what a crash left has been put in order; without, only the API, to look at what is stored.
     """
+    allow_many()
     state = prepare_state(project)
     logging.basicConfig(
         filename=state / "control-plane.log",

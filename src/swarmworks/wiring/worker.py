@@ -32,6 +32,7 @@ from swarmworks.settings import (
     setup_environment,
     worker_token,
 )
+from swarmworks.wiring.descriptors import allow_many
 from swarmworks.wiring.runtimes import runtimes
 from swarmworks.worker.checking import Checker
 from swarmworks.worker.context import Outside, Places, WorkerContext
@@ -57,6 +58,7 @@ async def work(project: Project, urls: Sequence[str], name: str | None = None, *
     of those without, one works on this machine. With `own_hub` the project's hub need not be on this machine.
     """
     keep_mounts_private()
+    allow_many()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.raiseExceptions = False
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,8 @@ class WorkerContext:
         self.outside = outside or Outside()
         self.most_copies = most_copies
         self.transport = transport or SameHub()
+        self.unsaved: list[Callable[[], Awaitable[bool]]] = []
+        """Of sessions that ended while their work could not be saved: each tries again, and says whether it is saved now."""
         self._configs: dict[SwarmId, SwarmConfig] = {}
 
     def learn(self, planes: Sequence[PlaneAddress]) -> None:

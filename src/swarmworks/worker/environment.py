@@ -209,9 +209,13 @@ def _start_afresh(target: Path) -> None:
 
 def _failure(command: str, ran: Ran, home: Path, spec: EnvironmentSpec) -> UnavailableError:
     reason = f"did not end within {spec.timeout_s:g} s" if ran.timed_out else f"exit status {ran.exit_code}"
+    if ended_for := ran.exceeded or ran.hindered:
+        reason = f"was ended: {ended_for}"
     tail = ran.text()[-LOG_TAIL_CHARACTERS:].strip()
     mend = "correct [environment] setup in swarm.toml, or make the package registry reachable"
-    if not spec.registries:
+    if ended_for:
+        mend = "let [environment] setup in swarm.toml do less, or give this machine more"
+    elif not spec.registries:
         mend = "the set-up has no network: set registries = true in [environment], if it needs package registries"
     return UnavailableError(
         f"the project's environment could not be built: {command!r}: {reason}\n{tail}",

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from swarmworks.base.errors import LimitReachedError, SwarmworksError
+from swarmworks.base.concurrency import end_all
+from swarmworks.base.errors import LimitReachedError, SwarmworksError, UnavailableError
 from swarmworks.base.ids import WorkId
 from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
 from swarmworks.domain.session import SessionOutcome
@@ -22,6 +23,7 @@ from swarmworks.wire.work import (
     DeliveryWork,
     GatesResult,
     GatesWork,
+    ReviewResult,
     ReviewWork,
     SessionResult,
     SessionWork,
@@ -29,6 +31,8 @@ from swarmworks.wire.work import (
 from swarmworks.worker.briefing import brief
 from swarmworks.worker.checking import Checker
 from swarmworks.worker.context import COMMITTER, WorkerContext
+from swarmworks.worker.environment import BuiltEnvironment
+from swarmworks.worker.prompt import Prompt
 from swarmworks.worker.reporting import EventReporter
 from swarmworks.worker.reviewing import review
 from swarmworks.worker.second_look import Judged, Results, look_again
@@ -36,6 +40,9 @@ from swarmworks.worker.seeding import MoreInConflictError
 from swarmworks.worker.session import SessionRun
 
 log = logging.getLogger(__name__)
+
+Prepared = tuple[BuiltEnvironment, Prompt]
+"""What a session needs before its agent can start."""
 
 
 class Executor:
@@ -45,10 +52,13 @@ class Executor:
         self._sessions: dict[WorkId, SessionRun] = {}
         self._stops: dict[WorkId, tuple[SessionOutcome, str]] = {}
         self._said: dict[WorkId, list[str]] = {}
+        self._preparing: dict[WorkId, asyncio.Task[Prepared]] = {}
 
     def stop(self, work_id: WorkId, outcome: SessionOutcome, reason: str) -> None:
-        """End a session; one that is still being prepared ends before its agent starts."""
+        """End a session; one that is still being prepared ends at once, before its agent starts."""
         self._stops.setdefault(work_id, (outcome, reason))
+        if work_id in self._preparing:
+            self._preparing[work_id].cancel()
         if work_id in self._sessions:
             self._sessions[work_id].stop(outcome, reason)
 
@@ -90,6 +100,29 @@ class Executor:
                 log.warning("what a gate run left could not be removed: %s", error)
 
     async def run(self, work: AnyWork, me: RegisteredWorker) -> AnyResult:
+        """A result in any case: work of which nothing is heard is given out again and again."""
+        try:
+            return await self._done(work, me)
+        except Exception as error:
+            log.exception("%s %s met an error of ours", work.kind, work.work_id)
+            return await self._broken(work, _ours(error))
+
+    async def _broken(self, work: AnyWork, reason: str) -> AnyResult:
+        error = UnavailableError(reason)
+        match work:
+            case SessionWork():
+                return _unfinished(work, SessionOutcome.INFRASTRUCTURE, reason)
+            case GatesWork():
+                return GatesResult(tree="", results=await self._could_not_run(work, work.stage, error))
+            case BuildWork():
+                results = await self._could_not_run(work, GateStage.CANDIDATE, error)
+                return BuildResult(status="built", target=work.target, results=results)
+            case DeliveryWork():
+                return DeliveryResult(status="failed", detail=reason)
+            case ReviewWork():
+                return ReviewResult(verdict="none", summary=reason)
+
+    async def _done(self, work: AnyWork, me: RegisteredWorker) -> AnyResult:
         """What it names and cannot be brought is missed by who looks for it, and told as what cannot be done."""
         if not isinstance(work, SessionWork):
             await self._bring(work, me)
@@ -119,7 +152,11 @@ class Executor:
             return await self._prepared_session(work, reporter)
         except (SwarmworksError, OSError) as error:
             log.warning("session %s could not be run: %s", work.session_id, error)
-            return _unfinished(work, SessionOutcome.INFRASTRUCTURE, f"the session could not be run: {_plain(error)}")
+            reason = f"the session could not be run: {_plain(error)}"
+            return _unfinished(work, SessionOutcome.INFRASTRUCTURE, reason, self._kept(work))
+        except Exception as error:
+            log.exception("session %s met an error of ours", work.session_id)
+            return _unfinished(work, SessionOutcome.INFRASTRUCTURE, _ours(error), self._kept(work))
         finally:
             self._sessions.pop(work.work_id, None)
             self._stops.pop(work.work_id, None)
@@ -127,21 +164,37 @@ class Executor:
             reporter.close()
             await reporting
 
-    async def _prepared_session(self, work: SessionWork, reporter: EventReporter) -> SessionResult:
+    async def _prepare(self, work: SessionWork) -> Prepared:
         environment = await self._checker.environment(work.swarm_id, work.base)
         config = await self._context.config(work.swarm_id)
-        briefing = await asyncio.to_thread(brief, self._context.hub, work, config.role(work.task.role), config.merge)
+        return environment, await asyncio.to_thread(
+            brief, self._context.hub, work, config.role(work.task.role), config.merge
+        )
+
+    async def _prepared_session(self, work: SessionWork, reporter: EventReporter) -> SessionResult:
+        """What is stopped while tools are being installed for it, for minutes, does not wait for them."""
+        preparing = self._preparing[work.work_id] = asyncio.create_task(self._prepare(work))
+        try:
+            if work.work_id not in self._stops:
+                await asyncio.wait([preparing])
+        finally:
+            del self._preparing[work.work_id]
+            await end_all([preparing])
         if work.work_id in self._stops:
             return _unfinished(work, *self._stops[work.work_id])
-        run = SessionRun(self._context, work, environment, briefing)
+        run = SessionRun(self._context, work, *preparing.result())
         self._sessions[work.work_id] = run
         run.say(self._said.pop(work.work_id, []))
         try:
             return await run.result(reporter)
         except LimitReachedError as error:  # it wrote too much: its own fault, and for its next attempt to mend
-            return _unfinished(work, SessionOutcome.FAILED, _plain(error))
+            return _unfinished(work, SessionOutcome.FAILED, _plain(error), run.kept)
         except MoreInConflictError as error:
             return _unfinished(work, SessionOutcome.FAILED, f"by now there are conflicts in {error}")
+
+    def _kept(self, work: SessionWork) -> str | None:
+        run = self._sessions.get(work.work_id)
+        return None if run is None else run.kept
 
     async def _gates(self, work: GatesWork) -> GatesResult:
         try:
@@ -223,9 +276,13 @@ class Executor:
         return tuple(GateResult(name, GateOutcome.COULD_NOT_RUN, summary) for name in sorted(names))
 
 
-def _unfinished(work: SessionWork, outcome: SessionOutcome, reason: str) -> SessionResult:
-    """A session whose agent never started: nothing was written."""
-    return SessionResult(outcome=outcome, reason=reason[:600], base=work.base, head=work.base)
+def _unfinished(work: SessionWork, outcome: SessionOutcome, reason: str, kept: str | None = None) -> SessionResult:
+    """A session that did not come to its end. `kept` is what it had written; without it, its agent never started."""
+    return SessionResult(outcome=outcome, reason=reason[:600], base=work.base, head=kept or work.base)
+
+
+def _ours(error: Exception) -> str:
+    return f"an error of the worker's own, its log says more: {type(error).__name__}"
 
 
 def _plain(error: BaseException) -> str:

@@ -177,6 +177,8 @@ class WorkerLoop:
             log.info("%s %s went to somebody else: %s", work.kind, work.work_id, error)
         except SwarmworksError as error:
             log.warning("%s %s could not be finished: %s", work.kind, work.work_id, error)
+        except Exception:
+            log.exception("%s %s met an error of ours", work.kind, work.work_id)
         finally:
             self._held.pop(work.work_id, None)
             self._changed.set()

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 5_000
 BATCH = 100
 PAUSE_S = 0.25
+LAST_TRIES = 20
+"""Once a session has ended its worker waits no longer: the control plane may be gone for good."""
 
 
 class EventReporter:
@@ -54,9 +56,15 @@ class EventReporter:
             await self._flush()
             if not self._closing:
                 await asyncio.sleep(PAUSE_S)
-        await self._flush()  # what came during the last pause
+        for attempt in range(LAST_TRIES):
+            if await self._flush():
+                return
+            if attempt < LAST_TRIES - 1:
+                await asyncio.sleep(PAUSE_S)
+        log.warning("session %s: its last %d events could not be recorded", self._session_id, len(self._waiting))
 
-    async def _flush(self) -> None:
+    async def _flush(self) -> bool:
+        """Whether nothing waits any more."""
         while self._waiting:
             batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
             rows = tuple(event.model_dump(mode="json") for event in batch)
@@ -64,13 +72,12 @@ class EventReporter:
             try:
                 await self._client.record(self._session_id, body)
             except UnavailableError:
-                return
+                return False
             except RejectedError as error:
-                log.warning("events of session %s refused: %s", self._session_id, error)
-                self._waiting.clear()
-                return
+                log.warning("%d events of session %s refused: %s", len(batch), self._session_id, error)
             for _ in batch:
                 self._waiting.popleft()
         if self._dropped:
             log.warning("session %s: %d events dropped", self._session_id, self._dropped)
             self._dropped = 0
+        return True

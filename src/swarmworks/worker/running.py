@@ -19,7 +19,7 @@ _CHUNK = 1 << 16
 @dataclass(frozen=True, slots=True)
 class Ran:
     """`stdout` and `stderr` are the first KEEP_BYTES of each; `cut` says that one of them was longer.
-    `exceeded`: the limit of the sandbox it was ended for, empty when it was not.
+    `exceeded`: the limit of the sandbox it was ended for; `hindered`: what of the machine's; empty when it was not.
     """
 
     exit_code: int
@@ -29,6 +29,7 @@ class Ran:
     timed_out: bool = False
     cut: bool = False
     exceeded: str = ""
+    hindered: str = ""
     held: frozenset[Property] = frozenset()
 
     def text(self) -> str:
@@ -48,6 +49,7 @@ async def run_sandboxed(sandbox: Sandbox, spec: SandboxSpec, *, timeout_s: float
         (stdout, out_bytes), (stderr, err_bytes) = await readers
     finally:
         process.kill()
+        await process.wait()
     longest = max(out_bytes, err_bytes)
     return Ran(
         exit_code=exit_code,
@@ -57,6 +59,7 @@ async def run_sandboxed(sandbox: Sandbox, spec: SandboxSpec, *, timeout_s: float
         timed_out=timed_out,
         cut=longest > KEEP_BYTES,
         exceeded=process.exceeded,
+        hindered=process.hindered,
         held=process.held,
     )
 

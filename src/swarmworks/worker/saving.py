@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from swarmworks.wire.work import SessionWork
     from swarmworks.worker.transport import Transport
 
+LAST_PUSH_S = 300.0
+"""A session that has ended does not wait longer for a hub elsewhere."""
+
 log = logging.getLogger(__name__)
 
 
@@ -40,28 +43,58 @@ class Saving:
         self._clock = clock
         self._transport = transport
         self._sleep = sleep
-        self._saved = copy.commit
+        self._told = copy.commit
+        self.kept = copy.commit
+        """The last commit that was kept; the one the copy was made from while there is none."""
 
     async def keep(self) -> str:
+        """As `snapshot`, where the next attempt finds it, which may be elsewhere."""
+        commit = await self.snapshot()
+        await self._transport.push(self._work, commit)
+        self.kept = commit
+        return commit
+
+    async def try_snapshot(self) -> None:
+        """Of what may be changed or gone in a moment. What cannot be saved now is saved at the end."""
+        try:
+            await self.snapshot()
+        except (SwarmworksError, OSError) as error:
+            self._warn(error)
+
+    async def keep_at_last(self, *, pushed: bool) -> Exception | None:
+        """As `keep`, and what went wrong. Without `pushed`, on this machine alone: where somebody else has the task by now."""
+        try:
+            commit = await self.snapshot()
+            if pushed:
+                async with asyncio.timeout(LAST_PUSH_S):
+                    await self._transport.push(self._work, commit)
+            self.kept = commit
+        except (SwarmworksError, OSError) as error:
+            self._warn(error)
+            return error
+        return None
+
+    async def snapshot(self) -> str:
         """The commit that holds what is in the copy now; the one it was made from when nothing was written."""
         work = self._work
         agent = Identity(work.agent.name, work.agent.email)
         message = f"{work.task.title}\n\nSwarm-Task: {work.task.id}\nSwarm-Session: {work.session_id}\n"
         now = self._clock.now()
         ref = work_ref(work.swarm_id, work.task.id, work.fence)
-        commit = await asyncio.to_thread(self._copies.snapshot, self._copy, ref, message, agent, now)
-        await self._transport.push(work, commit)
-        return commit
+        return await asyncio.to_thread(self._copies.snapshot, self._copy, ref, message, agent, now)
 
     async def now_and_then(self, every_s: float, told: Callable[[SessionEvent], None]) -> None:
         """Until cancelled. What cannot be saved now is tried again: that is no reason to end who writes it."""
         while True:
             await self._sleep(every_s)
             try:
-                commit = await self.keep()
+                await self.keep()
             except (SwarmworksError, OSError) as error:
-                log.warning("the work of session %s could not be saved: %s", self._work.session_id, error)
+                self._warn(error)
                 continue
-            if commit != self._saved:
-                self._saved = commit
-                told(Saved(commit=commit))
+            if self.kept != self._told:
+                self._told = self.kept
+                told(Saved(commit=self.kept))
+
+    def _warn(self, error: Exception) -> None:
+        log.warning("the work of session %s could not be saved: %s", self._work.session_id, error)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from swarmworks.base.concurrency import end_all
+from swarmworks.base.errors import SwarmworksError
 from swarmworks.domain.isolation import Property
 from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import SessionOutcome
@@ -81,6 +83,12 @@ class SessionRun:
         self._run = _Run()
         self._runtime = runtime_of(context, work)
         self._input = AgentInput(self._runtime)
+        self._saving: Saving | None = None
+
+    @property
+    def kept(self) -> str:
+        """The commit of what it has written, as far as that was saved."""
+        return self._work.base if self._saving is None else self._saving.kept
 
     def stop(self, outcome: SessionOutcome, reason: str) -> None:
         self._run.stop(outcome, reason)
@@ -104,7 +112,7 @@ class SessionRun:
 
     async def result(self, reporter: EventReporter) -> SessionResult:
         """Runs the session to its end. Raises UnavailableError when it could not even be started, MoreInConflictError when its agent
-        is needed after all: nothing was written then.
+        is needed after all, and what kept its last words from being saved: `kept` is then what there is of it.
         """
         config = await self._context.config(self._work.swarm_id)
         name = f"{self._work.swarm_id}-{self._work.task.id}-{self._work.fence}"
@@ -113,20 +121,36 @@ class SessionRun:
         ref = work_ref(self._work.swarm_id, self._work.task.id, self._work.fence)
         copy = await asyncio.to_thread(self._context.copies.create, name, start, ref)
         saving = Saving(self._context.copies, copy, self._work, self._context.clock, self._context.transport)
+        self._saving = saving
         needed = self._runtime.own_home or config.role(self._work.task.role).files != "write"
         home = self._context.places.scratch / f"home-{name}" if needed else None
         try:
             port = self._context.sandbox.listener_port()
             await self._agent(Placed(copy, home, port), config, reporter, saving)
         finally:
-            head = await asyncio.shield(
-                saving.keep()
-            )  # when this fails the copy is not let go of: a worker tries again
+            pushed = self._run.verdict is None or self._run.verdict[0] is not SessionOutcome.LOST
+            unsaved = await asyncio.shield(saving.keep_at_last(pushed=pushed))
             if home is not None:
-                await asyncio.to_thread(remove_tree, home)
-        let_go = self._context.copies.retire if config.copies.kept else self._context.copies.destroy
-        await asyncio.to_thread(let_go, copy)
-        return await self._judge(head)
+                await self._tidy(partial(remove_tree, home))
+        let_go = partial(self._context.copies.retire if config.copies.kept else self._context.copies.destroy, copy)
+        if unsaved is not None:
+            self._context.unsaved.append(partial(self._saved_after_all, saving, let_go))
+            raise unsaved
+        await self._tidy(let_go)
+        return await self._judge(saving.kept)
+
+    async def _saved_after_all(self, saving: Saving, let_go: Callable[[], None]) -> bool:
+        if await saving.keep_at_last(pushed=False) is not None:
+            return False
+        await self._tidy(let_go)
+        return True
+
+    async def _tidy(self, remove: Callable[[], None]) -> None:
+        """What cannot be removed takes nothing from a session that is over and saved."""
+        try:
+            await asyncio.to_thread(remove)
+        except (SwarmworksError, OSError) as error:
+            log.warning("session %s leaves something behind: %s", self._work.session_id, error)
 
     async def _agent(self, placed: Placed, config: SwarmConfig, reporter: EventReporter, saving: Saving) -> None:
         run = self._work.task.run
@@ -190,7 +214,7 @@ class SessionRun:
         errors = asyncio.create_task(_tail(process.stderr))
         try:
             await self._run.ended.wait()
-            await saving.keep()
+            await saving.try_snapshot()
         finally:
             process.kill()
             await end_all(watchers)
@@ -233,6 +257,9 @@ class SessionRun:
         status = await process.wait()
         if process.exceeded:
             self._run.stop(SessionOutcome.STOPPED, process.exceeded)
+            return
+        if process.hindered:
+            self._run.stop(SessionOutcome.INFRASTRUCTURE, process.hindered)
             return
         await self._ended(reading, status, places, reporter)
 

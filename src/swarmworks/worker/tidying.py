@@ -42,7 +42,10 @@ class Tidying:
             log.warning("working copies of ended sessions stay for now: %s", error)
 
     async def once(self) -> None:
-        """Gives up the copies whose tasks are over, and the oldest of too many."""
+        """Saves what could not be saved when its session ended. Gives up the copies whose tasks are over, and the oldest of too many."""
+        for saved in list(self._context.unsaved):
+            if await saved():
+                self._context.unsaved.remove(saved)
         copies = self._context.copies
         retired = await asyncio.to_thread(copies.retired)
         named = {copy.name: task_of(copy) for copy in retired}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from xml.sax.saxutils import escape as escaped
 
 import pytest
@@ -184,6 +185,25 @@ def test_ruff_outcomes(stdout, stderr, code, outcome):
     assert read_ruff(ran(stdout, stderr, code)).outcome is outcome
 
 
+def test_of_a_report_that_was_too_long_to_keep_the_whole_rows_are_told():
+    row = {"code": "F401", "message": "unused", "filename": "/swarm/tree/a.py", "location": {"row": 3}}
+    text = json.dumps([row, row, row], indent=2)
+    cut = replace(ran(text[: text.rindex("F401")], code=1), cut=True)
+    judged = read_ruff(cut)
+    assert (judged.outcome, len(judged.findings)) == (GateOutcome.FAILED, 2)
+    assert read_ruff(replace(cut, cut=False)).outcome is GateOutcome.COULD_NOT_RUN
+
+
+@pytest.mark.parametrize("line", ["1" + "0" * 400, "-3", "1e999", "true", "null", "[]"])
+def test_what_is_no_line_is_none(line):
+    text = (
+        f'[{{"code": "F401", "message": "bad \\ud800 text", "filename": "a\\udfff.py", "location": {{"row": {line}}}}}]'
+    )
+    (finding,) = read_ruff(ran(text, code=1)).findings
+    assert finding.line in {0, 1}
+    json.dumps([finding.message, finding.file], ensure_ascii=False).encode()
+
+
 def test_mypy_rows_in_json_and_plain():
     row = json.dumps(
         {
@@ -233,6 +253,8 @@ def test_lines_are_found_among_other_output_and_terminal_colours_are_dropped():
         '{"files": {}}',
         '{"files": {"a": {"summary": {"num_statements": 5, "covered_lines": 9}}}}',
         '{"files": {"a": {"summary": {"num_statements": "many", "covered_lines": 1}}}}',
+        '{"files": {"a": {"summary": {"num_statements": Infinity, "covered_lines": 1}}}}',
+        '{"files": {"a": {"summary": {"num_statements": 1%s, "covered_lines": 1}}}}' % ("0" * 400),
         "[" * 100_000,
     ],
 )

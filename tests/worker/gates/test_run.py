@@ -12,6 +12,7 @@ from swarmworks.git.protocol import FileChange
 from swarmworks.sandbox.protocol import ProcessLimits
 from swarmworks.worker.gates.run import run_gates
 from swarmworks.worker.gates.turns import Turns
+from swarmworks.worker.running import Ran
 from tests.worker.gates.bench import command
 
 JUNIT = '<testsuite><testcase classname="t" name="a"/></testsuite>'
@@ -82,6 +83,23 @@ async def test_a_sandbox_that_breaks_is_not_the_changes_fault(bench):
     result = await bench.run_one(command("true"))
     assert result.outcome is GateOutcome.COULD_NOT_RUN
     assert "allow them" in result.summary
+
+
+@pytest.mark.parametrize(
+    ("ended", "outcome"),
+    [
+        ({"exceeded": "memory limit of 1 MB exceeded"}, GateOutcome.FAILED),
+        ({"hindered": "the machine had no more memory"}, GateOutcome.COULD_NOT_RUN),
+    ],
+)
+async def test_what_is_ended_for_the_machines_sake_is_no_verdict(bench, monkeypatch, ended, outcome):
+    async def run(*_arguments, **_more):
+        return Ran(exit_code=137, stdout=b"", stderr=b"", duration_s=1.0, **ended)
+
+    monkeypatch.setattr("swarmworks.worker.gates.run.run_sandboxed", run)
+    result = await bench.run_one(command("true"))
+    assert result.outcome is outcome
+    assert f"was ended: {next(iter(ended.values()))}" in result.summary
 
 
 async def test_gates_get_a_copy_of_the_tree_each_and_cannot_alter_it(bench):

@@ -202,6 +202,8 @@ def _judge(definition: GateDefinition, ran: Ran, reports: Path, request: GatesRe
 
 def _hindrance(definition: GateDefinition, ran: Ran) -> str:
     """What kept the gate from judging at all; empty when nothing did."""
+    if ran.hindered:
+        return f"was ended: {ran.hindered}"
     if definition.reader != "junit" and definition.reader not in _OUTPUT_READERS:
         return f"the reader {definition.reader!r} cannot read a command's output"
     if ran.exit_code == _KILLED:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from swarmworks.domain.gate import Finding, GateOutcome
 from swarmworks.worker.gates.difference import read_regular
-from swarmworks.worker.gates.readers.judged import Judged, bounded, relative
+from swarmworks.worker.gates.readers.judged import Judged, bounded, line_of, relative
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 REPORT = "coverage.json"
 MAX_BYTES = 64 << 20
 _ROUNDING = 1e-9
+_MOST_STATEMENTS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,16 @@ def _files(text: str) -> list[_Measured] | None:
     try:
         document: Any = json.loads(text)
         return [_measured(path, entry) for path, entry in cast("dict[str, Any]", document["files"]).items()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
 def _measured(path: str, entry: dict[str, Any]) -> _Measured:
     summary = entry["summary"]
     statements, covered = int(summary["num_statements"]), int(summary["covered_lines"])
-    if not 0 <= covered <= statements:
-        raise ValueError("more is covered than there is")
-    missing = tuple(sorted(int(line) for line in entry.get("missing_lines", ())))
+    if not 0 <= covered <= statements <= _MOST_STATEMENTS:
+        raise ValueError("more is covered than there is, or than there can be")
+    missing = tuple(sorted(line_of(line) for line in entry.get("missing_lines", ())))
     return _Measured(relative(path), statements, covered, missing)
 
 

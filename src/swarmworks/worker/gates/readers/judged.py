@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 MAX_FINDINGS = 50
 MAX_MESSAGE = 600
 TREE = "/swarm/tree"
+_MOST_LINES = 10_000_000
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,14 @@ class Judged:
 
 
 def plain(text: str, limit: int = MAX_MESSAGE) -> str:
-    """Without terminal control sequences, at most `limit` characters."""
+    """Without terminal control sequences and what is no text, at most `limit` characters."""
     cleaned = _CONTROL.sub("", text).strip()
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
+
+
+def line_of(value: object) -> int:
+    """The number of a line in a report that may hold anything; 0 for what is none."""
+    return value if isinstance(value, int) and 0 < value <= _MOST_LINES else 0
 
 
 def relative(path: str) -> str:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 from swarmworks.domain.gate import Finding, GateOutcome
-from swarmworks.worker.gates.readers.judged import Judged, failed, plain, relative
+from swarmworks.worker.gates.readers.judged import Judged, failed, line_of, plain, relative
 
 if TYPE_CHECKING:
     from swarmworks.worker.running import Ran
@@ -47,10 +47,9 @@ def _finding(row: str) -> Finding | None:
 def _from_entry(entry: dict[str, Any]) -> Finding | None:
     if entry.get("severity") != "error":
         return None
-    line = entry.get("line")
     code = f"  [{entry['code']}]" if entry.get("code") else ""
     message = f"{entry.get('message', '')}{code}"
-    return _made(str(entry.get("file", "")), line if isinstance(line, int) and line > 0 else 0, message)
+    return _made(str(entry.get("file", "")), line_of(entry.get("line")), message)
 
 
 def _made(file: str, line: int, message: str) -> Finding:

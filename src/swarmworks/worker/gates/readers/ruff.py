@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from swarmworks.domain.gate import Finding, GateOutcome
-from swarmworks.worker.gates.readers.judged import Judged, failed, plain, relative
+from swarmworks.worker.gates.readers.judged import Judged, failed, line_of, plain, relative
 
 if TYPE_CHECKING:
     from swarmworks.worker.running import Ran
 
+_NEXT_ROW = re.compile(r"[\s,]*\{")
+
 
 def read_ruff(ran: Ran) -> Judged:
-    try:
-        rows: Any = json.loads(ran.stdout)
-    except (ValueError, RecursionError):
-        rows = None
-    if not isinstance(rows, list) or ran.exit_code not in {0, 1}:
+    rows = _rows(ran)
+    if rows is None or ran.exit_code not in {0, 1}:
         reason = plain(ran.stderr.decode("utf-8", "replace"), 300)
         return Judged(GateOutcome.COULD_NOT_RUN, f"ruff gave no result (exit status {ran.exit_code}): {reason}")
-    findings = [_finding(cast("dict[str, Any]", row)) for row in cast("list[Any]", rows) if isinstance(row, dict)]
+    findings = [_finding(cast("dict[str, Any]", row)) for row in rows if isinstance(row, dict)]
     if findings:
         return failed("finding", findings)
     if ran.exit_code != 0:
@@ -30,9 +30,32 @@ def read_ruff(ran: Ran) -> Judged:
     return Judged(GateOutcome.PASSED, "no findings", metrics={"findings": 0.0})
 
 
+def _rows(ran: Ran) -> list[Any] | None:
+    """None for what is no such report. Of one that was longer than what is kept, the rows that are whole."""
+    text = ran.stdout.decode("utf-8", "replace")
+    try:
+        rows: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return _whole_rows(text) if ran.cut and text.lstrip().startswith("[") else None
+    return cast("list[Any]", rows) if isinstance(rows, list) else None
+
+
+def _whole_rows(text: str) -> list[Any]:
+    decoder = json.JSONDecoder()
+    rows: list[Any] = []
+    at = text.index("[") + 1
+    while match := _NEXT_ROW.match(text, at):
+        try:
+            row, at = decoder.raw_decode(text, match.end() - 1)
+        except (ValueError, RecursionError):
+            break
+        rows.append(row)
+    return rows
+
+
 def _finding(row: dict[str, Any]) -> Finding:
     location = row.get("location")
-    line = cast("dict[str, Any]", location).get("row", 0) if isinstance(location, dict) else 0
+    line = line_of(cast("dict[str, Any]", location).get("row")) if isinstance(location, dict) else 0
     code = row.get("code") or "syntax"
     message = plain(f"{code} {row.get('message', '')}")
-    return Finding(message, relative(str(row.get("filename", ""))), line if isinstance(line, int) else 0)
+    return Finding(message, relative(str(row.get("filename", ""))), line)
