@@ -3,27 +3,59 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 from swarmworks.base.errors import ConflictError, UsageError
-from swarmworks.wire.planfile import edited_by_hand
+from swarmworks.wire.planfile import MAX_PLAN_BYTES, edited_by_hand
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> bool:
     """Whether the file changed. UsageError when it cannot be written."""
-    if path.exists() and path.read_bytes() == text.encode():
+    data = text.encode()
+    if path.is_file() and _at_most(path, len(data)) == data:
         return False
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageError(
-            f"cannot be written: {error.strerror}", where=str(path), mend="check the folder and its permissions"
-        ) from error
+        raise _unwritable(path, error) from error
+    with written_to(path) as stream:
+        stream.write(text)
     return True
+
+
+@contextmanager
+def written_to(path: Path) -> Generator[TextIO]:
+    """The file appears when it is whole, and nothing is left of one that could not be written. What is there and is no file, a
+    pipe or a device such as /dev/stdout, is never replaced: it is written straight into. UsageError when it cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="\n") as stream:
+                yield stream
+            return
+        whole = path.resolve()
+        partial = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as stream:
+                yield stream
+            partial.replace(whole)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot be written: {error.strerror}",
+        where=str(path),
+        mend="check the folder, its permissions and its free space",
+    )
 
 
 def refuse_overwriting(
@@ -38,6 +70,8 @@ def refuse_overwriting(
         return
     if spec is not None and spec.exists() and output.samefile(spec):
         raise UsageError("the output is the specification itself", where=str(output), mend="name another file with -o")
+    if not output.is_file():
+        return  # a pipe or a device holds nobody's work, and may be read without an end
     if not force and edited_by_hand(_read(output)):
         raise ConflictError(
             "this plan was edited by hand, or not written by swarm plan",
@@ -47,9 +81,18 @@ def refuse_overwriting(
 
 
 def _read(path: Path) -> str:
+    data = _at_most(path, MAX_PLAN_BYTES)
     try:
-        return path.read_text(encoding="utf-8")
+        return "" if data is None else data.decode()
     except UnicodeDecodeError:
         return ""  # not a plan: it counts as somebody else's file
+
+
+def _at_most(path: Path, most: int) -> bytes | None:
+    """None for a file that is larger. UsageError when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(most + 1)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path), mend="check its permissions") from error
+    return data if len(data) <= most else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Any, TextIO
 import click
 from pydantic import BaseModel
 
-from swarmworks.base.errors import EXIT_BLOCKED, UsageError
+from swarmworks.base.errors import EXIT_BLOCKED
 from swarmworks.base.ids import SwarmId
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.options import json_option, project_option
 from swarmworks.cli.swarms import find, reach
 from swarmworks.cli.view.amounts import counted, plain
+from swarmworks.cli.writing import written_to
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.wire.audit import CheckedAnchors, CheckedSwarm
 
@@ -95,7 +96,7 @@ def export(
 ) -> None:
     """The events as lines of JSON, archived ones too, each with the hashes of its chain."""
     del form  # one so far
-    with _written_to(output) as stream:
+    with nullcontext(sys.stdout) if output is None else written_to(output) as stream:
         count = asyncio.run(_export(launcher, launcher.project(path), swarm, since, stream))
     if output is not None:
         click.echo(f"wrote {counted(count, 'event')} to {output}")
@@ -149,22 +150,3 @@ def _said(verified: Verified) -> Iterator[str]:
         yield f"intact: {counted(events, 'event')} of {counted(len(verified.swarms), 'swarm')}"
     else:
         yield "NOT INTACT: what is marked above is not what was written"
-
-
-@contextmanager
-def _written_to(output: Path | None) -> Generator[TextIO]:
-    """The file appears when it is whole; nothing is left of one that could not be written."""
-    if output is None:
-        yield sys.stdout
-        return
-    new = output.with_name(f".{output.name}.new")
-    try:
-        with new.open("w", encoding="utf-8") as stream:
-            yield stream
-        new.replace(output)
-    except OSError as error:
-        raise UsageError(
-            f"cannot be written: {error.strerror}", where=str(output), mend="check the folder and its free space"
-        ) from error
-    finally:
-        new.unlink(missing_ok=True)

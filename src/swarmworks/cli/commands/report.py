@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from swarmworks.base.errors import UsageError
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.options import json_option, project_option
 from swarmworks.cli.swarms import find, reach
 from swarmworks.cli.view.report_page import report_html, report_markdown
 from swarmworks.cli.view.report_text import report_text
+from swarmworks.cli.writing import written_to
 from swarmworks.wire.api import SwarmReport
 
 
@@ -53,12 +53,8 @@ def command(
     if output is None:
         click.echo(text)
         return
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"cannot be written: {error.strerror}", where=str(output), mend="check the folder and its permissions"
-        ) from error
+    with written_to(output) as stream:
+        stream.write(f"{text}\n")
     click.echo(f"wrote {output}")
 
 
