@@ -14,10 +14,12 @@ from tests.scenario.harness import git, plan
 pytestmark = [pytest.mark.sandbox, pytest.mark.slow]
 
 IDLE_S = 6
+COMMAND_S = 12
 MEMORY_MB = 256
 LIMITS = f"""
 [limits]
 session_idle_s = {IDLE_S}
+command_timeout_s = {COMMAND_S}
 [sandbox]
 memory_mb = {MEMORY_MB}
 """
@@ -48,7 +50,8 @@ class Play:
         if turn == 0 and name in ANSWERS and name not in self.answered:
             self.answered.add(name)
             return ANSWERS[name]
-        if turn == 0:
+        if turn == 0 or (turn == 1 and "still running" in _text(messages[-1])):
+            again = again or turn == 1
             command = "" if again else COMMANDS.get(name, "")
             return call("run_command", command=command or f"echo ok > {name}.txt")
         return hand_in(changed=[{"path": f"{name}.txt", "what": "written"}])
@@ -89,12 +92,19 @@ async def test_all_but_the_hopeless_land_and_the_run_says_that_one_is_blocked(ru
 
 @pytest.mark.parametrize(
     ("name", "outcome", "word"),
-    [("hangs", "stopped", "stalled"), ("never", "stopped", "stalled"), ("hungry", "stopped", "memory limit")],
+    [("never", "stopped", "stalled"), ("hungry", "stopped", "memory limit")],
 )
 async def test_a_session_over_a_limit_is_stopped_and_says_which(run, name, outcome, word):
     truth = await run[0].truth()
     first = next(session for session in truth.sessions if session.task_id == name)
     assert (str(first.outcome), word in first.reason) == (outcome, True), first.reason
+
+
+async def test_a_command_that_hangs_is_ended_its_agent_is_told_and_its_session_goes_on(run):
+    truth = await run[0].truth()
+    assert [(one.outcome, one.reason) for one in truth.sessions if one.task_id == "hangs"] == [
+        ("submitted", "handed in")
+    ]
 
 
 async def test_who_writes_outside_its_scope_is_sent_back_and_blocked_after_three_attempts(run):

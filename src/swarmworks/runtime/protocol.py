@@ -22,6 +22,8 @@ BUILTIN = "builtin"
 COMMAND = "command"
 SMALL_BYTES = 128 << 20
 """The memory of a session whose program is small: an interpreter and one command under way."""
+SPARE_S = 30.0
+"""What a program may be silent for beyond the longest command it may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ class Facts:
     run: str = ""
     mail: bool = False
     takes_over: bool = False
+
+    @property
+    def silence_s(self) -> float:
+        """How long an agent may say nothing: never less than a command takes that it is allowed."""
+        return max(self.limits.idle_s, self.command_timeout_s + SPARE_S)
 
 
 @dataclass(frozen=True, slots=True)

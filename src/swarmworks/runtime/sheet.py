@@ -29,8 +29,6 @@ VERSION_S = 90.0
 _FLAG = re.compile("--[a-z][a-z0-9-]*")
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-SPARE_S = 30.0
-"""What a program may be silent for beyond the longest command it may run."""
 
 
 ENDS = (
@@ -156,7 +154,7 @@ class SheetRuntime:
             input_stays_open=self._sheet.says is not None,
             shown=housed.shown,
             files=files,
-            silence_s=max(facts.limits.idle_s, facts.command_timeout_s + SPARE_S),
+            silence_s=facts.silence_s,
             output_bytes=self._sheet.output_bytes,
         )
 

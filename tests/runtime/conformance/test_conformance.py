@@ -20,7 +20,7 @@ from swarmworks.runtime.claude import CLAUDE
 from swarmworks.runtime.command import Command
 from swarmworks.runtime.fake import Fake
 from swarmworks.runtime.housing import Native, NodePackage
-from swarmworks.runtime.protocol import Facts, Shown
+from swarmworks.runtime.protocol import SPARE_S, Facts, Shown
 from swarmworks.runtime.sheet import SheetRuntime
 from swarmworks.wire.handoff import HandoffDocument
 from swarmworks.wire.session_events import End, Garbage, Message, ToolCall, ToolResult, dump_line
@@ -121,6 +121,14 @@ def test_it_is_started_by_a_path_inside_with_neither_token_nor_prompt_in_its_wor
     assert case.runtime.name not in SHEETS or any(
         PurePosixPath(launch.argv[0]).is_relative_to(shown.target) for shown in launch.shown
     )
+
+
+def test_it_may_be_silent_for_as_long_as_a_command_takes_that_it_is_allowed(case):
+    if case.runtime.name == "fake":
+        pytest.skip("it runs no command")
+    slow, patient = SessionLimits(idle_s=120.0), SessionLimits(idle_s=800.0)
+    assert case.runtime.launch(facts(limits=slow, command_timeout_s=600.0)).silence_s >= 600.0 + SPARE_S
+    assert case.runtime.launch(facts(limits=patient)).silence_s >= 800.0
 
 
 def test_its_token_and_the_gateway_reach_it(case):
