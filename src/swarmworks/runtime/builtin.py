@@ -13,7 +13,6 @@ from swarmworks.wire.session_events import SessionEvent, parse_line
 
 INSIDE_PACKAGE = "/opt/swarm/swarmworks"
 CONTEXT_BYTES = 400_000
-MOST_TURNS = 60
 
 
 class BuiltIn:
@@ -59,7 +58,8 @@ class BuiltIn:
             "takes_over": facts.takes_over,
             "workdir": facts.workdir,
             "owned": list(facts.owned),
-            "max_turns": min(MOST_TURNS, facts.limits.calls),
+            "writable_hint": facts.writable,
+            "max_turns": facts.limits.calls,
             "max_output_tokens": facts.limits.output_tokens_per_call,
             "context_limit_bytes": CONTEXT_BYTES,
             "deadline_s": facts.limits.wall_s,

@@ -31,7 +31,7 @@ class Facts:
     """One session, as its program needs to know it. `model` is the name at the gateway, `wire` the format the provider
     speaks, `token` the only key the session has. `gateway_url` is the sandbox's listener, without a path. `workdir` and
     `home` are paths inside; `search_path` is where the project's tools are found. `run` is the task's own command, empty for
-    one that an agent is to think about. `mail`: whether it may write to other agents, or they to it; `takes_over`: whether it
+    one that an agent is to think about. `writable` is false where the working copy can only be read. `mail`: whether it may write to other agents, or they to it; `takes_over`: whether it
     goes on from another session.
     """
 
@@ -50,6 +50,7 @@ class Facts:
     run: str = ""
     mail: bool = False
     takes_over: bool = False
+    writable: bool = True
 
     @property
     def silence_s(self) -> float:

@@ -78,6 +78,7 @@ def facts_of(
         run=run,
         mail=config.mail.concerns(work.agent.role),
         takes_over=work.summary is not None,
+        writable=config.role(work.task.role).files == "write",
     )
 
 

@@ -131,6 +131,14 @@ def test_it_may_be_silent_for_as_long_as_a_command_takes_that_it_is_allowed(case
     assert case.runtime.launch(facts(limits=patient)).silence_s >= 800.0
 
 
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_built_in_agent_has_the_calls_of_its_session_and_writes_where_its_role_may(writable):
+    limits = SessionLimits(calls=250)
+    launch = BuiltIn(Path("/package"), Path(sys.executable), tuple).launch(facts(limits=limits, writable=writable))
+    document = json.loads(launch.first_input)
+    assert (document["max_turns"], document["writable_hint"]) == (250, writable)
+
+
 def test_its_token_and_the_gateway_reach_it(case):
     launch = case.runtime.launch(facts())
     given_to_it = json.dumps([dict(launch.environment), dict(launch.files)])
