@@ -80,8 +80,8 @@ class Site:
 
 
 @asynccontextmanager
-async def sites(tmp_path, *tasks, **config):
-    """One for each task, in the order of the plan."""
+async def sites(tmp_path, *tasks, deaf=(), **config):
+    """One for each task, in the order of the plan. `deaf`: the programs that hear nothing."""
     plane = await start_plane(tmp_path / "plane")
     base = repository(tmp_path / "repository", {"README.md": "hello\n"})
     swarm_id = await create(
@@ -95,7 +95,7 @@ async def sites(tmp_path, *tasks, **config):
     services = SimpleNamespace(
         store=plane.store,
         ids=RandomIds(),
-        conversing=Conversing(plane.store, RandomIds(), SystemClock()),
+        conversing=Conversing(plane.store, RandomIds(), SystemClock(), deaf),
         waking=waking,
     )
     server = agents_tools(services, handed_in.append)  # type: ignore[arg-type]

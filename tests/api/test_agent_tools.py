@@ -92,6 +92,13 @@ async def test_no_person_is_asked_for_files_that_they_could_not_see(site, paths)
     assert await site.questions() == []
 
 
+@pytest.mark.parametrize(("deaf", "told"), [((), "passed on to you"), (("builtin",), "the task's next session")])
+async def test_who_gets_no_answer_is_told_where_it_goes_when_it_comes(tmp_path, deaf, told):
+    async with sites(tmp_path, deaf=deaf, agents={"answer_wait_s": 0.01}) as (site,):
+        text, _ = await site.tool("ask_person", question="Which colour?")
+        assert ("No answer yet" in text, told in text) == (True, True)
+
+
 async def test_what_another_task_holds_is_not_asked_for(tmp_path):
     async with sites(tmp_path, task("t0"), task("t1")) as (site, _other):
         text, wrong = await site.tool("request_scope", paths=["t1.txt"], reason="needed")

@@ -477,7 +477,7 @@ async def test_an_answer_reaches_the_session_that_still_runs(plane, worker, deci
     await plane.store.transact(lambda tx: tx.insert_question(QuestionId("qst_1"), session.session_id, "Which colour?"))
     await deciding.answer("a", AnswerQuestion(text="blue"), ANA)
     (message,) = await plane.read(lambda reader: reader.messages(session.session_id))
-    assert (message.sender, message.text) == (ANA, "You asked: Which colour?\nThe answer: blue")
+    assert (message.sender, message.text) == (ANA, "You asked: Which colour?\nThe answer of Ana: blue")
 
 
 @pytest.mark.parametrize("end", ["failed", "lost"])
@@ -495,7 +495,26 @@ async def test_an_answer_that_comes_too_late_for_its_session_is_told_to_the_next
         await plane.watching.expire_all()
         worker = await PlayedWorker.register(plane, tmp_path, "w2")
     (second,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
-    assert second.guidance == "You asked: Which colour?\nThe answer: blue"
+    assert second.guidance == "You asked: Which colour?\nThe answer of Ana: blue"
+
+
+async def test_what_a_program_that_hears_nothing_is_answered_is_told_to_the_next_session(plane, worker, tmp_path):
+    base = repository(tmp_path / "repo", FILES)
+    swarm_id = await create(plane, tmp_path / "repo", base, plan(task("a")))
+    (session,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
+    await plane.store.transact(lambda tx: tx.insert_question(QuestionId("qst_1"), session.session_id, "Which colour?"))
+    deaf = frozenset({session.runtime})
+    conversing = Conversing(plane.store, RandomIds(), SystemClock(), deaf)
+    with pytest.raises(ConflictError, match="hears nothing") as refused:
+        await conversing.say(swarm_id, "a", "mind the sum", ANA)
+    assert "swarm retry a --note" in refused.value.mend
+    deciding = Deciding(plane.store, plane.hub, RandomIds(), working=True, deaf=deaf)
+    assert "next session" in (await deciding.answer("a", AnswerQuestion(text="blue"), ANA)).said
+    assert await plane.read(lambda reader: reader.messages(session.session_id)) == []
+    worker.says = '{"outcome": "needs_answer", "done": "nothing", "question": "Which colour?"}'
+    await worker.session(session, {}, outcome=SessionOutcome.ASKED)
+    (second,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
+    assert second.guidance == "You asked: Which colour?\nThe answer of Ana: blue"
 
 
 async def test_the_latest_answer_is_never_cut_off_by_what_was_said_before(plane, worker, deciding, tmp_path):

@@ -37,6 +37,10 @@ NOT_YET = (
     "No answer yet. Your question stays open, and an answer is passed on to you while you work. Go on if you can; if you "
     "cannot, hand_in with outcome needs_answer and the question."
 )
+NOT_WHILE_YOU_WORK = (
+    "No answer yet. Your question stays open, but you cannot be told anything while you work: an answer is told to the task's next "
+    "session. Go on if you can; if you cannot, hand_in with outcome needs_answer and the question."
+)
 TAKE_OVER = "take_over"
 MAIL_TOOLS = frozenset({"send_message", "read_messages"})
 SCHEMAS: list[Object] = json.loads(Path(__file__).with_name("mcp_tools.json").read_text(encoding="utf-8"))
@@ -114,7 +118,7 @@ class AgentTools:
         question = await self._answered(asked, session)
         if question.state is QuestionState.ANSWERED:
             return Answer(f"A person answers: {question.answer}")
-        return Answer(NOT_YET)
+        return Answer(NOT_YET if await self._services.conversing.hears(session) else NOT_WHILE_YOU_WORK)
 
     async def _answered(self, question: Question, session: Session) -> Question:
         waking = self._services.waking

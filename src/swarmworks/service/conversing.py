@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from swarmworks.base.clock import Clock
@@ -38,10 +39,13 @@ class _Reported:
 
 
 class Conversing:
-    def __init__(self, store: Store, ids: IdSource, clock: Clock) -> None:
+    """`deaf`: the programs of agents that cannot be told anything while they run."""
+
+    def __init__(self, store: Store, ids: IdSource, clock: Clock, deaf: Collection[str] = frozenset()) -> None:
         self._store = store
         self._ids = ids
         self._clock = clock
+        self._deaf = deaf
         self._progress: OrderedDict[SessionId, _Reported] = OrderedDict()
 
     # --- agents
@@ -93,6 +97,10 @@ class Conversing:
     async def question(self, question_id: QuestionId) -> Question:
         return await self._store.read(lambda reader: reader.question(question_id))
 
+    async def hears(self, session: Session) -> bool:
+        """Whether its agent can be told anything while it works, but for what a tool answers it."""
+        return await self._store.read(lambda reader: questions.hears(reader, session, self._deaf))
+
     async def answer_wait_s(self, session: Session) -> float:
         """How long an agent waits for an answer before it is told to go on."""
         swarm = await self._store.read(lambda reader: reader.swarm(session.swarm_id))
@@ -107,7 +115,7 @@ class Conversing:
         return await self._store.read(lambda reader: row_of(reader, _find(reader, swarm_id, wanted)))
 
     async def say(self, swarm_id: SwarmId, to: str, text: str, person: str) -> tuple[Message, SessionRow]:
-        """ConflictError when the session has ended: there is nobody to hear it."""
+        """ConflictError when nobody hears it: the session has ended, or its agent's program cannot be told anything."""
         message_id = MessageId(self._ids.new("msg"))
 
         def write(tx: Tx) -> tuple[Message, SessionRow]:
@@ -123,6 +131,12 @@ class Conversing:
                     f"{session.id} is a model that reads the change of {session.task_id}: it hears nobody",
                     where=to,
                     mend="see `swarm inbox`",
+                )
+            if not questions.hears(tx, session, self._deaf):
+                raise ConflictError(
+                    f"the agent of {session.task_id} is a program that hears nothing while it works",
+                    where=to,
+                    mend=f'tell the task\'s next session instead: swarm retry {session.task_id} --note "..." once it is blocked',
                 )
             if sum(1 for one in tx.messages(session.id) if one.delivered_at is None) >= MOST_WAITING:
                 raise ConflictError(

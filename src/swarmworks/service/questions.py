@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from swarmworks.base.ids import QuestionId
 from swarmworks.domain.event import NewEvent
@@ -11,6 +11,7 @@ from swarmworks.domain.session import Session
 from swarmworks.domain.task import Guidance, Task, TaskEvent
 from swarmworks.policy.wording import plain
 from swarmworks.store.protocol import Reader, Tx
+from swarmworks.wire.options import from_json
 
 MOST_QUESTION_CHARS = 2_000
 MOST_GUIDANCE_CHARS = 8_000
@@ -59,9 +60,8 @@ def block(tx: Tx, session: Session, question: Question) -> None:
     data = {"question": question.id, "reason": note}
     tx.append(session.swarm_id, NewEvent("task.asked", "platform", data, session.task_id, session.id))
     if question.state is QuestionState.ANSWERED:
-        told = f"You asked: {question.text}\n{question.answered_by or 'A person'} answered: {question.answer}"
         withdraw(tx, session)
-        tell_next(tx, task, told)
+        tell_next(tx, task, told(question))
         tx.move_task(session.swarm_id, session.task_id, TaskEvent.ANSWER)
 
 
@@ -76,10 +76,25 @@ def pass_on(tx: Tx, session: Session) -> None:
         tell_next(tx, tx.task(session.swarm_id, session.task_id), "\n\n".join(late))
 
 
-def tell_next(tx: Tx, task: Task, told: str) -> None:
-    """The latest words are kept whole where all of them do not fit."""
+def hears(reader: Reader, session: Session, deaf: Collection[str]) -> bool:
+    """Whether its program, none of the `deaf` ones, can be told anything while the session runs."""
+    planned = reader.task(session.swarm_id, session.task_id).planned
+    options = from_json(reader.swarm(session.swarm_id).options)
+    return options.runtime_for(kind=planned.kind, role=planned.role) not in deaf
+
+
+def told(question: Question) -> str:
+    """A question and its answer, for the agent."""
+    who = (question.answered_by or "").partition(":")[2] or "a person"
+    return f"You asked: {question.text}\nThe answer of {who}: {question.answer}"
+
+
+def tell_next(tx: Tx, task: Task, words: str) -> None:
+    """Once, however often it is called. The latest words are kept whole where all of them do not fit."""
     before = task.guidance or Guidance()
-    note = "\n\n".join(filter(None, (before.note, told)))[-MOST_GUIDANCE_CHARS:]
+    if before.note and words in before.note:
+        return
+    note = "\n\n".join(filter(None, (before.note, words)))[-MOST_GUIDANCE_CHARS:]
     tx.guide_task(task.swarm_id, task.id, Guidance(note, before.model, before.agent))
 
 

@@ -289,7 +289,9 @@ async def _assemble(
     if work:
         start_watching_keys(stack, secrets, accounts, gateway)
     auditing = Auditing(store)
-    programs = {name: Program(one.wires, one.memory_bytes) for name, one in runtimes(project.config).items()}
+    known = runtimes(project.config)
+    programs = {name: Program(one.wires, one.memory_bytes) for name, one in known.items()}
+    deaf = frozenset(name for name, one in known.items() if one.says("") is None)
     services = ControlPlaneServices(
         store=store,
         ids=ids,
@@ -302,10 +304,10 @@ async def _assemble(
         delivering=Delivering(store, hub, ids, clock),
         model_reviews=ModelReviews(store, hub, ids),
         inbox=InboxView(store, hub, clock),
-        deciding=Deciding(store, hub, ids, working=work),
+        deciding=Deciding(store, hub, ids, working=work, deaf=deaf),
         watching=Watching(store, clock, LOCAL_TTL_S),
         auditing=auditing,
-        conversing=Conversing(store, ids, clock),
+        conversing=Conversing(store, ids, clock, deaf),
         status=Status(store, hub, clock, auditing.doing, gateway.providers, gateway.fallbacks),
         report=Report(store, hub, clock),
         why=Why(store, hub),

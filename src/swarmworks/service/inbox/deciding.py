@@ -7,6 +7,7 @@ now, which takes a control plane with workers, or waits for a `swarm resume`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from swarmworks.base.errors import ConflictError, RejectedError, UsageError
 from swarmworks.base.ids import ChangeId, IdSource, MessageId, SwarmId, TaskId
@@ -26,7 +27,7 @@ from swarmworks.service import change_reviews, parking, reviews
 from swarmworks.service.inbox import finding
 from swarmworks.service.inbox.going_on import go_on
 from swarmworks.service.plan_reviews import plan_facts, plan_subject
-from swarmworks.service.questions import tell_next
+from swarmworks.service.questions import hears, tell_next, told
 from swarmworks.service.scoping import grant
 from swarmworks.store.protocol import Reader, Store, Tx
 from swarmworks.wire import rejection as rejection_wire
@@ -40,13 +41,18 @@ CANCELLABLE = frozenset({TaskState.WAITING, TaskState.READY, TaskState.PARKED, T
 
 
 class Deciding:
-    """`working`: whether this control plane has workers, so that a swarm that is resumed goes on."""
+    """`working`: whether this control plane has workers, so that a swarm that is resumed goes on. `deaf`: the programs of agents
+    that cannot be told anything while they run.
+    """
 
-    def __init__(self, store: Store, hub: Hub, ids: IdSource, *, working: bool) -> None:
+    def __init__(
+        self, store: Store, hub: Hub, ids: IdSource, *, working: bool, deaf: Collection[str] = frozenset()
+    ) -> None:
         self._store = store
         self._hub = hub
         self._ids = ids
         self._working = working
+        self._deaf = deaf
 
     @property
     def working(self) -> bool:
@@ -107,26 +113,30 @@ class Deciding:
             tx.append(question.swarm_id, event)
             if question.paths:
                 grant(tx, question, actor)
-            said = self._hand_over(tx, question, words, message_id, actor)
+            said = self._hand_over(tx, question, message_id, actor)
             return self._decided(tx, question.id, question.swarm_id, question.task_id, said)
 
         return await self._store.transact(write)
 
-    def _hand_over(self, tx: Tx, question: Question, words: str, message_id: MessageId, actor: str) -> str:
-        """To the session while it runs, to the task's next attempt when the session ended with the question."""
+    def _hand_over(self, tx: Tx, question: Question, message_id: MessageId, actor: str) -> str:
+        """To the session while it runs and can hear, to the task's next attempt when it cannot, or ended with the question."""
         task_id = question.task_id
         session = tx.session(question.session_id)
+        task, text = tx.task(question.swarm_id, task_id), told(question)
+        if session.state is not SessionState.ENDED and not hears(tx, session, self._deaf):
+            tell_next(tx, task, text)
+            return (
+                f"the answer is on record: the agent of {task_id} hears it if it still waits for it, "
+                "and the task's next session is told it"
+            )
         if session.state is not SessionState.ENDED:
-            text = f"You asked: {question.text}\nThe answer: {words}"
             tx.insert_message(message_id, session.id, actor, text)
             data = {"session": session.id, "text": text}
             tx.append(question.swarm_id, NewEvent("message.sent", actor, data, task_id, session.id))
             return f"the answer is on its way to the session of {task_id}"
-        task = tx.task(question.swarm_id, task_id)
         if task.state is not TaskState.BLOCKED or not _asked_last(tx, session):
             return f"the answer is on record; {task_id} is {task.state} already"
-        note = f"You asked: {question.text}\nThe answer of {actor.partition(':')[2]}: {words}"
-        tell_next(tx, task, note)
+        tell_next(tx, task, text)
         still = tx.questions(question.swarm_id, states=(QuestionState.OPEN,))
         if any(one.task_id == task_id for one in still):
             return f"the answer is on record; {task_id} has another question"
