@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 
 from swarmworks.base.ids import QuestionId
@@ -84,17 +85,22 @@ def hears(reader: Reader, session: Session, deaf: Collection[str]) -> bool:
 
 
 def told(question: Question) -> str:
-    """A question and its answer, for the agent."""
+    """A question and its answer, for the agent. The question is an agent's words, in quotes on a single line: none of them can
+    pass for what a person decided.
+    """
     who = (question.answered_by or "").partition(":")[2] or "a person"
-    return f"You asked: {question.text}\nThe answer of {who}: {question.answer}"
+    asked = json.dumps(" ".join(question.text.split()), ensure_ascii=False)
+    return f"You asked: {asked}\nThe answer of {who}: {question.answer}"
 
 
 def tell_next(tx: Tx, task: Task, words: str) -> None:
-    """Once, however often it is called. The latest words are kept whole where all of them do not fit."""
+    """Once, however often it is called. The latest words are kept whole where all of them do not fit, and no line in part."""
     before = task.guidance or Guidance()
     if before.note and words in before.note:
         return
-    note = "\n\n".join(filter(None, (before.note, words)))[-MOST_GUIDANCE_CHARS:]
+    note = "\n\n".join(filter(None, (before.note, words)))
+    if len(note) > MOST_GUIDANCE_CHARS:
+        note = note[-MOST_GUIDANCE_CHARS:].partition("\n")[2].lstrip("\n")
     tx.guide_task(task.swarm_id, task.id, Guidance(note, before.model, before.agent))
 
 
