@@ -99,6 +99,16 @@ async def test_who_gets_no_answer_is_told_where_it_goes_when_it_comes(tmp_path, 
         assert ("No answer yet" in text, told in text) == (True, True)
 
 
+async def test_what_the_role_may_never_write_is_not_asked_for(tmp_path):
+    async with sites(
+        tmp_path, agents={"answer_wait_s": 0.0}, roles={"api": {"files": "write", "write": ["*.txt"]}}
+    ) as (site,):
+        text, wrong = await site.tool("request_scope", paths=["x.py"], reason="needed")
+        assert (wrong, "your role may not write x.py" in text) == (True, True)
+        await site.tool("request_scope", paths=["x.txt"], reason="needed")
+        assert [one.paths for one in await site.questions()] == [("x.txt",)]
+
+
 async def test_what_another_task_holds_is_not_asked_for(tmp_path):
     async with sites(tmp_path, task("t0"), task("t1")) as (site, _other):
         text, wrong = await site.tool("request_scope", paths=["t1.txt"], reason="needed")

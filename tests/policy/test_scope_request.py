@@ -36,6 +36,26 @@ def test_a_person_is_asked_for_the_rest(path):
     assert refusal([path], PROTECTED, HELD, "a") is None
 
 
+@pytest.mark.parametrize(
+    ("path", "patterns", "asked"),
+    [
+        ("src/new.py", ("docs/**", "*.md"), False),
+        ("src/new.md", ("docs/**", "*.md"), True),
+        ("Docs/x/y.txt", ("docs/**",), True),
+        ("src/", ("docs/**",), False),
+        ("src/", ("src/**/*.md",), True),
+        ("src/", ("src/deep/notes.md",), True),
+        ("src/", ("*.md",), True),
+        ("src/deep/", ("/src",), True),
+        ("src/", (), False),
+        ("docs/a.md", (), False),
+    ],
+)
+def test_nobody_is_asked_for_what_the_role_may_never_write(path, patterns, asked):
+    said = refusal([path], PROTECTED, {}, "a", patterns)
+    assert (said is None, "your role" in (said or "")) == (asked, not asked)
+
+
 def test_one_bad_path_spoils_the_request_and_so_do_too_many():
     assert refusal(["fine.py", "swarm.toml"], PROTECTED, {}, "a")
     assert refusal([f"f{n}.py" for n in range(21)], PROTECTED, {}, "a")

@@ -14,6 +14,7 @@ from swarmworks.policy.scope_request import covered, granted, in_words, refusal
 from swarmworks.policy.wording import plain
 from swarmworks.service import questions
 from swarmworks.store.protocol import Store, Tx
+from swarmworks.wire.config_roles import writable
 from swarmworks.wire.options import from_json
 
 MOST_REASON = 500
@@ -44,7 +45,8 @@ class Scoping:
                 return None
             config = from_json(tx.swarm(session.swarm_id).options).config
             held = tx.file_claims(session.swarm_id) if config.files.exclusive else {}
-            no = refusal(missing, config.files.protected_globs, held, session.task_id)
+            role_writes = writable(config.role(task.planned.role))
+            no = refusal(missing, config.files.protected_globs, held, session.task_id, role_writes)
             if no is not None:
                 if noted:
                     self._refused(tx, session, missing, no)
