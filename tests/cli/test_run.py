@@ -128,6 +128,27 @@ def test_errors_are_json_when_json_is_asked_for(tmp_path, swarm: Swarm):
     assert json.loads(ran.out) == {"error": "not_found", "what": "no swarm.toml", "where": "/x", "mend": "swarm init"}
 
 
+def test_the_problems_of_a_document_are_json_too(tmp_path, swarm: Swarm, plan):
+    plan.write_text(
+        plan.read_text().replace("gates: [scope, tests]", "gates: []").replace("kind: scaffold", "kinds: x")
+    )
+    for command in ("check", "run"):
+        ran = swarm(FakeLauncher(tmp_path), command, plan, "--json")
+        said = json.loads(ran.out)
+        assert (ran.code, said["error"], said["where"]) == (2, "invalid_document", str(plan))
+        assert {"line", "what", "mend"} == set(said["problems"][0])
+        assert any("kinds" in one["what"] and one["line"] == 8 for one in said["problems"])
+
+
+@pytest.mark.parametrize("arguments", [["status", "--jsno", "--json"], ["run", "--json"], ["bake", "--json"]])
+def test_a_wrong_command_line_is_json_too(tmp_path, swarm: Swarm, arguments):
+    ran = swarm(FakeLauncher(tmp_path), *arguments)
+    said = json.loads(ran.out)
+    assert (ran.code, said["error"], ran.err) == (2, "usage", "")
+    assert said["what"]
+    assert said["mend"]
+
+
 def test_a_control_plane_that_gives_up_ends_the_command(tmp_path, swarm: Swarm, plan):
     launcher = FakeLauncher(tmp_path, FakePlane([sample.status()]), gives_up="the worker died 5 times in a row: oh")
     ran = swarm(launcher, "run", plan)

@@ -7,12 +7,19 @@ import io
 import json
 import os
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from swarmworks import __version__
-from swarmworks.base.errors import EXIT_INFRASTRUCTURE, SwarmworksError
+from swarmworks.base.errors import (
+    EXIT_INFRASTRUCTURE,
+    EXIT_USAGE,
+    InvalidDocumentError,
+    SwarmworksError,
+    UsageError,
+)
 
 COMMANDS = {
     "demo": "A sample application built by twelve agents with the rehearsal model.",
@@ -91,8 +98,8 @@ def run(launcher: Any) -> int:
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
-        error.show()
-        return 2
+        _show_usage(error)
+        return EXIT_USAGE
     except click.Abort:
         print("stopped", file=sys.stderr)
         return 130
@@ -105,9 +112,25 @@ def run(launcher: Any) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _show(error: SwarmworksError) -> None:
-    if "--json" in sys.argv:
-        print(json.dumps({"error": error.code, "what": error.what, "where": error.where, "mend": error.mend}))
+def _show_usage(error: click.ClickException) -> None:
+    """A command line that click could not read, in the words of click."""
+    if not _as_json():
+        error.show()
         return
-    told = f"error: {error}"  # which may quote what an agent wrote
-    click.echo("".join(letter if letter.isprintable() or letter == "\n" else " " for letter in told), err=True)
+    called = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "swarm"
+    _show(UsageError(error.format_message(), where=called, mend=f"see {called} --help"))
+
+
+def _as_json() -> bool:
+    return "--json" in sys.argv
+
+
+def _show(error: SwarmworksError) -> None:
+    if _as_json():
+        told: dict[str, object] = {"error": error.code, "what": error.what, "where": error.where, "mend": error.mend}
+        if isinstance(error, InvalidDocumentError):
+            told["problems"] = [asdict(problem) for problem in error.problems]
+        print(json.dumps(told))
+        return
+    text = f"error: {error}"  # which may quote what an agent wrote
+    click.echo("".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text), err=True)

@@ -13,7 +13,8 @@ WIDTH = 100
 _HEAD = """# Commands
 
 Generated from the commands' own help by `python -m swarmworks.cli.reference`; a test compares them. Every command that prints
-data has `--json`. Errors say what was wrong, where, and the mend; with `--json` they are JSON too.
+data has `--json`. Errors say what was wrong, where, and the mend; with `--json` they are JSON too, with
+the keys `error`, `what`, `where`, `mend` and, for a document, `problems` (each with `line`, `what`, `mend`).
 
 | exit code | |
 |---|---|
