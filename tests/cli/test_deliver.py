@@ -141,6 +141,14 @@ def test_a_reason_answers_one_question_after_the_other(swarm: Swarm, repository)
     assert launcher.client.said[1:] == [("approve", "seen"), ("approve", "seen"), ("confirm", HEAD)]
 
 
+@pytest.mark.parametrize("option", ["--approve", "--to", "--push"])
+@pytest.mark.parametrize("value", ["", " ", "x" * 2_001])
+def test_an_option_of_which_nothing_is_said_decides_nothing(swarm: Swarm, repository, option, value):
+    launcher = repository(view(approved=False, review=ASKED))
+    ran = swarm(launcher, "deliver", option, value)
+    assert (ran.code, option in ran.err, launcher.client.said) == (2, True, [])
+
+
 def test_a_no_is_shown_with_its_reason(swarm: Swarm, repository):
     no = ASKED.model_copy(update={"state": "rejected", "decided_by": "person:Bob", "reason": "too large"})
     ran = swarm(repository(view(approved=False, review=no)), "deliver", "--approve", "seen")

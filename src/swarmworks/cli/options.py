@@ -57,15 +57,20 @@ class Tokens(click.ParamType[int]):
 
 
 class Words(click.ParamType[str]):
-    """Words of a person, at most so many characters. A byte of the command line that is no UTF-8 becomes a question mark."""
+    """Words of a person, at most so many characters. `needed`: nothing at all, as of a variable that is not set, is refused. A
+    byte of the command line that is no UTF-8 becomes a question mark.
+    """
 
     name = "WORDS"
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, needed: bool = False) -> None:
         self._most = most
+        self._needed = needed
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = sendable(str(value))
+        if self._needed and not text.strip():
+            self.fail("nothing is said with it: leave it out, or see whether a variable is empty", param, ctx)
         if len(text) > self._most:
             self.fail(f"{len(text):,} characters are more than the {self._most:,} that are taken", param, ctx)
         return text

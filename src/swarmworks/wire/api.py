@@ -23,6 +23,8 @@ from swarmworks.wire.report import (
 )
 from swarmworks.wire.work import AnyResult, AnyWork
 
+MOST_APPROVAL = 2_000
+
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -145,7 +147,7 @@ class CreateSwarm(Model):
     runtime: str = Field(default="builtin", max_length=40)
     kinds: dict[str, str] = {}
     runtimes: dict[str, str] = {}
-    approved: str | None = Field(default=None, max_length=2_000)
+    approved: str | None = Field(default=None, max_length=MOST_APPROVAL)
 
 
 class ResumeSwarm(Model):

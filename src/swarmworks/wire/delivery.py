@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from swarmworks.base.ids import DeliveryId, ReviewId, SwarmId
 
+MOST_BRANCH = 240
+MOST_REASON = 2_000
+
 
 class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -16,14 +19,14 @@ class Model(BaseModel):
 class RequestDelivery(Model):
     """`tip` is the branch's commit in `repository`, which is only read; None for a branch that is to be made."""
 
-    branch: str = Field(min_length=1, max_length=240)
+    branch: str = Field(min_length=1, max_length=MOST_BRANCH)
     tip: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     repository: str = Field(max_length=4_096)
     partial: bool = False
 
 
 class ApproveDelivery(Model):
-    reason: str = Field(max_length=2_000)
+    reason: str = Field(max_length=MOST_REASON)
 
 
 class ConfirmDelivery(Model):

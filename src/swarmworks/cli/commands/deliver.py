@@ -13,7 +13,7 @@ from swarmworks.base.concurrency import end_all
 from swarmworks.base.errors import EXIT_BLOCKED, EXIT_LANDED, ConflictError, UnavailableError, UsageError
 from swarmworks.cli.asking import confirmed
 from swarmworks.cli.context import Launcher, OpenProject
-from swarmworks.cli.options import json_option, project_option
+from swarmworks.cli.options import Words, json_option, project_option
 from swarmworks.cli.swarms import OPEN, Reached, find, newest_first, reach
 from swarmworks.cli.view.amounts import plain
 from swarmworks.cli.view.delivery import arriving, outcome
@@ -23,7 +23,7 @@ from swarmworks.domain.delivery import DeliveryState
 from swarmworks.git.user_branch import UserBranch
 from swarmworks.wire.api import SwarmSummary
 from swarmworks.wire.config import REHEARSAL
-from swarmworks.wire.delivery import DeliveryView, RequestDelivery
+from swarmworks.wire.delivery import MOST_BRANCH, MOST_REASON, DeliveryView, RequestDelivery
 
 MOST_TRIES = 3
 """How often a delivery is begun again because the branch moved under it."""
@@ -34,11 +34,25 @@ NEWS_WAIT_S = 20.0
 @click.command("deliver")
 @click.argument("swarm", required=False)
 @click.option(
-    "--to", metavar="BRANCH", help="Your branch, made when it is not there; else default_branch of swarm.toml."
+    "--to",
+    type=Words(MOST_BRANCH, needed=True),
+    metavar="BRANCH",
+    help="Your branch, made when it is not there; else default_branch of swarm.toml.",
 )
-@click.option("--push", "remote", metavar="REMOTE", help="The branch is one of this remote: it is moved by a push.")
+@click.option(
+    "--push",
+    "remote",
+    type=Words(MOST_BRANCH, needed=True),
+    metavar="REMOTE",
+    help="The branch is one of this remote: it is moved by a push.",
+)
 @click.option("--partial", is_flag=True, help="Deliver what has landed of a swarm that is blocked or stopped.")
-@click.option("--approve", metavar="REASON", help="Say yes to the delivery's review without being asked, and why.")
+@click.option(
+    "--approve",
+    type=Words(MOST_REASON, needed=True),
+    metavar="REASON",
+    help="Say yes to the delivery's review without being asked, and why.",
+)
 @project_option
 @json_option
 @click.pass_obj

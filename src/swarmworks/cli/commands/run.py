@@ -13,7 +13,7 @@ from swarmworks.cli.approving import approve_plan, approve_reviews
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.ending import end
 from swarmworks.cli.faults import erring_model, fault_options, notice
-from swarmworks.cli.options import budget_options, json_option, project_option
+from swarmworks.cli.options import Words, budget_options, json_option, project_option
 from swarmworks.cli.plan_view import findings, overview
 from swarmworks.cli.planning import Terms, plan_from
 from swarmworks.cli.ringing import ringing
@@ -29,7 +29,7 @@ from swarmworks.domain.plan import Plan
 from swarmworks.policy.lint import errors, lint
 from swarmworks.policy.planning.from_words import Wish
 from swarmworks.policy.tiers import TIERS
-from swarmworks.wire.api import CreateSwarm, SwarmStatus
+from swarmworks.wire.api import MOST_APPROVAL, CreateSwarm, SwarmStatus
 from swarmworks.wire.config import REHEARSAL, SwarmConfig
 from swarmworks.wire.planfile import dump_plan, load_plan
 
@@ -43,7 +43,12 @@ from swarmworks.wire.planfile import dump_plan, load_plan
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Where a plan made from words is kept; else .swarm."
 )
-@click.option("--approve", metavar="REASON", help="Approve the plan without being asked, for scripts; says why.")
+@click.option(
+    "--approve",
+    type=Words(MOST_APPROVAL, needed=True),
+    metavar="REASON",
+    help="Approve the plan without being asked, for scripts; says why.",
+)
 @click.option(
     "--agents", metavar="N", type=click.IntRange(1, 1000), help="How many agents work at once; else as in swarm.toml."
 )
