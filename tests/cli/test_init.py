@@ -199,6 +199,23 @@ def test_it_refuses_to_overwrite_and_says_how(tmp_path):
     assert load(tmp_path).project.language == "go"
 
 
+def test_a_folder_in_the_place_of_its_file_is_said(tmp_path):
+    (tmp_path / "swarm.toml").mkdir()
+    for force in ((), ("--force",)):
+        with pytest.raises(UsageError, match="is a folder"):
+            run_init("--path", str(tmp_path), *force)
+
+
+def test_where_it_cannot_write_is_said(tmp_path, monkeypatch):
+    def refuses(*_args, **_more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refuses)
+    with pytest.raises(UsageError, match="cannot be written: Permission denied") as refused:
+        run_init("--path", str(tmp_path))
+    assert refused.value.where.endswith("swarm.toml")
+
+
 def test_a_specification_starts_a_new_application(tmp_path):
     spec = tmp_path / "spec.yaml"
     spec.write_text(SPEC)

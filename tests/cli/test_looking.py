@@ -204,6 +204,14 @@ def test_stop_needs_something_that_runs(tmp_path, swarm: Swarm):
     assert "mend:" in ran.err
 
 
+def test_stop_of_a_session_without_a_name_stops_nothing(tmp_path, swarm: Swarm):
+    plane = FakePlane([sample.status(state="running")])
+    for name in ("", "x" * 201):
+        ran = swarm(FakeLauncher(tmp_path, plane, running=True), "stop", "--session", name)
+        assert (ran.code, "--session" in ran.err, "Traceback" in ran.err) == (2, True, False)
+    assert not [one for one in plane.requests if one[0] == "POST"]
+
+
 def test_stop_stops_the_one_that_runs(tmp_path, swarm: Swarm):
     swarms = [sample.summary("landed", "swm_new"), sample.summary("running", "swm_old", age_h=1)]
     plane = FakePlane([sample.status()], swarms=swarms)

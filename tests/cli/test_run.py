@@ -4,10 +4,12 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import BaseModel, Field
 
-from swarmworks.base.errors import NotFoundError, RejectedError
+from swarmworks.base.errors import EXIT_INFRASTRUCTURE, NotFoundError, RejectedError
 from tests.cli import sample
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import FakeLauncher, FakePlane
@@ -126,6 +128,34 @@ def test_errors_are_json_when_json_is_asked_for(tmp_path, swarm: Swarm):
     ran = swarm(launcher, "status", "--json")
     assert ran.code == 2
     assert json.loads(ran.out) == {"error": "not_found", "what": "no swarm.toml", "where": "/x", "mend": "swarm init"}
+
+
+class Secret(BaseModel):
+    value: Annotated[str, Field(max_length=4)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (lambda: Path("/no/such/file").read_text(), "/no/such/file: this machine refuses it: No such file"),
+        (lambda: Secret(value="hidden"), "value: String should have at most 4 characters"),
+    ],
+)
+def test_what_no_command_foresaw_is_said_without_a_traceback_and_without_the_value(tmp_path, swarm: Swarm, fault, said):
+    launcher = FakeLauncher(tmp_path)
+    launcher.project = lambda _path: fault()
+    ran = swarm(launcher, "status")
+    assert (ran.code, said in ran.err, "mend:" in ran.err) == (EXIT_INFRASTRUCTURE, True, True), ran.err
+    assert "hidden" not in ran.err
+    ran = swarm(launcher, "status", "--json")
+    assert (ran.code, json.loads(ran.out)["error"]) == (EXIT_INFRASTRUCTURE, "unavailable")
+
+
+def test_a_fault_of_the_programs_own_is_not_taken_for_one_of_its_surroundings(tmp_path, swarm: Swarm):
+    launcher = FakeLauncher(tmp_path)
+    launcher.project = lambda _path: int("no number")
+    with pytest.raises(ValueError, match="no number"):
+        swarm(launcher, "status")
 
 
 def test_the_problems_of_a_document_are_json_too(tmp_path, swarm: Swarm, plan):

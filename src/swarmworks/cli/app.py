@@ -18,6 +18,7 @@ from swarmworks.base.errors import (
     EXIT_USAGE,
     InvalidDocumentError,
     SwarmworksError,
+    UnavailableError,
     UsageError,
 )
 
@@ -56,6 +57,7 @@ COMMANDS = {
     "serve": "Start a control plane and leave it running.",
     "worker": "Start a worker for a control plane.",
 }
+MOST_PROBLEMS = 5
 HIDDEN = frozenset({"worker"})
 
 
@@ -94,6 +96,16 @@ def run(launcher: Any) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to fail
     try:
+        return _exit_code(launcher)
+    except (OSError, ValueError) as error:  # the boundary of this process: what no command foresaw of its surroundings
+        if isinstance(error, ValueError) and not isinstance(error, _pydantic().ValidationError):
+            raise
+        _show(_unforeseen(error))
+        return EXIT_INFRASTRUCTURE
+
+
+def _exit_code(launcher: Any) -> int:
+    try:
         result = swarm.main(standalone_mode=False, obj=launcher)
     except click.exceptions.Exit as request:
         return request.exit_code
@@ -110,6 +122,28 @@ def run(launcher: Any) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INFRASTRUCTURE
     return result if isinstance(result, int) else 0
+
+
+def _pydantic() -> Any:
+    return importlib.import_module("pydantic")  # takes a while, and `swarm --help` needs none of it
+
+
+def _unforeseen(error: Any) -> UnavailableError:
+    """Without any value that was refused: it may be a secret."""
+    if isinstance(error, OSError):
+        return UnavailableError(
+            f"this machine refuses it: {error.strerror or error}",
+            where=str(error.filename or ""),
+            mend="check that file or address, its permissions and the free space; `swarm doctor` says what this machine lacks",
+        )
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    told = "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or error.title}: {one['msg']}" for one in problems[:MOST_PROBLEMS]
+    )
+    return UnavailableError(
+        f"a value is not taken ({error.title}): {told}",
+        mend="check what you gave; when it came from a control plane, bring both to the same version",
+    )
 
 
 def _show_usage(error: click.ClickException) -> None:

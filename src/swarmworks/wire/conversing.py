@@ -10,6 +10,7 @@ from swarmworks.base.ids import MessageId, SessionId, TaskId
 
 MOST_SAID_CHARS = 4_000
 MOST_STOP_REASON = 600
+MOST_SESSION_NAME = 200
 
 
 class Model(BaseModel):
@@ -36,7 +37,7 @@ class SessionRow(Model):
 class Say(Model):
     """`to` names a session, or a task or agent with a session that runs."""
 
-    to: str = Field(min_length=1, max_length=200)
+    to: str = Field(min_length=1, max_length=MOST_SESSION_NAME)
     text: str = Field(min_length=1, max_length=MOST_SAID_CHARS)
 
 
@@ -48,5 +49,5 @@ class Said(Model):
 class StopSession(Model):
     """`of` names a session, or a task or agent with a session that runs."""
 
-    of: str = Field(min_length=1, max_length=200)
+    of: str = Field(min_length=1, max_length=MOST_SESSION_NAME)
     reason: str = Field(min_length=1, max_length=MOST_STOP_REASON)

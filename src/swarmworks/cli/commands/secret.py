@@ -102,16 +102,20 @@ def rotate(launcher: Launcher, path: Path, as_json: bool) -> None:
 
 
 def _value(name: str) -> str:
-    if sys.stdin.isatty():
-        value = click.prompt(f"Value of {name}", hide_input=True, type=str)
-    else:
-        value = sys.stdin.read(MOST_VALUE + 2)
+    value = click.prompt(f"Value of {name}", hide_input=True, type=str) if sys.stdin.isatty() else _piped(name)
     value = value.removesuffix("\n").removesuffix("\r")
     if not value or len(value) > MOST_VALUE or not value.isprintable():
         raise UsageError(
             f"a secret is one line of 1 to {MOST_VALUE:,} characters", where=name, mend="give its value alone"
         )
     return value
+
+
+def _piped(name: str) -> str:
+    try:
+        return sys.stdin.read(MOST_VALUE + 2)
+    except UnicodeDecodeError:
+        raise UsageError("a secret is text in UTF-8", where=name, mend="encode it first, as in base64") from None
 
 
 def _asked(launcher: Launcher, project: OpenProject, ask: Callable[[ControlPlaneClient], Awaitable[T]]) -> T:

@@ -14,14 +14,20 @@ from swarmworks.cli.swarms import OPEN, find, named, newest_first, running_plane
 from swarmworks.cli.view.summary import place_option
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.wire.api import StopSwarm, SwarmStatus, SwarmSummary
-from swarmworks.wire.conversing import MOST_STOP_REASON, SessionRow, StopSession
+from swarmworks.wire.conversing import MOST_SESSION_NAME, MOST_STOP_REASON, SessionRow, StopSession
 
 NO_REASON = "a person ended it"
 
 
 @click.command("stop")
 @click.argument("swarm", required=False)
-@click.option("--session", "of", metavar="SESSION", help="Only this session, named by itself, its task or its agent.")
+@click.option(
+    "--session",
+    "of",
+    type=Words(MOST_SESSION_NAME, needed=True),
+    metavar="SESSION",
+    help="Only this session, named by itself, its task or its agent.",
+)
 @click.option("--reason", type=Words(MOST_STOP_REASON), default="", help="Why the session is ended, for the record.")
 @project_option
 @json_option

@@ -104,7 +104,12 @@ def has_sources(root: Path, spec: Path) -> bool:
 
 
 def write_files(root: Path, files: dict[str, str], *, force: bool) -> list[Path]:
-    """Write all files or none. Raises UsageError when one of them exists and `force` is not given."""
+    """Write all files or none. Raises UsageError when one of them exists and `force` is not given, and when one cannot be
+    written.
+    """
+    folders = [name for name in files if (root / name).is_dir() and not (root / name).is_symlink()]
+    if folders:
+        raise UsageError(f"{', '.join(folders)} is a folder", where=str(root), mend="move it away first")
     existing = [name for name in files if os.path.lexists(root / name)]
     if existing and not force:
         raise UsageError(
@@ -115,9 +120,16 @@ def write_files(root: Path, files: dict[str, str], *, force: bool) -> list[Path]
     written: list[Path] = []
     for name, content in files.items():
         target = root / name
-        if target.is_symlink():
-            target.unlink()
-        target.write_text(content, "utf-8")
+        try:
+            if target.is_symlink():
+                target.unlink()
+            target.write_text(content, "utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"cannot be written: {error.strerror}",
+                where=str(target),
+                mend="check the folder, its permissions and its free space",
+            ) from error
         written.append(target)
     return written
 
