@@ -14,6 +14,7 @@ from swarmworks.cli.starters.detection import detect
 from swarmworks.cli.starters.writing import starter_files
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.config_file import load_config
+from tests.scenario.harness import git, repository
 
 SPEC = "name: Book Shop\narchitecture:\n  framework: FastAPI\n  language: Python\n"
 
@@ -174,6 +175,37 @@ def test_the_default_branch_is_what_the_remote_says(tmp_path):
     write(tmp_path, **{".git/refs/remotes/origin/HEAD": "ref: refs/remotes/origin/develop\n"})
     assert "branch develop, the default branch of origin" in run_init("--path", str(tmp_path))
     assert load(tmp_path).project.default_branch == "develop"
+
+
+@pytest.mark.parametrize("place", ["worktree", "subfolder", "submodule", "detached"])
+def test_the_branch_is_the_one_that_is_checked_out_wherever_in_a_repository(tmp_path, place):
+    root = tmp_path / "repo"
+    repository(root, {"README.md": "hello\n"})
+    git(root, "checkout", "-q", "-b", "work")
+    where = tmp_path / "tree"
+    expected = "branch side, the branch you are on"
+    if place == "worktree":
+        git(root, "worktree", "add", "-q", "-b", "side", str(where))
+    elif place == "submodule":
+        git(tmp_path, "clone", "-q", "--separate-git-dir", str(tmp_path / "modules"), str(root), str(where))
+        git(where, "checkout", "-q", "-b", "side")
+        git(where, "remote", "remove", "origin")
+    elif place == "subfolder":
+        where, expected = root / "sub", "branch work, the branch you are on"
+        where.mkdir()
+    else:
+        where, expected = root, "branch main, a guess: no branch is checked out"
+        git(root, "checkout", "-q", "--detach")
+    write(where, **{"go.mod": ""})
+    assert expected in run_init("--path", str(where))
+    assert load(where).project.default_branch == expected.split()[1].rstrip(",")
+
+
+def test_a_worktree_goes_by_what_the_remote_calls_its_default_branch(tmp_path):
+    repository(tmp_path / "origin", {"go.mod": ""})
+    git(tmp_path, "clone", "-q", str(tmp_path / "origin"), str(tmp_path / "repo"))
+    git(tmp_path / "repo", "worktree", "add", "-q", "-b", "side", str(tmp_path / "tree"))
+    assert "the default branch of origin" in run_init("--path", str(tmp_path / "tree"))
 
 
 def test_what_a_repository_says_cannot_become_configuration(tmp_path):

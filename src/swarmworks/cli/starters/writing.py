@@ -6,16 +6,17 @@ import os
 import re
 from dataclasses import replace
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import jinja2
 
-from swarmworks.base.errors import UsageError
+from swarmworks.base.errors import NotARepositoryError, UsageError
+from swarmworks.git.importing import common_dir, find_git_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.resources.abc import Traversable
+    from pathlib import Path
 
     from swarmworks.cli.starters.detected import Detected
 
@@ -23,6 +24,7 @@ STARTERS = ("fastapi",)
 CONFIG_NAME = "swarm.toml"
 AGENTS = 6
 """For a repository that is there already: as many as a person can follow at first."""
+MOST_REF_BYTES = 4_096
 
 _SUFFIX = ".template"  # so that tools working on this repository do not take the starter's configuration for their own
 _TARGET_NAMES = {"gitignore": ".gitignore"}
@@ -135,21 +137,36 @@ def write_files(root: Path, files: dict[str, str], *, force: bool) -> list[Path]
 
 
 def current_branch(root: Path) -> str:
-    """The branch `root` is on, from its `.git/HEAD`; `main` where there is none."""
-    try:
-        head = (root / ".git" / "HEAD").read_text("utf-8").strip()
-    except OSError:
-        return "main"
-    return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else "main"
+    """The branch `root` is on; `main` where there is none."""
+    return _checked_out(root) or "main"
 
 
 def default_branch(root: Path) -> tuple[str, str]:
     """The branch results go to, and why it is that: what the remote calls its own, else the one that is checked out."""
+    if named := _remotes(root):
+        return named, "the default branch of origin"
+    branch = _checked_out(root)
+    return (branch, "the branch you are on") if branch else ("main", "a guess: no branch is checked out")
+
+
+def _checked_out(root: Path) -> str | None:
+    """None outside a repository, and where a commit is checked out without a branch."""
     try:
-        head = (root / ".git" / "refs" / "remotes" / "origin" / "HEAD").read_text("utf-8").strip()
-    except OSError:
-        return current_branch(root), "the branch you are on"
-    prefix = "ref: refs/remotes/origin/"
-    if head.startswith(prefix):
-        return head.removeprefix(prefix), "the default branch of origin"
-    return current_branch(root), "the branch you are on"
+        return _named(find_git_dir(root) / "HEAD", "refs/heads/")
+    except (NotARepositoryError, OSError):
+        return None
+
+
+def _remotes(root: Path) -> str | None:
+    try:
+        return _named(common_dir(find_git_dir(root)) / "refs/remotes/origin/HEAD", "refs/remotes/origin/")
+    except (NotARepositoryError, OSError):
+        return None
+
+
+def _named(ref: Path, below: str) -> str | None:
+    """What the symbolic `ref` names below that prefix."""
+    with ref.open("rb") as stream:
+        text = stream.read(MOST_REF_BYTES).decode(errors="replace").strip()
+    prefix = f"ref: {below}"
+    return text.removeprefix(prefix) if text.startswith(prefix) else None
