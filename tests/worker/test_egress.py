@@ -271,3 +271,13 @@ async def test_a_name_that_cannot_be_resolved_and_a_host_that_does_not_answer():
         assert b" 403 " in await ask(b"CONNECT gone.org:443 HTTP/1.1\r\n\r\n")
     assert net.dialled == [(PUBLIC, 443), ("8.8.8.8", 443)]
     assert "resolved" in ask.said[1].reason
+
+
+@pytest.mark.parametrize("name", ["a..packages.test", f"{'x' * 64}.packages.test"])
+async def test_a_name_that_is_not_well_formed_is_answered_and_on_record(name):
+    net = Internet()
+    net.resolve = resolve
+    async with sandbox(net, ["*.packages.test"]) as ask:
+        assert b" 403 " in await ask(f"CONNECT {name}:443 HTTP/1.1\r\n\r\n".encode())
+    (row,) = ask.said
+    assert (row.verdict, "not well formed" in row.reason) == ("refused", True)

@@ -110,9 +110,16 @@ def forbidden(addresses: Sequence[str]) -> str | None:
         for each in _meant(ipaddress.ip_address(text.partition("%")[0])):
             if each in _OF_CLOUDS:
                 return f"{text} is an address of a cloud's own services"
-            if not each.is_global or each.is_multicast or each.is_reserved:
+            if not each.is_global or each.is_multicast or each.is_reserved or _is_local(each):
                 return f"{text} is no public address"
     return None
+
+
+def _is_local(address: Address) -> bool:
+    """What Python takes for global and no network does: site-local addresses, and those of a translator in the own network,
+    which may mean any of its IPv4 addresses, in places of its own choice.
+    """
+    return isinstance(address, ipaddress.IPv6Address) and (address.is_site_local or address in _LOCAL_NAT64)
 
 
 def _meant(address: Address) -> list[Address]:
@@ -121,7 +128,9 @@ def _meant(address: Address) -> list[Address]:
         return [address]
     if address.ipv4_mapped is not None:
         return [address.ipv4_mapped]
-    if address in _NAT64 or address in _LOCAL_NAT64:
+    if address in _NAT64:
         return [ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
+    if address in _LOCAL_NAT64:
+        return [address, ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
     embedded = [address.sixtofour, address.teredo[1] if address.teredo is not None else None]
     return [address, *(each for each in embedded if each is not None)]

@@ -173,6 +173,8 @@ class Egress:
             addresses = await self._resolved(request.host, request.port)
         except OSError as error:
             raise self._refused(to, f"its name cannot be resolved: {error.strerror or error}") from error
+        except UnicodeError as error:  # a part of it is empty or too long: no name at all
+            raise self._refused(to, "its name cannot be resolved: it is not well formed") from error
         if (reason := forbidden(addresses)) is not None:
             raise self._refused(to, reason)
         return addresses, request.port
