@@ -20,6 +20,11 @@ import pytest
 
 FOLDERS = (*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), Path("/usr/local/pgsql/bin"))
 NOBODY = 65534
+NO_LARGE_OBJECTS = """
+REVOKE EXECUTE ON FUNCTION lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea), lo_put(oid, bigint, bytea),
+    lowrite(int, bytea) FROM PUBLIC;
+"""
+"""As docs/reach.md says it, in a database that agents are to read."""
 READY_S = 60.0
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.agent.scripted_model import ScriptedModel, call, hand_in
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import NO_LARGE_OBJECTS, a_database, needs_postgres
 from tests.scenario.driver import Site, ended, job
 from tests.scenario.harness import plan
 
@@ -156,7 +156,7 @@ async def test_an_agent_reads_a_database_and_never_sees_its_address(tmp_path):
     address = a_database()
     name = address.rpartition("/")[2]
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE reader_{name} LOGIN")
+        connection.execute(f"{NO_LARGE_OBJECTS} CREATE ROLE reader_{name} LOGIN")
         connection.execute(f"CREATE TABLE lamp (name text); GRANT SELECT ON lamp TO reader_{name}")
         connection.execute("INSERT INTO lamp VALUES ('bright')")
     psql = 'psql -XAt "$SWARM_DATABASE_SHOP"'

@@ -22,7 +22,7 @@ from swarmworks.worker.databases.proxy import DatabaseProxy, Offered, _pump
 from swarmworks.worker.egress import Egress
 from swarmworks.worker.gateways import Gateways
 from swarmworks.worker.relay import Exits, Relay
-from tests.postgres import NOBODY, Server, needs_postgres
+from tests.postgres import NO_LARGE_OBJECTS, NOBODY, Server, needs_postgres
 from tests.worker.test_relay import listener
 
 pytestmark = needs_postgres
@@ -64,7 +64,7 @@ def _served(folder):
     rules.write_text(RULES + rules.read_text())
     made.start()
     with psycopg.connect(f"{made.address}/postgres", autocommit=True) as connection:
-        connection.execute(ROLES)
+        connection.execute(ROLES + NO_LARGE_OBJECTS)
     yield made
     made.stop()
 
@@ -116,7 +116,13 @@ async def test_it_writes_nothing_even_when_it_says_that_it_may(server):
     async with offered(server) as (port, _said):
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             await ask(port, "CREATE TEMP TABLE t (id int)")
-        for write in ("INSERT INTO item (name) VALUES ('x')", "DELETE FROM item", "DROP TABLE item"):
+        large = (
+            "SELECT lo_create(0)",
+            "SELECT lo_creat(-1)",
+            "SELECT lo_from_bytea(0, 'x')",
+            "SELECT lo_put(1, 0, 'x')",
+        )
+        for write in ("INSERT INTO item (name) VALUES ('x')", "DELETE FROM item", "DROP TABLE item", *large):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await ask(port, "SET default_transaction_read_only = off", write)
 
@@ -139,6 +145,16 @@ async def test_a_statement_that_takes_too_long_is_ended(server):
         ("GRANT USAGE ON item_id_seq TO reader", "REVOKE USAGE ON item_id_seq FROM reader", "may advance"),
         ("GRANT CREATE ON SCHEMA public TO reader", "REVOKE CREATE ON SCHEMA public FROM reader", "the schema public"),
         ("GRANT CREATE ON DATABASE postgres TO reader", "REVOKE CREATE ON DATABASE postgres FROM reader", "schemas"),
+        (
+            "GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC",
+            "REVOKE EXECUTE ON FUNCTION lo_create(oid) FROM PUBLIC",
+            "until REVOKE EXECUTE ON FUNCTION lo_create(oid) FROM PUBLIC, reader",
+        ),
+        (
+            "GRANT EXECUTE ON FUNCTION lowrite(int, bytea), lo_put(oid, bigint, bytea) TO reader",
+            "REVOKE EXECUTE ON FUNCTION lowrite(int, bytea), lo_put(oid, bigint, bytea) FROM reader",
+            "reader may write large objects until REVOKE EXECUTE ON FUNCTION lo_put(oid,bigint,bytea), lowrite(integer,bytea)",
+        ),
         ("GRANT pg_write_all_data TO reader", "REVOKE pg_write_all_data FROM reader", "pg_write_all_data"),
         ("GRANT pg_read_server_files TO reader", "REVOKE pg_read_server_files FROM reader", "pg_read_server_files"),
         (

@@ -31,7 +31,7 @@ MOST_CONNECTIONS = 8
 MOST_REQUESTS = 4
 MOST_RECORDED = 500
 MOST_NAME = 60
-MOST_WHY, MOST_REASON = 300, 500
+MOST_WHY, MOST_REASON = 400, 600
 ROLE_CHECK = Path(__file__).with_name("role_check.sql").read_text(encoding="utf-8")
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -8,6 +8,11 @@ tables AS (
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 ),
+large AS (
+    SELECT oid, oid::pg_catalog.regprocedure::pg_catalog.text AS named FROM pg_catalog.pg_proc
+    WHERE pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+    AND proname IN ('lo_create', 'lo_creat', 'lo_from_bytea', 'lo_put', 'lowrite')
+),
 found AS (
     SELECT 1 AS rank, pg_catalog.format('%I is a superuser', rolname) AS why FROM able WHERE rolsuper
     UNION ALL
@@ -41,6 +46,11 @@ found AS (
         UNION ALL
         SELECT 8, pg_catalog.format('%I may advance %s', rolname, named) FROM able, tables
         WHERE relkind = 'S' AND pg_catalog.has_sequence_privilege(able.oid, tables.oid, 'USAGE, UPDATE')
+        UNION ALL
+        SELECT 9, pg_catalog.format(
+            '%I may write large objects until REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC, %1$I',
+            rolname, pg_catalog.string_agg(named, ', ' ORDER BY named)
+        ) FROM able, large WHERE pg_catalog.has_function_privilege(able.oid, large.oid, 'EXECUTE') GROUP BY rolname
     ) writes(rank, why)
     WHERE NOT pg_catalog.pg_is_in_recovery()
 )
