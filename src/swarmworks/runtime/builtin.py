@@ -71,7 +71,7 @@ class BuiltIn:
             first_input=json.dumps(document).encode() + b"\n",
             input_stays_open=True,
             shown=(Shown(self._package, INSIDE_PACKAGE), *self._python()),
-            silence_s=facts.silence_s,
+            working_s=facts.silence_s,
         )
 
     def reading(self) -> NormalForm:

@@ -70,7 +70,8 @@ class Shown:
 class Launch:
     """How the worker starts the program. `files` are put into its home folder: path below it, and content.
     `first_input` goes to its standard input at once, which is closed after it unless `input_stays_open`. `silence_s`: how
-    long it may neither say anything nor be answered by a model before it counts as stalled; None for the session's limit.
+    long it may neither say anything nor be answered by a model before it counts as stalled; None for the session's limit. `working_s`:
+    how long while a tool call it has told of is under way; None for no longer.
     `output_bytes`: how much it may print, None for what any program may.
     """
 
@@ -81,6 +82,7 @@ class Launch:
     shown: tuple[Shown, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     silence_s: float | None = None
+    working_s: float | None = None
     output_bytes: int | None = None
 
 

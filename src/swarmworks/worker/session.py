@@ -28,7 +28,7 @@ from swarmworks.sandbox.protocol import SandboxedProcess, SandboxSpec
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.handoff import HandoffDocument
-from swarmworks.wire.session_events import End, Garbage
+from swarmworks.wire.session_events import End, Garbage, Message, SessionEvent, ToolCall, ToolResult
 from swarmworks.wire.work import SessionResult, SessionWork
 from swarmworks.worker import handoff_file
 from swarmworks.worker.agent_input import AgentInput
@@ -63,6 +63,16 @@ class _Run:
     last_sign: float = 0.0
     peak_memory_bytes: int = 0
     held: frozenset[Property] = frozenset()
+    calls: set[str] = field(default_factory=set[str])
+    """Tool calls that are under way."""
+
+    def follow(self, event: SessionEvent) -> None:
+        if isinstance(event, ToolCall):
+            self.calls.add(event.id)
+        elif isinstance(event, ToolResult):
+            self.calls.discard(event.id)
+        elif isinstance(event, Message):
+            self.calls.clear()  # it goes on: whatever it was has ended
 
     def stop(self, outcome: SessionOutcome, reason: str) -> None:
         if self.verdict is None:
@@ -205,7 +215,7 @@ class SessionRun:
         watchers = [
             asyncio.create_task(self._input.feed(process, launch)),
             asyncio.create_task(self._read(process, places, reporter)),
-            asyncio.create_task(self._watch(process, launch.silence_s or self._work.limits.idle_s)),
+            asyncio.create_task(self._watch(process, launch)),
             asyncio.create_task(self._watch_for_a_handoff(places, reporter)),
             asyncio.create_task(saving.now_and_then(save_every_s, reporter.add)),
         ]
@@ -249,6 +259,7 @@ class SessionRun:
                     self._run.end = event
                     self._run.stop(SessionOutcome.SUBMITTED, event.reason)
                     return
+                self._run.follow(event)
                 if (circles := circuit.hears(event)) is not None:
                     self._run.stop(SessionOutcome.STOPPED, circles)
                     return
@@ -313,7 +324,7 @@ class SessionRun:
         self._run.end = end
         self._run.stop(SessionOutcome.SUBMITTED, end.reason)
 
-    async def _watch(self, process: SandboxedProcess, silence_s: float) -> None:
+    async def _watch(self, process: SandboxedProcess, launch: Launch) -> None:
         """Wall time and silence, caps an agent cannot argue with; memory and disk are the sandbox's own to watch."""
         limits = self._work.limits
         clock = self._context.clock
@@ -325,8 +336,12 @@ class SessionRun:
             self._run.peak_memory_bytes = max(self._run.peak_memory_bytes, memory)
             if now - started > limits.wall_s:
                 self._run.stop(SessionOutcome.STOPPED, f"time limit of {limits.wall_s:g} s reached")
-            elif now - self._run.last_sign > silence_s:
+            elif now - self._run.last_sign > (silence_s := self._silence_s(launch)):
                 self._run.stop(SessionOutcome.STOPPED, f"stalled: no event for {silence_s:g} s")
+
+    def _silence_s(self, launch: Launch) -> float:
+        silence_s = launch.silence_s or self._work.limits.idle_s
+        return max(silence_s, launch.working_s or 0.0) if self._run.calls else silence_s
 
     async def _judge(self, head: str) -> SessionResult:
         """The outcome, from what the agent said and what the diff shows: its word alone is never evidence."""
