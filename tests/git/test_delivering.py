@@ -479,6 +479,65 @@ class TestKilledOnTheWay:
             assert (repository.root / "src/b.py").exists()
             assert clean(repository)
 
+    def test_what_has_moved_is_not_taken_back_because_its_folder_cannot_be_synced(
+        self, repository, hub, base, head, monkeypatch
+    ):
+        sync = delivering.sync_directory
+
+        def no_folder(place):
+            if place.name == "heads":
+                raise NotADirectoryError(20, "Not a directory")
+            sync(place)
+
+        monkeypatch.setattr(delivering, "sync_directory", no_folder)
+        assert move(repository, hub, head)
+        assert at(repository) == head
+        assert clean(repository)
+
+    @pytest.mark.parametrize("flag", ["--skip-worktree", "--assume-unchanged"])
+    @pytest.mark.parametrize("step", ["_swap", "_write_files"])
+    def test_an_edit_that_git_was_told_not_to_see_survives_what_is_taken_back(
+        self, repository, hub, base, monkeypatch, flag, step
+    ):
+        repository.commit({"settings.txt": "as shipped\n", "kept/d.txt": "d\n"})
+        tip = at(repository)
+        hub.import_commit(repository.root, tip)
+        head = grown(hub, tip, {"a.txt": "new\n", "new/c.txt": "c\n", "kept/d.txt": None, "kept": "a file\n"})
+        git(repository.root, "update-index", flag, "settings.txt")
+        (repository.root / "settings.txt").write_text("my own\n")
+        write = delivering._write_files
+
+        def no_room(*arguments):
+            if step == "_write_files":
+                write(*arguments)
+            raise GitError("no space left")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(delivering, step, no_room)
+            with pytest.raises(GitError):
+                move(repository, hub, head)
+        assert (repository.root / "settings.txt").read_text() == "my own\n"
+        assert at(repository) == tip
+        assert clean(repository)
+        assert not (repository.root / "new").exists()
+        assert (repository.root / "kept/d.txt").read_text() == "d\n"
+        assert move(repository, hub, head)
+        assert (repository.root / "settings.txt").read_text() == "my own\n"
+
+    @pytest.mark.parametrize("flag", ["--skip-worktree", "--assume-unchanged"])
+    def test_an_edit_that_git_was_told_not_to_see_survives_a_delivery_that_was_cut_short(
+        self, repository, hub, base, flag
+    ):
+        repository.commit({"settings.txt": "as shipped\n"})
+        hub.import_commit(repository.root, at(repository))
+        head = grown(hub, at(repository), {"a.txt": "new\n", "new/c.txt": "c\n"})
+        git(repository.root, "update-index", flag, "settings.txt")
+        (repository.root / "settings.txt").write_text("my own\n")
+        (repository.root / "a.txt").write_text("new\n")
+        with pytest.raises(ConflictError, match=r"settings\.txt"):
+            move(repository, hub, head)
+        assert (repository.root / "settings.txt").read_text() == "my own\n"
+
     def test_a_disk_that_fills_up_in_the_middle_of_a_file(self, repository, hub, base, head, monkeypatch):
         write = delivering._write_files
 

@@ -24,7 +24,7 @@ from swarmworks.git.user_branch import HEADS, UserBranch, find_branch
 from swarmworks.git.user_checkout import Difference, comparing_settings, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
 SHOWN = 5
 SLOW_TIMEOUT_S = 1800.0
@@ -106,7 +106,8 @@ def _swap(git: Git, branch: UserBranch, candidate: str, message: str, person: st
     arguments = ["update-ref", "--create-reflog", "-m", message, branch.ref, candidate, old]
     finished = git.run(branch.git_dir, arguments, environment=identity, ok=(0, 1, 128))
     if finished.code == 0:
-        sync_directory(_folder_of(common_dir(branch.git_dir), branch.ref))
+        with contextlib.suppress(OSError):  # it has moved, whatever comes now; with reftable there is no such folder
+            sync_directory(_folder_of(common_dir(branch.git_dir), branch.ref))
         return True
     present = git.run(branch.git_dir, ["rev-parse", "--verify", "--quiet", branch.ref], ok=(0, 1, 128))
     if (present.out.decode().strip() or None) == branch.tip:
@@ -121,6 +122,9 @@ def _with_files(git: Git, branch: UserBranch, hub: Path, candidate: str, message
     moved = False
     with _index_locked(branch), tempfile.TemporaryDirectory(prefix="swarmworks-deliver-") as temporary:
         cut_short = check_delivery(branch, hub, candidate, git)
+        changed = _changed(git, branch, candidate, quoted(hub / "objects"))
+        if cut_short:
+            _refuse_hidden(git, branch, os.fsencode(branch.root), everything=True)
         index, before, back = (Path(temporary) / name for name in ("index", "before", "back"))
         shutil.copyfile(branch.git_dir / "index", index)
         shutil.copyfile(index, before)
@@ -129,7 +133,7 @@ def _with_files(git: Git, branch: UserBranch, hub: Path, candidate: str, message
         except ConflictError:  # git looked before it wrote, and wrote nothing
             raise
         except BaseException:
-            _take_back(git, branch, back, candidate)
+            _take_back(git, branch, back, changed)
             raise
         try:
             _replace(index, branch.git_dir / "index")
@@ -137,15 +141,43 @@ def _with_files(git: Git, branch: UserBranch, hub: Path, candidate: str, message
         finally:
             if not moved:
                 check_delivery(branch, hub, candidate, git)  # raises where somebody has written meanwhile: hands off
-                _take_back(git, branch, back, candidate)
+                _take_back(git, branch, back, changed)
                 _replace(back if cut_short else before, branch.git_dir / "index")
     return moved
 
 
-def _take_back(git: Git, branch: UserBranch, index: Path, candidate: str) -> None:
-    """The files as the tip has them, whatever of the candidate was written: nothing in them was anybody's work."""
-    git.run(branch.git_dir, ["read-tree", candidate], environment={"GIT_INDEX_FILE": str(index)})
-    _write_files(git, branch, index, ["--reset", str(branch.tip)])
+def _take_back(git: Git, branch: UserBranch, index: Path, changed: Mapping[bytes, str]) -> None:
+    """The files of the delivery as the tip has them, whatever of it was written: nothing in them was anybody's work. No other
+    file is looked at: there may be work in it that git was told not to see.
+    """
+    assert branch.root is not None
+    root = os.fsencode(branch.root)
+    sparse = {path for path, flag in _flags(git, branch).items() if flag == b"S"}
+    for path, letter in changed.items():
+        if letter == "A" and path not in sparse:
+            _remove(root, path)
+    environment = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(branch.root)}
+    options = [*_no_filters(git, branch.git_dir), "-c", "core.splitIndex=false", "-c", "core.bare=false"]
+    git.run(branch.git_dir, [*options, "read-tree", str(branch.tip)], environment=environment)
+    there = b"".join(path + b"\0" for path, letter in changed.items() if letter != "A" and path not in sparse)
+    arguments = [*options, "checkout-index", "-f", "-q", "-u", "-z", "--stdin"]
+    git.run(branch.git_dir, arguments, environment=environment, given=there)
+    git.run(branch.git_dir, [*options, "update-index", "-q", "--refresh"], environment=environment, ok=(0, 1))
+
+
+def _remove(root: bytes, path: bytes) -> None:
+    """A file of the delivery's own, with the folders that were made for it; never anything behind a link."""
+    *folders, _ = parts = path.split(b"/")
+    places = [os.path.join(root, *parts[: length + 1]) for length in range(len(parts))]  # noqa: PTH118 - bytes
+    if any(os.path.islink(place) for place in places[:-1]):  # noqa: PTH114 - bytes
+        return
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        os.unlink(places[-1])  # noqa: PTH108 - bytes
+    for place in reversed(places[: len(folders)]):
+        try:
+            os.rmdir(place)  # noqa: PTH106 - bytes
+        except OSError:
+            return  # something else is in it, or it was never made
 
 
 def _write_files(git: Git, branch: UserBranch, index: Path, trees: Sequence[str]) -> None:
@@ -244,12 +276,22 @@ def _foreign(root: bytes, found: Difference, against: Difference, changed: dict[
     return frozenset(staged | unstaged)
 
 
-def _refuse_hidden(git: Git, branch: UserBranch, root: bytes, changed: dict[bytes, str]) -> None:
-    """Files that git was told not to look at (`update-index --skip-worktree`, `--assume-unchanged`) and that are changed."""
-    assert branch.root is not None
+def _flags(git: Git, branch: UserBranch) -> dict[bytes, bytes]:
+    """The letter that `git ls-files -v` has for each file of the index."""
     lines = records(git.run(branch.git_dir, ["ls-files", "-v", "-z"]).out)
-    hidden = [line[2:] for line in lines if line[:1].islower() or line[:1] == b"S"]
-    there = {path for path in hidden if path in changed and os.path.lexists(os.path.join(root, path))}  # noqa: PTH118
+    return {line[2:]: line[:1] for line in lines}
+
+
+def _refuse_hidden(
+    git: Git, branch: UserBranch, root: bytes, changed: Mapping[bytes, str] | None = None, *, everything: bool = False
+) -> None:
+    """Files that git was told not to look at (`update-index --skip-worktree`, `--assume-unchanged`) and that are changed: of
+    the delivery, or of `everything`, where git is going to write over what it was told to assume.
+    """
+    assert branch.root is not None
+    hidden = [path for path, flag in _flags(git, branch).items() if flag.islower() or flag == b"S"]
+    meant = [path for path in hidden if everything or path in (changed or {})]
+    there = {path for path in meant if os.path.lexists(os.path.join(root, path))}  # noqa: PTH118 - bytes
     if there:
         files = differences(git, branch.git_dir, branch.root, str(branch.tip), files_of=branch.tip)
         _refuse_dirty(branch, sorted(there & files.unstaged))
