@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from swarmworks.policy.queueing import (
@@ -179,6 +179,33 @@ def test_whatever_happens_the_branch_is_green_and_nothing_is_lost_or_landed_twic
     assert not [change for change in world.rejected if not world.bad[change] and world.flaked.get(change, 0) < 1]
     bad = sum(1 for change in world.rejected if world.bad[change])
     assert world.started - before <= 4 * waiting + 2 * (bad + 1) * (math.ceil(math.log2(waiting + 1)) + 2) + places
+
+
+GOOD = ("hand in", False, [])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    places=st.sampled_from([2, 3, 4]),
+    events=st.lists(EVENTS, max_size=30),
+    arrivals=st.lists(st.integers(0, 2), min_size=1, max_size=4),
+    some_bad=st.booleans(),
+)
+@example(places=2, events=[GOOD, ("push",), GOOD], arrivals=[1], some_bad=False)
+@example(places=4, events=[GOOD, ("push",), GOOD], arrivals=[1], some_bad=False)
+def test_what_passed_and_could_not_land_lands_soon_however_much_is_handed_in(places, events, arrivals, some_bad):
+    world = World(places)
+    for event in events:
+        happen(world, event)
+    since = {}
+    for finished in range(60):
+        for _ in range(arrivals[finished % len(arrivals)]):
+            happen(world, ("hand in", some_bad and len(world.bad) % 7 == 6, []))
+        world.finish(0, flaky=False)
+        world.settle()
+        since = {change: since.get(change, finished) for change in standing_of(world.snapshot()).cleared}
+        late = [change for change, began in since.items() if finished - began > 6 * places + 12]
+        assert not late, f"{late} passed long ago"
 
 
 @settings(max_examples=100, deadline=None)

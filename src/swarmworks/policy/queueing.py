@@ -248,7 +248,8 @@ def _next_start(now: Snapshot, standing: Standing) -> Start | None:
     if now.places < LANES_FROM or len(fresh) + len(unsure) <= max(free, min(size, now.places)):
         room = size - len(unsure)
         group = _together(now, fresh, busy, on_chain, max(1, min(room, math.ceil(min(room, len(fresh)) / free))))
-        return Start(group, after=chain) if group and (room > 0 or chain is None) else None
+        grows = room > 0 and not (ready and unsure)  # what is cleared waits for the end of this chain
+        return Start(group, after=chain) if group and (grows or chain is None) else None
     if len(standing.cleared) > MOST_CLEARED_GROUPS * size:
         return None
     below = chain if chain is not None and not unsure else None
