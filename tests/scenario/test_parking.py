@@ -393,13 +393,24 @@ async def test_tests_that_run_on_the_change_itself_park_it_before_the_queue(plan
     assert (states["tests"], states["fix-tests"]) == ("parked", "ready")
 
 
-async def test_what_fails_on_the_branch_as_well_is_not_charged_but_not_believed_for_ever(plane, base, tmp_path):
-    swarm, worker = await start(plane, base, tmp_path)
+def measuring_coverage():
+    commands = {"tests": {"run": "true", "reads": "junit"}, "coverage": {"from": "tests", "reads": "coverage"}}
+    return configuration(gates={"commands": commands, "required": {"default": ["scope", "tests", "coverage"]}})
+
+
+@pytest.mark.parametrize("coverage", [False, True], ids=["tests alone", "and coverage, which reads their report"])
+async def test_what_fails_on_the_branch_as_well_is_not_charged_but_not_believed_for_ever(
+    plane, base, tmp_path, coverage
+):
+    config = measuring_coverage() if coverage else reading_junit()
+    swarm = await create(plane, tmp_path / "repo", base, the_plan(), config=config)
+    worker = await Worker.register(plane, tmp_path)
+    unread = (GateResult("coverage", GateOutcome.RAN_NOTHING, "its report is no evidence"),) if coverage else ()
     finding = Finding("no", "tests/test_other.py", 3, test="tests.test_other::t", error="AssertionError")
     metrics = {"on_the_branch": 1.0}
     result = GateResult("tests", GateOutcome.FAILED, "1 failed", findings=(finding,), metrics=metrics)
     used = []
     for attempt in range(3):
-        await one(worker, {CODE: f"{RIGHT}# {attempt}\n"}, (*passed("scope"), result))
+        await one(worker, {CODE: f"{RIGHT}# {attempt}\n"}, (*passed("scope"), result, *unread))
         used.append((await plane.read(lambda reader: reader.task(swarm, TaskId("code")))).attempts)
     assert used == [0, 0, 1]

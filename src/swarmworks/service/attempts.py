@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from swarmworks.domain.change import Change, ChangeEvent
 from swarmworks.domain.event import NewEvent
-from swarmworks.domain.gate import GateResult
+from swarmworks.domain.gate import GateOutcome, GateResult
 from swarmworks.domain.rejection import LOG_TAIL_BYTES, Rejection, RejectionKind
 from swarmworks.domain.session import FREE, Session, SessionOutcome, SessionState
 from swarmworks.domain.task import Task, TaskEvent
@@ -176,7 +176,9 @@ def blameless(reader: Reader, change: Change, failed: Sequence[GateResult]) -> b
 
 
 def fails_on_the_branch(failed: Sequence[GateResult]) -> bool:
-    return bool(failed) and all(_on_the_branch(result) for result in failed)
+    """What only ran nothing beside it follows from it: a coverage gate has no report to read where the tests failed."""
+    told = [result for result in failed if result.outcome is not GateOutcome.RAN_NOTHING]
+    return bool(told) and all(_on_the_branch(result) for result in told)
 
 
 def _on_the_branch(result: GateResult) -> bool:
