@@ -8,7 +8,7 @@ from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from swarmworks.domain.lease import WorkKind
 from swarmworks.wire import rejection as rejection_wire
 from tests.scenario.harness import passed, repository
-from tests.scenario.queueing import handed_in, told
+from tests.scenario.queueing import handed_in, pushed, told
 
 CORE = "tests/test_core.txt"
 MORE = "tests/test_more.txt"
@@ -155,3 +155,35 @@ async def test_a_flaky_test_costs_nobody_an_attempt(plane, base, tmp_path):
     await build_until_quiet(plane, worker, lambda _files, _mended: (*passed("scope"), flaky))
     assert set((await plane.states(swarm)).values()) == {"landed"}
     assert not any(one.attempts for one in await plane.read(lambda reader: reader.tasks(swarm)))
+
+
+async def test_one_change_whose_gates_cannot_run_does_not_stop_the_others_of_its_group(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path)
+    broken = (*passed("scope"), GateResult("tests", GateOutcome.COULD_NOT_RUN, "the lock file names no such package"))
+
+    def results(files, _mended):
+        return broken if "t07.txt" in files else passed("scope", "tests")
+
+    await build_until_quiet(plane, worker, results)
+    states = await plane.states(swarm)
+    assert states.pop("t07") == "blocked"
+    assert set(states.values()) == {"landed"}
+    assert not any(one.attempts for one in await plane.read(lambda reader: reader.tasks(swarm)))
+    assert len(await told(plane, swarm, "task.blocked")) == 1
+
+
+async def test_only_builds_whose_gates_could_not_run_count_until_a_person_is_asked(plane, base, tmp_path):
+    """A change that failed by others' fault, or passed and could not land, has been built before."""
+    swarm, worker = await handed_in(plane, base, tmp_path, count=1)
+    broken = (*passed("scope"), GateResult("tests", GateOutcome.COULD_NOT_RUN, "no space left on the disk"))
+    for number in range(3):
+        await plane.settle()
+        (build,) = await worker.take(WorkKind.BUILD)
+        await pushed(plane, swarm, tmp_path, f"hand{number}.txt")
+        await worker.finish_build(build, worker.build(build))
+    await plane.settle()
+    (build,) = await worker.take(WorkKind.BUILD)
+    await worker.finish_build(build, worker.build(build, broken))
+    assert await plane.states(swarm) == {"t00": "queued"}
+    await build_until_quiet(plane, worker, lambda _files, _mended: passed("scope", "tests"))
+    assert await plane.states(swarm) == {"t00": "landed"}

@@ -28,7 +28,7 @@ from swarmworks.wire.options import from_json
 from swarmworks.wire.work import BuildResult, BuildWork
 
 MOST_REBUILDS = 3
-"""How often a build whose gates could not run is built again before a person is asked."""
+"""How often a change by itself is built whose gates could not run, before a person is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +109,23 @@ def settle_result(tx: Tx, swarm: Swarm, asked: BuildWork, result: BuildResult, f
         why = found.mismatch or "the worker found a conflict in a candidate that is merged already"
         _turn_down(tx, run, members, why if result.status != "conflict" else None, result, asked)
         return
+    failed, unknown = _judged(swarm, tx, members, result.results)
+    for change in members:
+        tx.append(swarm.id, results_event(change, result))
+    if unknown and not failed and len(members) > 1:
+        tx.end_run(
+            asked.work_id, Verdict.FAILED, sure=False
+        )  # halved, so that one whose gates cannot run stops itself only
+        return
     for place, change in enumerate(members):
         keys = result.cache_keys if place == 0 else {}
         tx.record_gates(GateRun(change.id, GateStage.CANDIDATE, result.tree, result.results, now), keys)
-        tx.append(swarm.id, results_event(change, result))
-    failed, unknown = _judged(swarm, tx, members, result.results)
     if failed:
         tx.end_run(asked.work_id, Verdict.FAILED, sure=True)
     elif unknown:
         tx.close_runs([run.id])
         for change in members:
-            _could_not_run(tx, change, unknown, result)
+            _could_not_run(tx, swarm, change, unknown, result)
     elif turned := _objected(tx, swarm, members, result, found, asked):
         tx.close_runs([run.id])
         _give_back(tx, members, turned, "another change of its group was turned down")
@@ -217,10 +223,11 @@ def _give_back(tx: Tx, members: Sequence[Change], but: set[ChangeId], why: str) 
             give_back(tx, change, why)
 
 
-def _could_not_run(tx: Tx, change: Change, unknown: list[str], result: BuildResult) -> None:
+def _could_not_run(tx: Tx, swarm: Swarm, change: Change, unknown: list[str], result: BuildResult) -> None:
     """No fault of the change's: built again, and after that a person is asked. Costs no attempt."""
     runs = [run for run in tx.gate_runs(change.id) if run.stage == GateStage.CANDIDATE]
-    if len(runs) < MOST_REBUILDS:
+    judged = [_judged(swarm, tx, [change], run.results) for run in runs]
+    if sum(1 for failed, unsaid in judged if unsaid and not failed) < MOST_REBUILDS:
         give_back(tx, change, f"gates could not run: {', '.join(unknown)}")
         return
     ask_a_person(tx, change, could_not_run(unknown, result.results, tree=result.tree, base=result.target))

@@ -47,12 +47,17 @@ class Checker:
         self._building: dict[str, asyncio.Lock] = {}
         self._failures: dict[str, tuple[float, UnavailableError]] = {}
 
-    async def environment(self, swarm_id: SwarmId, commit: str) -> BuiltEnvironment:
-        """The tools for the lock files of `commit`; built on first use. Raises UnavailableError with the log's end."""
+    async def environment(self, swarm_id: SwarmId, commit: str, *, patient: bool = False) -> BuiltEnvironment:
+        """The tools for the lock files of `commit`; built on first use. Raises UnavailableError with the log's end. Who is
+        `patient` waits until a failure of a moment ago is forgotten: the merge queue tries a few times only.
+        """
         config = await self._context.config(swarm_id)
         key = await asyncio.to_thread(self._lock_digest, config, commit)
         if key in self._environments:
             return self._environments[key]
+        if patient and key in self._failures:
+            left = self._failures[key][0] + FAILURE_REMEMBERED_S - self._context.clock.monotonic()
+            await asyncio.sleep(max(0.0, left))
         async with self._building.setdefault(key, asyncio.Lock()):
             self._refuse_again(key)
             if key not in self._environments:
@@ -91,7 +96,7 @@ class Checker:
         `base`, and the keys under which the new ones may be kept. What passed on this very tree before is not run again.
         """
         config = await self._context.config(work.swarm_id)
-        environment = await self.environment(work.swarm_id, commit)
+        environment = await self.environment(work.swarm_id, commit, patient=isinstance(work, BuildWork))
         required = await self.required(work, stage)
         required = required if only is None else required & only
         definitions = tuple(one.at(stage) for one in config.gate_definitions())

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from swarmworks.base.clock import ManualClock
+from swarmworks.base.errors import UnavailableError
+from swarmworks.worker import checking
+from tests.scenario.harness import configuration
+
+
+class Checker(checking.Checker):
+    """Its set-up fails the first time, and takes no time."""
+
+    tried = 0
+
+    async def _build(self, config, commit):
+        self.tried += 1
+        if self.tried == 1:
+            raise UnavailableError("no answer from the registry")
+        return "tools"
+
+
+async def test_the_merge_queue_waits_until_a_failed_set_up_may_be_tried_again(tmp_path, monkeypatch):
+    """Three builds within a second would all hear of the same failure, and a person be asked for nothing."""
+    clock = ManualClock()
+
+    async def sleep(seconds):
+        clock.advance(seconds)
+
+    monkeypatch.setattr(
+        checking, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread, Lock=asyncio.Lock)
+    )
+
+    async def config(_swarm_id):
+        return configuration()
+
+    context = SimpleNamespace(clock=clock, config=config, hub=None)
+    checker = Checker(context, tmp_path, None, 1)
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            await checker.environment("swarm", "commit")
+    assert checker.tried == 1
+    assert await checker.environment("swarm", "commit", patient=True) == "tools"
+    assert clock.monotonic() == checking.FAILURE_REMEMBERED_S
