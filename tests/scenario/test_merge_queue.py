@@ -208,6 +208,28 @@ async def test_a_push_that_breaks_the_branch_is_charged_to_no_change(plane, base
     assert set((await plane.states(swarm)).values()) == {"landed"}
 
 
+async def build_on_push(plane, base, tmp_path, name):
+    """A swarm of one change, whose build is on what a person pushed, and what that was."""
+    swarm, worker = await handed_in(plane, base, tmp_path, count=1)
+    await plane.settle()
+    (before,) = await worker.take(WorkKind.BUILD)
+    commit = await pushed(plane, swarm, tmp_path, name)
+    await worker.finish_build(before, worker.build(before))
+    await plane.settle()
+    (build,) = await worker.take(WorkKind.BUILD)
+    assert (before.pushed, build.target) == (None, commit)
+    return swarm, worker, build, commit
+
+
+async def test_a_worker_is_told_what_was_pushed_and_is_not_proved_until_something_landed_on_it(plane, base, tmp_path):
+    swarm, worker, build, commit = await build_on_push(plane, base, tmp_path, "hand.txt")
+    assert build.pushed == commit
+    await worker.finish_build(build, worker.build(build))
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+    branch = await plane.read(lambda reader: reader.queue_branch(swarm))
+    assert (branch.head, branch.pushed) == (build.candidate, None)
+
+
 async def test_a_push_that_breaks_the_branch_and_was_taken_away_and_put_back_is_charged_to_no_change(
     plane, base, tmp_path
 ):

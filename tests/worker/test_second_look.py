@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
 from swarmworks.worker.second_look import FLAKY, ON_THE_BRANCH, Judged, look_again
 from tests.scenario.harness import task
@@ -12,6 +14,7 @@ CANDIDATE, BRANCH = Judged("c" * 40, "1" * 40, "b" * 40), Judged("b" * 40, "2" *
 @dataclass(frozen=True)
 class Work:
     task: object = task("one", owns=("app/one.py", "tests/test_one.py"))
+    pushed: str | None = None
 
 
 def failing(*names: str, file: str = "tests/test_other.py", gate: str = "tests") -> GateResult:
@@ -34,8 +37,8 @@ class Runs:
         return (self.said[commit],), {"tests": "key"}
 
 
-async def look(runs: Runs, *found: GateResult):
-    return await look_again(runs, Work(), CANDIDATE, BRANCH, (tuple(found), {"lint": "kept"}))
+async def look(runs: Runs, *found: GateResult, pushed=None):
+    return await look_again(runs, Work(pushed=pushed), CANDIDATE, BRANCH, (tuple(found), {"lint": "kept"}))
 
 
 async def test_what_passes_at_the_second_run_on_the_same_tree_is_flaky_and_on_record():
@@ -77,3 +80,24 @@ async def test_a_gate_that_reads_the_tests_report_is_run_again_with_them():
     runs = Runs(PASSED)
     await look(runs, failing("t::a"), nothing)
     assert runs.asked == [(CANDIDATE.commit, frozenset({"tests", "coverage"}))]
+
+
+CRASH = GateResult("tests", GateOutcome.FAILED, "it crashed")
+LINT = GateResult("tests", GateOutcome.FAILED, "1 finding", findings=(Finding("unused import", "app/two.py", 1),))
+NOTHING = GateResult("tests", GateOutcome.RAN_NOTHING, "no tests")
+
+
+@pytest.mark.parametrize(
+    "found", [CRASH, LINT, NOTHING, failing("t::a", file="tests/test_one.py")], ids=["crash", "lint", "none", "own"]
+)
+async def test_whatever_fails_on_what_somebody_pushed_as_well_is_said_to(found):
+    runs = Runs(found, found)
+    (result,), _ = await look(runs, found, pushed=BRANCH.commit)
+    assert result.metrics[ON_THE_BRANCH] == 1
+    assert runs.asked == [(BRANCH.commit, frozenset({"tests"}))]
+
+
+@pytest.mark.parametrize("branch", [PASSED, failing("t::b"), GateResult("tests", GateOutcome.COULD_NOT_RUN, "no disk")])
+async def test_what_fails_on_top_of_what_somebody_pushed_and_not_there_is_the_changes(branch):
+    (result,), _ = await look(Runs(PASSED, branch), own := failing("t::a", file="tests/test_one.py"), pushed="b" * 40)
+    assert result == own

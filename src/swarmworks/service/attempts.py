@@ -177,7 +177,7 @@ def blameless(reader: Reader, change: Change, failed: Sequence[GateResult]) -> b
 
 def fails_on_the_branch(failed: Sequence[GateResult]) -> bool:
     """What only ran nothing beside it follows from it: a coverage gate has no report to read where the tests failed."""
-    told = [result for result in failed if result.outcome is not GateOutcome.RAN_NOTHING]
+    told = [result for result in failed if result.outcome is not GateOutcome.RAN_NOTHING] or failed
     return bool(told) and all(_on_the_branch(result) for result in told)
 
 

@@ -136,6 +136,8 @@ def build_work(
     standing_on = list(remaining(run, head))[: -len(own)]
     agent = next(agent for agent in reader.agents(swarm.project) if agent.id == last.agent_id)
     parked = [parking.parked_change(reader, swarm.id, task) for task in tasks]
+    branch = reader.queue_branch(swarm.id)
+    proves = branch is not None and branch.pushed == run.base and len(own) == 1  # a group blames nobody
     return BuildWork(
         work_id=WorkId(run.id),
         fence=0,
@@ -155,6 +157,7 @@ def build_work(
         at=pieces[-1].at,
         floors=dict(swarm.plan.floors),
         tests=tuple(name for one in parked for name in parking.tests_to_keep(reader, one)),
+        pushed=run.base if proves else None,
     )
 
 

@@ -96,7 +96,8 @@ class BuildWork(Leased):
     """Run the candidate's gates on `candidate`, a commit that the merge queue made: `members`, of which `change_id` is the last,
     merged onto `since` one on top of the other. `target` is its parent, `head` and `base` the last change's own, `author`,
     `message` and `at` those of the commit. `after` is the change it stands on that has not landed yet. `task` stands for all
-    of them: what they may write and what they must pass, together. `tests` are to be named when they passed.
+    of them: what they may write and what they must pass, together. `tests` are to be named when they passed. `pushed`: what
+    somebody pushed to the branch and no candidate has passed on yet; whatever fails may fail there already.
     """
 
     kind: Literal["build"] = "build"
@@ -113,6 +114,7 @@ class BuildWork(Leased):
     at: datetime
     floors: dict[str, float] = {}
     tests: tuple[str, ...] = ()
+    pushed: str | None = None
 
 
 class ReviewWork(Leased):

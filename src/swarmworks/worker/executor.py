@@ -225,8 +225,9 @@ class Executor:
         )
 
     async def _second_look(self, work: BuildWork, candidate: str, tree: str, target: str, found: Results) -> Results:
-        branch = await asyncio.to_thread(self._context.hub.tree_of, target)
-        judged, present = Judged(candidate, tree, target), Judged(target, branch, target)
+        before = work.pushed or target
+        branch = await asyncio.to_thread(self._context.hub.tree_of, before)
+        judged, present = Judged(candidate, tree, target), Judged(before, branch, before)
         try:
             return await look_again(self._checker.check, work, judged, present, found)
         except* (SwarmworksError, OSError) as group:
