@@ -230,6 +230,18 @@ async def test_a_worker_is_told_what_was_pushed_and_is_not_proved_until_somethin
     assert (branch.head, branch.pushed) == (build.candidate, None)
 
 
+async def test_a_push_that_mends_the_branch_is_not_taken_for_the_one_that_broke_it(plane, base, tmp_path):
+    swarm, worker, build, _ = await build_on_push(plane, base, tmp_path, "breaks.txt")
+    await pushed(plane, swarm, tmp_path, "mends.txt")
+    red = tuple(replace(one, metrics={"on_the_branch": 1.0}) for one in failed("tests"))
+    await worker.finish_build(build, worker.build(build, (*passed("scope"), *red)))
+    await plane.settle()
+    assert await told(plane, swarm, "queue.frozen") == []
+    assert await plane.states(swarm) == {"t00": "queued"}
+    await build_all(plane, swarm, worker)
+    assert await plane.states(swarm) == {"t00": "landed"}
+
+
 async def test_a_push_that_breaks_the_branch_and_was_taken_away_and_put_back_is_charged_to_no_change(
     plane, base, tmp_path
 ):

@@ -253,7 +253,7 @@ class Merging:
         def write(tx: Tx) -> bool:
             if not self._still(tx, swarm, head, step):
                 return False
-            return reject_guilty(tx, swarm, tx.change(change.id), run, Evidence(seen, tree, push))
+            return reject_guilty(tx, swarm, tx.change(change.id), run, Evidence(seen, tree, head, push))
 
         if await self._store.transact(write):
             self._decided.append(True)

@@ -13,7 +13,7 @@ from swarmworks.domain.gate import GateResult, GateStage
 from swarmworks.domain.rejection import Rejection, RejectionKind
 from swarmworks.domain.swarm import Swarm
 from swarmworks.git.protocol import Hub
-from swarmworks.policy.queueing import Run, Verdict
+from swarmworks.policy.queueing import Run, Verdict, continues
 from swarmworks.policy.rejections import could_not_run, from_conflict, from_gates, judge
 from swarmworks.policy.required import at_stage
 from swarmworks.service import health, parking
@@ -56,12 +56,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a failure besides the results: what the repository shows of the change, the tree that was judged, and the
-    push to the branch that no candidate has passed on yet.
+    """What is known of a failure besides the results: what the repository shows of the change, the tree that was judged, the head
+    of the branch, and the push to it that no candidate has passed on yet.
     """
 
     seen: Seen
     tree: str
+    head: str
     push: Moved | None = None
 
 
@@ -145,6 +146,10 @@ def reject_guilty(tx: Tx, swarm: Swarm, change: Change, run: Run, shown: Evidenc
     elif not failed:  # a gate that only others of its group have to pass
         tx.close_runs([run.id])
         give_back(tx, change, "what failed was for others of its group to pass")
+        return False
+    elif not continues(run, shown.head) and fails_on_the_branch(failed):
+        tx.close_runs([run.id])
+        give_back(tx, change, "what fails fails on the branch as it was as well, which has moved on")
         return False
     elif shown.push is not None and fails_on_the_branch(failed):
         tx.close_runs([run.id])
