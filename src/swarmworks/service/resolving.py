@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarmworks.base.errors import LimitReachedError
 from swarmworks.base.ids import ChangeId
 from swarmworks.domain.change import Change
 from swarmworks.domain.event import NewEvent
@@ -107,12 +108,19 @@ def record(tx: Tx, change: Change, found: Resolution) -> None:
 def _markers(hub: Hub, change: Change, paths: Sequence[str]) -> list[RejectedFinding]:
     found: list[RejectedFinding] = []
     for path in paths:
-        content = hub.read_file(change.head, path, limit_bytes=MOST_BYTES) or b""
-        lines = content.decode("utf-8", "replace").splitlines()
+        lines = _text(hub, change.head, path).splitlines()
         number = next((number for number, line in enumerate(lines, 1) if line.startswith(MARKERS)), None)
         if number is not None:
             found.append(RejectedFinding(MERGE, "a conflict marker is left", path, number))
     return found
+
+
+def _text(hub: Hub, commit: str, path: str) -> str:
+    """Nothing of a file that is too large to look into: what is lost of it is found all the same."""
+    try:
+        return (hub.read_file(commit, path, limit_bytes=MOST_BYTES) or b"").decode("utf-8", "replace")
+    except LimitReachedError:
+        return ""
 
 
 def _unnamed_files(paths: Sequence[str], rules: MergeSection) -> list[RejectedFinding]:

@@ -1,0 +1,55 @@
+"""What is looked at before a resolution, or a change that keeps tests, is believed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from swarmworks.base.errors import LimitReachedError
+from swarmworks.git.protocol import Loss
+from swarmworks.service import parking, resolving
+from swarmworks.wire.config_merge import MergeSection
+from tests.scenario.harness import task
+
+PARKED = SimpleNamespace(base="0" * 40, head="1" * 40)
+
+
+class TooLarge:
+    """A repository in which one file is changed that is too large to look into; `lost` of it."""
+
+    def __init__(self, *lost):
+        self.lost = lost
+
+    def conflicts(self, _base, _head):
+        return ("data.txt",)
+
+    def changes(self, _base, _head):
+        return [SimpleNamespace(path="data.txt", status="M")]
+
+    def losses(self, _base, _head, _tree):
+        return self.lost
+
+    def kept_lines(self, _base, _head, _tree):
+        return [loss.path for loss in self.lost]
+
+    def read_file(self, _commit, path, *, limit_bytes):
+        raise LimitReachedError("the file has too many bytes", where=path)
+
+
+def resolution(hub):
+    change = SimpleNamespace(base="2" * 40, head="3" * 40, handoff='{"outcome": "submitted", "done": "x"}')
+    before = SimpleNamespace(id="chg_1", base="0" * 40, head="1" * 40)
+    return resolving.look(hub, before, change, MergeSection(), anew=False)
+
+
+def test_a_file_too_large_to_look_into_is_no_reason_to_judge_its_resolution_for_ever():
+    assert resolution(TooLarge()).wrong == ()
+    assert {one.file for one in resolution(TooLarge(Loss("data.txt", ()))).wrong} == {"data.txt"}
+
+
+def test_nor_to_judge_for_ever_what_mends_the_code_of_kept_tests():
+    mends = task("fix", kind="fix_bug", supersedes="tests")
+    change = SimpleNamespace(base="2" * 40, head="3" * 40)
+    seen = parking.look(TooLarge(), mends, change, PARKED, "4" * 40, MergeSection())
+    assert seen.weakened == ()
+    lost = parking.look(TooLarge(Loss("data.txt", ())), mends, change, PARKED, "4" * 40, MergeSection())
+    assert [one.file for one in lost.weakened] == ["data.txt"]
