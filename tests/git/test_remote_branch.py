@@ -66,6 +66,16 @@ def test_the_remotes_branch_moves_and_nothing_here_does(site, far, hub, deliver)
     assert git(site.root, "status", "--porcelain") == ""
 
 
+def test_a_push_takes_neither_tags_nor_submodules_with_it_whatever_git_is_told(site, far, hub, deliver):
+    git(site.root, "tag", "-a", "v1", "-m", "not for the remote")
+    git(site.root, "config", "push.followTags", "true")
+    git(site.root, "config", "push.recurseSubmodules", "only")
+    branch = find_remote_branch(site.root, "origin", "main")
+    candidate = landed(hub, branch.tip)
+    assert deliver(branch, candidate) is True
+    assert git(far, "for-each-ref", "--format=%(refname) %(objectname)") == f"refs/heads/main {candidate}"
+
+
 def test_a_remote_that_moved_meanwhile_is_not_overwritten(site, far, hub, deliver, tmp_path):
     branch = find_remote_branch(site.root, "origin", "main")
     candidate = landed(hub, branch.tip)

@@ -1,7 +1,7 @@
 """A branch of a remote that something is to be delivered to: looked up, and moved by a push that names what it expects there.
 
 Unlike all else here this is the user's own git, with its configuration and credentials: it alone can reach the remote. It runs
-no hook, and writes into the repository nothing but objects.
+no hook, writes into the repository nothing but objects, and pushes nothing but the branch, whatever is configured.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def push_commit(repository: Path, branch: UserBranch, candidate: str) -> bool:
     says: the remote itself compares. GitError when the remote says no for another reason.
     """
     lease = f"--force-with-lease={branch.ref}:{branch.tip or ''}"
-    arguments = ["push", "--no-verify", "--porcelain", lease, branch.remote, f"{candidate}:{branch.ref}"]
+    alone = ["--no-follow-tags", "--recurse-submodules=no"]
+    arguments = ["push", "--no-verify", "--porcelain", *alone, lease, branch.remote, f"{candidate}:{branch.ref}"]
     done = _run(repository, arguments)
     if done.returncode == 0:
         return True
