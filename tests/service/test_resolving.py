@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
+
+import pytest
 
 from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.protocol import Loss
 from swarmworks.service import parking, resolving
 from swarmworks.wire.config_merge import MergeSection
+from swarmworks.wire.handoff import MAX_LINE_CHARS
 from tests.scenario.harness import task
 
 PARKED = SimpleNamespace(base="0" * 40, head="1" * 40)
@@ -35,8 +39,10 @@ class TooLarge:
         raise LimitReachedError("the file has too many bytes", where=path)
 
 
-def resolution(hub):
-    change = SimpleNamespace(base="2" * 40, head="3" * 40, handoff='{"outcome": "submitted", "done": "x"}')
+def resolution(hub, *dropped):
+    rows = [{"path": "data.txt", "line": line, "why": "as agreed"} for line in dropped]
+    handoff = json.dumps({"outcome": "submitted", "done": "x", "dropped": rows})
+    change = SimpleNamespace(base="2" * 40, head="3" * 40, handoff=handoff)
     before = SimpleNamespace(id="chg_1", base="0" * 40, head="1" * 40)
     return resolving.look(hub, before, change, MergeSection(), anew=False)
 
@@ -44,6 +50,19 @@ def resolution(hub):
 def test_a_file_too_large_to_look_into_is_no_reason_to_judge_its_resolution_for_ever():
     assert resolution(TooLarge()).wrong == ()
     assert {one.file for one in resolution(TooLarge(Loss("data.txt", ()))).wrong} == {"data.txt"}
+
+
+LONG = f"    {'value ' * 500}"
+
+
+@pytest.mark.parametrize("named", [LONG[:MAX_LINE_CHARS], LONG.strip()[:MAX_LINE_CHARS]])
+def test_a_line_too_long_for_a_handoff_is_named_by_its_beginning(named):
+    lost = TooLarge(Loss("data.txt", (LONG,)))
+    assert resolution(lost, named).wrong == ()
+    unnamed = resolution(lost, f"other {named}"[:MAX_LINE_CHARS]).wrong
+    assert f"name its first {MAX_LINE_CHARS} characters" in unnamed[0].message
+    twice = TooLarge(Loss("data.txt", (LONG, LONG)))
+    assert len(resolution(twice, named).wrong) == len(unnamed)
 
 
 def test_nor_to_judge_for_ever_what_mends_the_code_of_kept_tests():

@@ -25,6 +25,7 @@ from swarmworks.store.protocol import Reader, Tx
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.config_merge import MergeSection
+from swarmworks.wire.handoff import MAX_LINE_CHARS
 
 MERGE = "merge"
 """The name under which what is wrong with a merge is told, beside the gates' own."""
@@ -137,7 +138,9 @@ def _unnamed_files(paths: Sequence[str], rules: MergeSection) -> list[RejectedFi
 
 
 def _unnamed(lost: Sequence[Loss], said: Sequence[DroppedLine], whose: str) -> list[RejectedFinding]:
-    """The lines that are gone and that the handoff does not name; as often as they are gone, spaces aside."""
+    """The lines that are gone and that the handoff does not name; as often as they are gone, spaces aside. Of a long line a
+    handoff holds the beginning.
+    """
     named = Counter((one.path, one.line.strip()) for one in said)
     found: list[RejectedFinding] = []
     for loss in lost:
@@ -147,9 +150,11 @@ def _unnamed(lost: Sequence[Loss], said: Sequence[DroppedLine], whose: str) -> l
         for line in loss.lines:
             if not line.strip():
                 continue
-            if named[loss.path, line.strip()] > 0:
-                named[loss.path, line.strip()] -= 1
+            beginnings = (line.strip()[:MAX_LINE_CHARS].rstrip(), line[:MAX_LINE_CHARS].strip())
+            if (key := next((one for one in beginnings if named[loss.path, one] > 0), None)) is not None:
+                named[loss.path, key] -= 1
                 continue
-            message = f"{whose} added this line, and it is gone: keep it, or name it in `dropped`, with the reason"
+            name = "name it" if len(line) <= MAX_LINE_CHARS else f"name its first {MAX_LINE_CHARS} characters"
+            message = f"{whose} added this line, and it is gone: keep it, or {name} in `dropped`, with the reason"
             found.append(RejectedFinding(MERGE, message, loss.path, expected=line))
     return found
