@@ -50,9 +50,9 @@ async def told(plane, swarm, kind):
     return [json.loads(event.data) for event in events if event.kind == kind]
 
 
-async def pushed(plane, swarm, tmp_path, name, *, on=None, text="by hand\n"):
+async def pushed(plane, swarm, tmp_path, name, *, on=None, text="by hand\n", repository=None):
     """A person commits `name` on what the branch is (or on `on`) and moves the branch there."""
-    repo, head = tmp_path / "repo", await plane.head(swarm)
+    repo, head = repository or tmp_path / "repo", await plane.head(swarm)
     git(repo, "fetch", "-q", str(plane.hub.path), head)
     git(repo, "checkout", "-q", "--detach", on or head)
     (repo / name).write_text(text)

@@ -17,6 +17,7 @@ from swarmworks.git.protocol import Conflicted
 from swarmworks.git.user_branch import find_branch
 from swarmworks.service import reviews
 from swarmworks.service.delivering import Delivering
+from swarmworks.store.protocol import QueueBranch
 from swarmworks.wire.api import ResumeSwarm
 from swarmworks.wire.delivery import RequestDelivery
 from swarmworks.wire.work import DeliveryResult
@@ -33,6 +34,7 @@ from tests.scenario.harness import (
     start_plane,
     task,
 )
+from tests.scenario.queueing import pushed
 
 ANN = "person:Ann"
 
@@ -140,6 +142,33 @@ async def test_merged_with_what_the_branch_got_and_judged_by_every_gate_a_task_h
     assert (view.state, view.merged) == ("ready", True)
     assert place.plane.hub.resolve(f"refs/swarm/delivery/{delivery.id}") == view.candidate
     assert "review.asked" in await place.kinds()
+
+
+@pytest.mark.parametrize("branch", ["main", "fresh/one"])
+async def test_what_somebody_pushed_after_the_last_landing_is_judged_before_it_is_delivered(place, tmp_path, branch):
+    commit = await pushed(place.plane, place.swarm, tmp_path, "hand.txt", repository=place.root)
+    delivery = await place.request(branch)
+    assert (delivery.state, delivery.head) == ("building", commit)
+    work = await place.work()
+    assert work.gates == ("tests",)
+    await place.finish(work, place.built(work, failed("tests")))
+    assert (await place.view(delivery)).state == "failed"
+    again = await place.request(branch)
+    work = await place.work()
+    await place.finish(work, place.built(work))
+    view = await place.view(again)
+    assert view.state == "ready"
+    assert "hand.txt" in place.plane.hub.list_files(view.candidate)
+
+
+async def test_what_froze_the_queue_is_not_delivered_until_it_is_mended(place, tmp_path):
+    commit = await pushed(place.plane, place.swarm, tmp_path, "breaks.txt", repository=place.root)
+    red = QueueBranch(commit, pushed=commit, frozen="tests fails on the branch: push a commit that mends it")
+    await place.plane.store.transact(lambda tx: tx.set_queue_branch(place.swarm, red))
+    with pytest.raises(ConflictError, match="tests fails on the branch"):
+        await place.request()
+    await pushed(place.plane, place.swarm, tmp_path, "mends.txt", repository=place.root)
+    assert (await place.request()).state == "building"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 The control plane prepares and records; the process on the user's machine moves the branch. Where the user's branch has not
 moved, the integration branch's own head goes there. Where it has, both are merged by a worker and every gate that let a task
-land is run again on the merged tree: two sides that were fine alone can be wrong together.
+land is run again on the merged tree: two sides that were fine alone can be wrong together. So it is where somebody pushed to the
+integration branch what nothing has landed on since.
 
 A delivery is of one tip and one head. When either has moved on, it is void and another one begins.
 """
@@ -33,7 +34,7 @@ from swarmworks.policy.reviewing import Passed, ReviewFacts, Turn, Waiting
 from swarmworks.policy.wording import plain, title
 from swarmworks.service import reviews
 from swarmworks.service.delivery_views import arriving, results_data, view
-from swarmworks.store.protocol import NewDelivery, NewWork, Reader, Store, Tx
+from swarmworks.store.protocol import NewDelivery, NewWork, QueueBranch, Reader, Store, Tx
 from swarmworks.wire.delivery import DeliveryView, RequestDelivery
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import WORK, DeliveryResult, DeliveryWork
@@ -58,7 +59,8 @@ class Delivering:
 
     async def request(self, swarm_id: SwarmId, asked: RequestDelivery, actor: str) -> Delivery:
         """The delivery of what the swarm has landed to `asked.branch`: one under way for the same tip and head, else a new
-        one. DELIVERED at once when the branch has it already. ConflictError when there is nothing to deliver.
+        one. DELIVERED at once when the branch has it already. ConflictError when there is nothing to deliver, and when what
+        is there stopped the merge queue.
         """
         swarm = await self._store.read(lambda reader: _deliverable(reader, swarm_id, partial=asked.partial))
         if asked.tip is not None:
@@ -67,15 +69,19 @@ class Delivering:
         if head is None or head == swarm.base:
             raise ConflictError(f"swarm {swarm_id} has landed nothing yet", mend="see `swarm status`")
         way = await asyncio.to_thread(self._way, head, asked.tip)
-        start = asked.tip or swarm.base
-        facts = await asyncio.to_thread(self._facts, start, head) if way is Way.FORWARD else None
+        known = await self._store.read(lambda reader: reader.queue_branch(swarm_id))
+        if way is not Way.THERE and known is not None and known.frozen is not None and known.pushed == head:
+            mend = "once that is done, `swarm deliver` runs the gates on it"
+            raise ConflictError(f"the branch of swarm {swarm_id} is not delivered: {known.frozen}", mend=mend)
+        as_it_is = way is Way.FORWARD and (known is None or known == QueueBranch(head))
+        facts = await asyncio.to_thread(self._facts, asked.tip or swarm.base, head) if as_it_is else None
         present = await self._contained(swarm_id, asked) if way is Way.THERE else frozenset[DeliveryId]()
 
         def write(tx: Tx) -> Delivery:
             if way is Way.THERE:
                 return self._found(tx, swarm, asked, head, actor, present)
-            known = self._same(tx, swarm_id, asked, head)
-            return known or self._begin(tx, swarm, asked, head, actor, facts)
+            same = self._same(tx, swarm_id, asked, head)
+            return same or self._begin(tx, swarm, asked, head, actor, facts)
 
         delivery = await self._store.transact(write)
         if delivery.state is DeliveryState.READY:
@@ -188,7 +194,7 @@ class Delivering:
                 covers=tuple(sorted({path for task in done for path in task.covers})),
             ),
             delivery_id=delivery.id,
-            target=delivery.tip,
+            target=delivery.tip or swarm.base,
             head=delivery.head,
             message=f"Merge the work of swarm {title(swarm.plan.name)}\n\n{trailers}",
             at=self._clock.now().replace(microsecond=0),

@@ -151,7 +151,9 @@ class _Delivering:
         except BaseException:
             await client.withdraw_delivery(view.id, "it was refused on the person's machine")
             raise
-        self._say(f"{branch.name} has commits of its own: merging, and running every gate on the merged tree")
+        self._say(
+            f"{branch.name} or the swarm's has commits of others: merging, and running every gate on the merged tree"
+        )
         return view
 
     async def _finished(
