@@ -181,6 +181,27 @@ async def test_nothing_lands_on_a_branch_from_which_landed_work_was_taken_until_
     assert set((await plane.states(swarm)).values()) == {"landed"}
 
 
+async def test_a_landing_that_ends_while_the_chore_looks_is_not_taken_for_a_forced_push(plane, base, tmp_path):
+    swarm, worker = await handed_in(plane, base, tmp_path, count=2)
+    await plane.settle()
+    (build,) = await worker.take(WorkKind.BUILD)
+    await worker.finish_build(build, worker.build(build))
+    hub, seen = plane.hub, iter([base])  # what the chore had read before the branch moved
+
+    def resolve(name):
+        return next(seen, None) or hub.resolve(name)
+
+    plane.merging._hub = type(
+        "Late", (), {"__getattr__": lambda _s, name: resolve if name == "resolve" else getattr(hub, name)}
+    )()
+    await plane.merging.advance()
+    assert next(seen, None) is None
+    assert await told(plane, swarm, "queue.frozen") == []
+    plane.merging._hub = hub
+    await build_all(plane, swarm, worker)
+    assert set((await plane.states(swarm)).values()) == {"landed"}
+
+
 async def build_red(plane, worker, breaks):
     """A few rounds of builds, which fail on the branch as well where the file is there."""
     for _ in range(6):

@@ -146,6 +146,8 @@ class Merging:
             return free
         if any(intent.ref == swarm.integration_ref for intent in intents):
             return False  # a landing of ours is under way
+        if await asyncio.to_thread(self._hub.resolve, swarm.integration_ref) != head:
+            return False  # one was, and is over: `known` is newer than `head`; the chore is woken by it
         moved = None if known is None else await asyncio.to_thread(inspect, self._hub, known, head)
         await self._store.transact(lambda tx: take_note(tx, swarm, head, moved))
         return moved is None or moved.forward
