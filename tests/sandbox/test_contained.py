@@ -69,9 +69,9 @@ for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
 
 
 async def test_what_its_user_runs_already_takes_nothing_from_the_processes_of_a_sandbox(inside):
-    script = "for n in $(seq 25); do sleep 60 & done; echo up; wait"
-    limits = ProcessLimits(processes=40)
-    async with asyncio.timeout(20), inside.running("/bin/sh", "-c", script, limits=limits) as one:
+    script = "for n in $(seq 150); do sleep 60 & done; echo up; wait"
+    limits = ProcessLimits(processes=250)  # others of this user may come and go meanwhile
+    async with asyncio.timeout(60), inside.running("/bin/sh", "-c", script, limits=limits) as one:
         assert await one.stdout.readline() == b"up\n"
         async with inside.running("/bin/sh", "-c", script, limits=limits) as two:
             assert await two.stdout.readline() == b"up\n"

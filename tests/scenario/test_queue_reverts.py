@@ -95,6 +95,18 @@ async def test_what_a_task_landed_is_taken_back_by_the_gates_and_the_queue(plane
         await reverting(plane).revert("a", asked(tmp_path), ADA)
 
 
+async def test_of_two_swarms_that_landed_a_task_of_that_name_the_newest_is_meant(plane, base, tmp_path):
+    old, worker = await started(plane, base, tmp_path, task("a"))
+    await work_until(plane, worker, old)
+    new, worker = await started(plane, base, tmp_path, task("a"))
+    await work_until(plane, worker, new)
+    assert {await plane.state(old), await plane.state(new)} == {"landed"}
+    made = await reverting(plane).revert("a", asked(tmp_path), ADA)
+    assert made.base == await plane.head(new)
+    made = await reverting(plane).revert(f"{old}:a", asked(tmp_path), ADA)
+    assert made.base == await plane.head(old)
+
+
 async def test_what_was_changed_again_since_is_not_taken_back_and_it_is_said_by_whom(plane, base, tmp_path):
     texts = {"a": "ONE\ntwo\nthree\n", "b": "One\ntwo\nthree\n"}
     swarm, worker = await started(plane, base, tmp_path, task("a"), task("b", after=("a",)))

@@ -30,9 +30,7 @@ async def test_the_merge_queue_waits_until_a_failed_set_up_may_be_tried_again(tm
     async def sleep(seconds):
         clock.advance(seconds)
 
-    monkeypatch.setattr(
-        checking, "asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread, Lock=asyncio.Lock)
-    )
+    monkeypatch.setattr(checking, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
 
     async def config(_swarm_id):
         return configuration()
@@ -45,3 +43,28 @@ async def test_the_merge_queue_waits_until_a_failed_set_up_may_be_tried_again(tm
     assert checker.tried == 1
     assert await checker.environment("swarm", "commit", patient=True) == "tools"
     assert clock.monotonic() == checking.FAILURE_REMEMBERED_S
+
+
+async def test_a_session_that_is_stopped_takes_no_set_up_from_those_that_wait_for_it(tmp_path):
+    begun, go_on, built = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(checking.Checker):
+        async def _build(self, config, commit):
+            begun.set()
+            await go_on.wait()
+            built.append(commit)
+            return "tools"
+
+    async def config(_swarm_id):
+        return configuration()
+
+    checker = Slow(SimpleNamespace(clock=ManualClock(), config=config, hub=None), tmp_path, None, 1)
+    async with asyncio.timeout(10):
+        first = asyncio.create_task(checker.environment("swarm", "first"))
+        await begun.wait()
+        second = asyncio.create_task(checker.environment("swarm", "second"))
+        first.cancel()
+        await asyncio.wait([first])
+        go_on.set()
+        assert await second == "tools"
+    assert (first.cancelled(), built) == (True, ["first"])

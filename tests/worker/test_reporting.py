@@ -27,6 +27,13 @@ class Client:
         self.heard += [row["commit"] for row in body.events]
 
 
+class Silent:
+    heard = ()
+
+    async def record(self, *_):
+        await asyncio.Event().wait()
+
+
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     monkeypatch.setattr(reporting, "PAUSE_S", 0.0)
@@ -42,16 +49,18 @@ async def reported(client, count: int) -> None:
 
 
 async def test_what_a_session_said_last_waits_for_a_control_plane_that_restarts():
-    client = Client(*[AWAY] * (reporting.LAST_TRIES - 1))
+    client = Client(*[AWAY] * 10)
     await reported(client, 3)
     assert client.heard == ["0", "1", "2"]
 
 
-async def test_one_that_is_gone_for_good_is_not_waited_for_and_what_is_lost_is_said(caplog):
+@pytest.mark.parametrize("answers", [True, False])
+async def test_one_that_is_gone_for_good_is_not_waited_for_and_what_is_lost_is_said(caplog, monkeypatch, answers):
     caplog.set_level(logging.WARNING)
-    client = Client(*[AWAY] * 1_000)
+    monkeypatch.setattr(reporting, "LAST_S", 0.2)
+    client = Client(*[AWAY] * 1_000_000) if answers else Silent()
     await reported(client, 3)
-    assert client.heard == []
+    assert list(client.heard) == []
     assert "its last 3 events could not be recorded" in caplog.text
 
 

@@ -25,6 +25,7 @@ EVERY_S = 180.0
 @dataclass(frozen=True)
 class Work:
     swarm_id: str = "swm_1"
+    base: str = "b" * 40
     session_id: str = "ses_1"
     fence: int = 3
     task: PlannedTask = field(default_factory=lambda: task("t"))
@@ -124,6 +125,7 @@ async def test_a_hub_elsewhere_that_does_not_answer_is_not_waited_for_for_ever(c
     mine._transport = Transport(answer)
     monkeypatch.setattr("swarmworks.worker.saving.LAST_PUSH_S", 0.2)
     (copy.path / "a.txt").write_text("three\n")
+    assert Saving(copies, copy, Work(), ManualClock(), Transport(answer)).kept == Work().base
     error = await mine.keep_at_last(pushed=True)
     assert isinstance(error, GitError if answer is _away else TimeoutError)
     assert mine.kept == early, "what is elsewhere is what counts"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
-from swarmworks.worker.second_look import FLAKY, ON_THE_BRANCH, Judged, look_again
+from swarmworks.worker.second_look import COVERAGE, FLAKY, ON_THE_BRANCH, Judged, look_again
 from tests.scenario.harness import task
 
 CANDIDATE, BRANCH = Judged("c" * 40, "1" * 40, "b" * 40), Judged("b" * 40, "2" * 40, "b" * 40)
@@ -87,14 +87,32 @@ LINT = GateResult("tests", GateOutcome.FAILED, "1 finding", findings=(Finding("u
 NOTHING = GateResult("tests", GateOutcome.RAN_NOTHING, "no tests")
 
 
+UNCOVERED = GateResult(
+    "tests",
+    GateOutcome.FAILED,
+    "1 file below",
+    (Finding("not covered: lines 3", "app/one.py", 3),),
+    metrics={COVERAGE: 40.0},
+)
+OTHER_LINT = GateResult("tests", GateOutcome.FAILED, "1 finding", findings=(Finding("unused import", "app/one.py", 1),))
+
+
 @pytest.mark.parametrize(
-    "found", [CRASH, LINT, NOTHING, failing("t::a", file="tests/test_one.py")], ids=["crash", "lint", "none", "own"]
+    "found", [CRASH, LINT, failing("t::a", file="tests/test_one.py")], ids=["crash", "lint", "own"]
 )
 async def test_whatever_fails_on_what_somebody_pushed_as_well_is_said_to(found):
     runs = Runs(found, found)
     (result,), _ = await look(runs, found, pushed=BRANCH.commit)
     assert result.metrics[ON_THE_BRANCH] == 1
     assert runs.asked == [(BRANCH.commit, frozenset({"tests"}))]
+
+
+@pytest.mark.parametrize(
+    ("found", "branch"), [(UNCOVERED, UNCOVERED), (NOTHING, NOTHING), (LINT, OTHER_LINT)], ids=["cover", "none", "lint"]
+)
+async def test_what_only_the_change_can_make_pass_is_its_own_whatever_was_pushed(found, branch):
+    (result,), _ = await look(Runs(found, branch), found, pushed=BRANCH.commit)
+    assert result == found
 
 
 @pytest.mark.parametrize("branch", [PASSED, failing("t::b"), GateResult("tests", GateOutcome.COULD_NOT_RUN, "no disk")])

@@ -42,6 +42,8 @@ def written_to(path: Path) -> Generator[TextIO]:
         partial = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
         try:
             with partial.open("w", encoding="utf-8", newline="\n") as stream:
+                if whole.exists():
+                    partial.chmod(whole.stat().st_mode & 0o7777)
                 yield stream
             partial.replace(whole)
         finally:

@@ -96,7 +96,7 @@ def told(question: Question) -> str:
 def tell_next(tx: Tx, task: Task, words: str) -> None:
     """Once, however often it is called. The latest words are kept whole where all of them do not fit, and no line in part."""
     before = task.guidance or Guidance()
-    if before.note and words in before.note:
+    if f"\n\n{words}\n\n" in f"\n\n{before.note or ''}\n\n":
         return
     note = "\n\n".join(filter(None, (before.note, words)))
     if len(note) > MOST_GUIDANCE_CHARS:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +44,7 @@ class Checker:
         self._access = access
         self._turns = Turns(slots, context.clock.monotonic)
         self._environments: dict[str, BuiltEnvironment] = {}
-        self._building: dict[str, asyncio.Lock] = {}
+        self._building: dict[str, asyncio.Task[None]] = {}
         self._failures: dict[str, tuple[float, UnavailableError]] = {}
 
     async def environment(self, swarm_id: SwarmId, commit: str, *, patient: bool = False) -> BuiltEnvironment:
@@ -58,15 +58,22 @@ class Checker:
         if patient and key in self._failures:
             left = self._failures[key][0] + FAILURE_REMEMBERED_S - self._context.clock.monotonic()
             await asyncio.sleep(max(0.0, left))
-        async with self._building.setdefault(key, asyncio.Lock()):
+        if key not in self._environments:
             self._refuse_again(key)
-            if key not in self._environments:
-                try:
-                    self._environments[key] = await self._build(config, commit)
-                except UnavailableError as error:
-                    self._failures[key] = (self._context.clock.monotonic(), error)
-                    raise
-            return self._environments[key]
+            if key not in self._building:
+                building = self._building[key] = asyncio.create_task(self._build_once(key, config, commit))
+                building.add_done_callback(_known)
+            await asyncio.shield(self._building[key])  # who is stopped meanwhile takes nothing from those who wait, too
+        return self._environments[key]
+
+    async def _build_once(self, key: str, config: SwarmConfig, commit: str) -> None:
+        try:
+            self._environments[key] = await self._build(config, commit)
+        except UnavailableError as error:
+            self._failures[key] = (self._context.clock.monotonic(), error)
+            raise
+        finally:
+            del self._building[key]
 
     def _refuse_again(self, key: str) -> None:
         """A set-up that failed a moment ago would fail again: twelve sessions need not each find out in turn."""
@@ -108,7 +115,7 @@ class Checker:
                 gate_parameters(one, definitions, covers=work.task.covers, floors=work.floors, tests=work.tests),
             )
             for one in definitions
-            if one.name in required and cacheable(one)
+            if one.name in required and cacheable(one) and all(map(cacheable, _read_by(one, definitions)))
         }
         known = await self._known(keys)
         missing = required - known.keys()
@@ -211,3 +218,14 @@ class Checker:
             data = self._context.hub.read_file(commit, name, limit_bytes=32 << 20)
             digest.update(name.encode() + b"\0" + (b"missing" if data is None else data) + b"\0")
         return digest.hexdigest()
+
+
+def _read_by(definition: GateDefinition, definitions: Sequence[GateDefinition]) -> list[GateDefinition]:
+    """The gate whose report it reads, if it reads one."""
+    return [one for one in definitions if one.name == definition.source]
+
+
+def _known(task: asyncio.Task[None]) -> None:
+    """What it raised is for those who wait; when nobody does any more, it is not to be reported as forgotten."""
+    if not task.cancelled():
+        task.exception()

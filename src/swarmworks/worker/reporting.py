@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 
 from swarmworks.base.errors import RejectedError, UnavailableError
 from swarmworks.base.ids import SessionId, WorkerId
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 5_000
 BATCH = 100
 PAUSE_S = 0.25
-LAST_TRIES = 20
+LAST_S = 10.0
 """Once a session has ended its worker waits no longer: the control plane may be gone for good."""
 
 
@@ -56,11 +57,12 @@ class EventReporter:
             await self._flush()
             if not self._closing:
                 await asyncio.sleep(PAUSE_S)
-        for attempt in range(LAST_TRIES):
-            if await self._flush():
-                return
-            if attempt < LAST_TRIES - 1:
-                await asyncio.sleep(PAUSE_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                while True:
+                    if await self._flush():
+                        return
+                    await asyncio.sleep(PAUSE_S)
         log.warning("session %s: its last %d events could not be recorded", self._session_id, len(self._waiting))
 
     async def _flush(self) -> bool:

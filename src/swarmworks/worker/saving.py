@@ -44,8 +44,8 @@ class Saving:
         self._transport = transport
         self._sleep = sleep
         self._told = copy.commit
-        self.kept = copy.commit
-        """The last commit that was kept; the one the copy was made from while there is none."""
+        self.kept = work.base
+        """The last commit that was kept where the next attempt finds it; the task's base while there is none."""
 
     async def keep(self) -> str:
         """As `snapshot`, where the next attempt finds it, which may be elsewhere."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FLAKY, ON_THE_BRANCH = "flaky", "on_the_branch"
 """Metrics of a result: how many tests failed and passed on the same tree; how many fail without the change as well, or 1 where none is named."""
 
+COVERAGE = "coverage_percent"
+"""The metric of a result that measures what tests cover."""
+
 MOST_NAMED = 3
 
 Results = tuple[tuple[GateResult, ...], dict[str, str]]
@@ -90,9 +93,22 @@ def _the_same(now: GateResult, without: GateResult) -> bool:
 
 
 def _partly_the_same(now: GateResult, without: GateResult) -> bool:
-    """Enough for nobody to be charged where the branch itself is in doubt: what is wrong there has to be mended first."""
+    """Enough for nobody to be charged where the branch itself is in doubt: what is wrong there has to be mended first. Not so of
+    what it takes the change to pass: that it covers its code, or that there is anything to check at all.
+    """
+    if {now.outcome, without.outcome} != {
+        GateOutcome.FAILED
+    } or COVERAGE in now.metrics.keys() | without.metrics.keys():
+        return False
     tests, others = _failed_tests(now), _failed_tests(without)
-    return now.outcome is without.outcome and (not tests or not others or not tests.isdisjoint(others))
+    if tests or others:
+        return not tests or not others or not tests.isdisjoint(others)
+    said, there = _said(now), _said(without)
+    return not said or not there or not said.isdisjoint(there)
+
+
+def _said(result: GateResult) -> frozenset[tuple[str, str]]:
+    return frozenset((finding.file, finding.message) for finding in result.findings)
 
 
 def _weighed(

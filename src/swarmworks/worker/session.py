@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from swarmworks.base.concurrency import end_all
-from swarmworks.base.errors import SwarmworksError
+from swarmworks.base.errors import LimitReachedError, SwarmworksError
 from swarmworks.domain.isolation import Property
 from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import SessionOutcome
@@ -143,6 +143,8 @@ class SessionRun:
             if home is not None:
                 await self._tidy(partial(remove_tree, home))
         let_go = partial(self._context.copies.retire if config.copies.kept else self._context.copies.destroy, copy)
+        if isinstance(unsaved, LimitReachedError):
+            raise unsaved  # it will be too much for ever
         if unsaved is not None:
             self._context.unsaved.append(partial(self._saved_after_all, saving, let_go))
             raise unsaved

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,6 +154,27 @@ async def test_a_blocked_task_is_told_once_and_on_record(plant):
     assert '"to":"desk of ann"' in sent.data
     assert sent.actor == "platform"
     assert plant.outcomes["desk"].failure == ""
+
+
+async def test_what_was_missed_is_told_though_the_store_did_not_answer_when_it_was_looked_for(plant, monkeypatch):
+    await plant.block("a")
+
+    async def commits():
+        yield SimpleNamespace(swarms=frozenset(), unsure=True)
+
+    async def away(_look):
+        raise StoreUnavailableError("starting")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(plant.store, "commits", commits)
+        broken.setattr(plant.store, "read", away)
+        await plant.service.listen()
+        with pytest.raises(StoreUnavailableError):
+            await plant.service.once()
+    assert plant.alarms[-1] > 0, "a look is due"
+    await plant.service.once()
+    await asyncio.wait(plant.service._busy.values())
+    assert plant.desk.titles == ["Task a is blocked"]
 
 
 async def test_what_is_not_severe_enough_is_not_told(plant):

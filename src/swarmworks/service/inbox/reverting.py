@@ -16,7 +16,6 @@ from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import SATISFIED, TASK_TABLE, Task, TaskState
 from swarmworks.git.protocol import Conflicted, Hub
 from swarmworks.git.reverting import reverting_commit
-from swarmworks.policy import staffing
 from swarmworks.policy.dependents import dependents_of
 from swarmworks.policy.planning.texts import words_for
 from swarmworks.policy.wording import plain
@@ -70,8 +69,6 @@ class Reverting:
         def write(tx: Tx) -> Decided:
             again = _landed(tx, f"{found.swarm.id}:{found.task.id}")
             tx.insert_task(found.swarm.id, planned, max(task.rank for task in again.tasks) + 1)
-            options = from_json(found.swarm.options)
-            tx.set_agents(found.swarm.project, staffing.staff(found.swarm.plan, options.agents, found.swarm.project))
             data: dict[str, object] = {"reverts": found.task.id, "commit": found.commit, "reason": reason}
             data |= {"builds_on_it": [*found.builds_on_it[:MOST_NAMED]]}
             tx.append(found.swarm.id, NewEvent("task.reverting", actor, data, planned.id))
@@ -121,7 +118,7 @@ def _changed_since(hub: Hub, commit: str, head: str, paths: Sequence[str]) -> st
 def _landed(reader: Reader, wanted: str) -> _Found:
     """The newest swarm's task of that name, or `SWARM:TASK`, when it has landed and nobody takes it back already."""
     swarm_id, _, name = wanted.rpartition(":")
-    swarms = [one for one in reversed(reader.swarms()) if not swarm_id or one.id == swarm_id]
+    swarms = [one for one in reader.swarms() if not swarm_id or one.id == swarm_id]
     for swarm in swarms:
         tasks = reader.tasks(swarm.id)
         task = next((one for one in tasks if one.id == name), None)

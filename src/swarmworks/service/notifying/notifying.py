@@ -78,6 +78,7 @@ class Notifying:
         self._books_seen: dict[SwarmId, float] = {}
         self._resting: dict[str, float] = {}
         self._sent = 0
+        self._unsure = False
         self._busy: dict[str, asyncio.Task[None]] = {}
 
     async def begin(self) -> None:
@@ -88,15 +89,14 @@ class Notifying:
     async def listen(self) -> None:
         """Until cancelled or the store closes: commits are news."""
         async for committed in self._store.commits():
-            news = set(committed.swarms)
-            if committed.unsure:
-                news |= set(await self._store.read(_unfinished))
-            if news:
-                self._news |= news
+            self._unsure |= committed.unsure
+            if committed.swarms or committed.unsure:
+                self._news |= set(committed.swarms)
                 self._alarm(CALM_S)
 
     async def once(self) -> bool:
         """The chore. Without news and before the next due time it touches nothing."""
+        await self._make_sure()
         now = self._clock.now()
         due = {one for one, ledger in self._ledgers.items() if _reached(next_due(ledger, self._busy), now)}
         news, self._news = self._news, set()
@@ -109,6 +109,17 @@ class Notifying:
             self._news |= set(waiting)  # an error: they are looked at again
         self._set_alarm()
         return False
+
+    async def _make_sure(self) -> None:
+        """Commits may have been missed. A read that fails, as while a database starts, is made again with the next look."""
+        if not self._unsure:
+            return
+        self._unsure = False
+        try:
+            self._news |= set(await self._store.read(_unfinished))
+        except BaseException:
+            self._unsure = True
+            raise
 
     async def finish(self, within_s: float) -> None:
         """Before the process ends: what is due is sent, as far as the time allows. The rest is told after the next start."""

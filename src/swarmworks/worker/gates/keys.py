@@ -25,9 +25,11 @@ _FORMAT = 1
 
 
 def cacheable(definition: GateDefinition) -> bool:
-    """`scope` and `secrets` judge a difference, not a tree, and cost nothing: they always run. So does what asks for the difference."""
+    """`scope` and `secrets` judge a difference, not a tree, and cost nothing: they always run. So does what asks for the difference,
+    and what a shorter command has to say: it may have found nothing, which lets nothing through by itself.
+    """
     if definition.command is not None:
-        return CHANGED not in definition.command
+        return CHANGED not in definition.command and not definition.may_find_nothing
     return definition.source is not None
 
 

@@ -36,7 +36,7 @@ def _rows(ran: Ran) -> list[Any] | None:
     try:
         rows: Any = json.loads(text)
     except (ValueError, RecursionError):
-        return _whole_rows(text) if ran.cut and text.lstrip().startswith("[") else None
+        return _whole_rows(text) or None if ran.cut and text.lstrip().startswith("[") else None
     return cast("list[Any]", rows) if isinstance(rows, list) else None
 
 
