@@ -102,6 +102,24 @@ async def test_a_project_that_has_spent_its_budget_stops_the_swarm(plane, base, 
     assert await worker.take(WorkKind.SESSION)
 
 
+async def test_a_swarm_that_has_made_every_call_it_may_stops_and_no_task_is_charged_for_it(plane, base, tmp_path):
+    config = configuration(limits={"swarm_calls": 2})
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a"), task("b")), agents=2, config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    sessions = await worker.take(WorkKind.SESSION)
+    for work in sessions:
+        await spend(plane, work, 1_000, f"r{work.task.id}")
+    with pytest.raises(BudgetExceededError):
+        await spend(plane, sessions[0], 1_000, "one too many")
+    for work in sessions:
+        await hand_in(worker, work, reason=f"the budget of swarm {swarm} is full")
+    await plane.settle()
+    assert await plane.state(swarm) == "stopped"
+    found = await plane.read(lambda reader: (reader.swarm(swarm).reason, reader.tasks(swarm)))
+    assert found[0] == StopReason.BUDGET
+    assert [one.attempts for one in found[1]] == [0, 0]
+
+
 async def test_a_swarm_runs_no_longer_than_it_may_and_longer_when_it_is_resumed(plane, base, tmp_path, clock):
     config = configuration(limits={"swarm_wall_s": 3600})
     swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)

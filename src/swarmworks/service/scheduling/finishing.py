@@ -193,11 +193,12 @@ class Finishing:
         swarm = tx.swarm(session.swarm_id)
         totals = tx.totals(swarm.account_id)
         least = self._least(from_json(swarm.options).model)
-        refused = refused_by_swarm(result.outcome, result.reason, swarm.id, totals.limit, totals.spent, least)
+        limit, spent, calls = totals.limit, totals.spent, totals.calls
+        refused = refused_by_swarm(result.outcome, result.reason, swarm.id, limit, spent, least, calls=calls)
         if refused:
             purse.shut(tx, swarm.id)
         full = purse.paused_by(tx, swarm, least) is not None  # it waits for the next day: no fault of the task's
-        empty = refused or full or not fits(totals.limit, totals.spent, least)
+        empty = refused or full or not fits(limit, spent, least, calls=calls)
         conclude(tx, session, result.outcome, result.reason, swarm_out_of_budget=empty)
 
 

@@ -6,8 +6,9 @@ from swarmworks.base.ids import SwarmId
 from swarmworks.domain.budget import AccountKind, Amount, Window
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.swarm import Swarm
+from swarmworks.policy import ledger
 from swarmworks.policy.ledger import used_percent
-from swarmworks.policy.purse import fits, pauses
+from swarmworks.policy.purse import pauses
 from swarmworks.store.protocol import Reader, Store, Tx
 from swarmworks.wire.config import BudgetSection
 from swarmworks.wire.options import from_json
@@ -33,7 +34,7 @@ def affordable(reader: Reader, swarm: Swarm, least: Amount) -> bool:
     """Whether one more session can make its smallest call, and no call was refused under the present limit."""
     if reader.blob(_key(swarm.id)) == _REFUSED:
         return False
-    return fits(reader.headroom(swarm.account_id), Amount(), least)
+    return ledger.affordable(reader.headroom(swarm.account_id), least) > 0
 
 
 def paused_by(reader: Reader, swarm: Swarm, least: Amount) -> Window | None:
