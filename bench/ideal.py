@@ -1,16 +1,20 @@
 """How long a swarm's work would have taken at the same parallelism with nobody in between: every session, gate command and
 build as long as it was measured, each begun the moment what it waits for has ended and a place is free.
 
-The places: agents for sessions, gate commands that run at once, and builds in line at the merge queue, which land in order.
+The places: agents for sessions, gate commands that run at once (and one more that is quick), and builds in line at the merge queue,
+which land in order.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from swarmworks.worker.gates.turns import QUICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +45,7 @@ class Places:
     agents: int
     commands: int
     builds: int
+    quick: int = 1
 
 
 def ideal_s(tasks: Sequence[TaskDone], places: Places) -> float:
@@ -69,6 +74,10 @@ class _Pool:
     _waiting: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     _order: itertools.count[int] = field(default_factory=itertools.count)
 
+    @property
+    def full(self) -> bool:
+        return not self.free
+
     def acquire(self, rank: int, then: Callable[[], None]) -> None:
         heapq.heappush(self._waiting, (-rank, next(self._order), then))
         self._hand_out()
@@ -89,7 +98,7 @@ class _Plant:
         self._fixes = {task.fixes: task for task in tasks if task.fixes is not None}
         self._waiting = {task.id: set(task.depends_on) for task in tasks}
         self._clock = _Clock()
-        self._agents, self._commands = _Pool(places.agents), _Pool(places.commands)
+        self._agents, self._commands, self._quick = _Pool(places.agents), _Pool(places.commands), _Pool(places.quick)
         self._lanes = _Pool(places.builds)
         self._line: deque[list[Callable[[], None]]] = deque()
         self._done: set[str] = set()
@@ -120,15 +129,18 @@ class _Plant:
         if not left:
             then()
 
-        def ended() -> None:
+        def ended(pool: _Pool) -> None:
             nonlocal left
             left -= 1
-            self._commands.release()
+            pool.release()
             if not left:
                 then()
 
         for seconds in durations:
-            self._commands.acquire(rank, lambda seconds=seconds: self._clock.after(seconds, ended))
+            pool = self._quick if seconds <= QUICK_S and self._commands.full else self._commands
+            pool.acquire(
+                rank, lambda seconds=seconds, pool=pool: self._clock.after(seconds, functools.partial(ended, pool))
+            )
 
     def _build(self, task: TaskDone, number: int, build: int) -> None:
         builds = task.attempts[number].builds_s

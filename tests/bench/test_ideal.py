@@ -20,9 +20,17 @@ def test_sessions_wait_for_an_agent_and_the_higher_rank_goes_first():
 
 
 def test_gate_commands_share_their_places():
-    tasks = [task("a", Attempt(1.0, change_s=(1.0, 1.0, 1.0)))]
-    assert ideal_s(tasks, Places(agents=1, commands=1, builds=1)) == 4.0
-    assert ideal_s(tasks, Places(agents=1, commands=3, builds=1)) == 2.0
+    tasks = [task("a", Attempt(1.0, change_s=(10.0, 10.0, 10.0)))]
+    assert ideal_s(tasks, Places(agents=1, commands=1, builds=1)) == 31.0
+    assert ideal_s(tasks, Places(agents=1, commands=3, builds=1)) == 11.0
+
+
+def test_quick_commands_have_one_place_more():
+    suite = task("suite", Attempt(1.0, change_s=(60.0,)), rank=1)
+    quick = [task(name, Attempt(2.0, change_s=(3.0,))) for name in ("a", "b")]
+    places = Places(agents=3, commands=1, builds=1)
+    assert ideal_s([suite, *quick, task("after", depends_on=("a", "b"))], places) == 61.0
+    assert ideal_s(quick, places) == 5.0
 
 
 def test_builds_land_in_the_order_they_began_two_at_a_time():
