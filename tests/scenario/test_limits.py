@@ -7,7 +7,7 @@ import json
 import pytest
 
 from swarmworks.base.clock import ManualClock
-from swarmworks.base.errors import BudgetExceededError, ConflictError, RejectedError
+from swarmworks.base.errors import BudgetExceededError, ConflictError, RejectedError, StoreUnavailableError
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.plan import Estimate
@@ -118,6 +118,33 @@ async def test_a_swarm_that_has_made_every_call_it_may_stops_and_no_task_is_char
     found = await plane.read(lambda reader: (reader.swarm(swarm).reason, reader.tasks(swarm)))
     assert found[0] == StopReason.BUDGET
     assert [one.attempts for one in found[1]] == [0, 0]
+
+
+async def test_a_new_limit_in_tokens_bounds_no_money(plane, base, tmp_path):
+    config = configuration(budget={"project_usd": "1"})
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 50_000)
+    await plane.swarms.resume(swarm, ResumeSwarm(budget_tokens=5_000), "person:tester")
+    account = (await plane.read(lambda reader: reader.swarm(swarm))).account_id
+    limit = await plane.read(lambda reader: reader.totals(account).limit)
+    assert (limit.nano_usd, limit.tokens) == (None, 5_000)
+    await spend(plane, work, 100_000_000, "a dear one")
+
+
+@pytest.mark.parametrize(("error", "stays"), [(StoreUnavailableError("who knows"), True), (ConflictError("no"), False)])
+async def test_a_swarm_that_may_have_been_written_down_keeps_its_branch(
+    plane, base, tmp_path, monkeypatch, error, stays
+):
+    async def failing(*_):
+        raise error
+
+    monkeypatch.setattr(plane.swarms, "_write", failing)
+    with pytest.raises(type(error)):
+        await create(plane, tmp_path / "repo", base, plan(task("a")))
+    assert bool(plane.hub.refs("refs/heads/swarm/")) is stays
 
 
 async def test_a_swarm_runs_no_longer_than_it_may_and_longer_when_it_is_resumed(plane, base, tmp_path, clock):

@@ -81,8 +81,12 @@ class Swarms:
             raise ConflictError(f"{ref} exists already", where=str(self._hub.path))
         try:
             facts = await asyncio.to_thread(plan_facts, self._hub, request.base)
-            return await self._write(request, swarm_id, ref, actor, facts)
         except BaseException:
+            await asyncio.to_thread(self._hub.delete_ref, ref)
+            raise
+        try:
+            return await self._write(request, swarm_id, ref, actor, facts)
+        except RejectedError:  # of any other it is not known whether the swarm is there: then it must have its branch
             await asyncio.to_thread(self._hub.delete_ref, ref)
             raise
 
@@ -172,7 +176,7 @@ class Swarms:
             purse.reopen(tx, swarm_id)
             tx.put_blob(_since_key(swarm_id), self._clock.now().isoformat().encode())
             if request.budget_nano_usd is not None or request.budget_tokens is not None:
-                limit = tx.account(swarm.account_id).limit
+                limit = tx.totals(swarm.account_id).limit  # what is not named stays as it was, bound or not
                 nano = request.budget_nano_usd if request.budget_nano_usd is not None else limit.nano_usd
                 tokens = request.budget_tokens if request.budget_tokens is not None else limit.tokens
                 tx.raise_limit(swarm.account_id, Limit(nano, tokens, limit.calls))
