@@ -120,6 +120,28 @@ async def test_a_swarm_that_has_made_every_call_it_may_stops_and_no_task_is_char
     assert [one.attempts for one in found[1]] == [0, 0]
 
 
+async def test_an_agent_whose_share_is_used_up_gets_no_task_and_without_any_other_the_swarm_stops(
+    plane, base, tmp_path
+):
+    config = configuration(budget={"agent_usd": "0.0001"})  # 100,000 nano-dollars
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a"), task("b")), agents=2, config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    first, second = await worker.take(WorkKind.SESSION)
+    await spend(plane, first, 99_500)
+    await hand_in(worker, first, outcome=SessionOutcome.FAILED, reason="it gave up")
+    await plane.settle()
+    assert await worker.take(WorkKind.SESSION) == [], "only the agent that has nothing left is idle"
+    await hand_in(worker, second, outcome=SessionOutcome.FAILED, reason="it gave up")
+    await plane.settle()
+    (again,) = await worker.take(WorkKind.SESSION)
+    assert again.agent.name == second.agent.name
+    await spend(plane, again, 99_500, "the other's")
+    await hand_in(worker, again, outcome=SessionOutcome.FAILED, reason="it gave up")
+    await plane.settle()
+    assert await plane.state(swarm) == "stopped"
+    assert (await plane.read(lambda reader: reader.swarm(swarm))).reason == StopReason.BUDGET
+
+
 async def test_a_new_limit_in_tokens_bounds_no_money(plane, base, tmp_path):
     config = configuration(budget={"project_usd": "1"})
     await bound_project(plane.store, "testing", config.budget)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import ConflictError
-from swarmworks.base.ids import AgentId, SessionId, TaskId, WorkId
+from swarmworks.base.ids import AgentId, SessionId, SwarmId, TaskId, WorkId
 from swarmworks.domain.agent import REVIEWER
 from swarmworks.domain.budget import AccountKind
 from swarmworks.domain.lease import WorkKind, WorkState
@@ -29,7 +29,8 @@ from swarmworks.store.workers import WorkWrites, work_values
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from swarmworks.base.ids import AccountId, SwarmId
+    from swarmworks.base.ids import AccountId
+    from swarmworks.domain.agent import Agent
     from swarmworks.domain.budget import Limit
     from swarmworks.domain.lease import Capacity, Work, WorkerLease
     from swarmworks.domain.session import Session, SessionOutcome
@@ -108,12 +109,20 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
     def _facts(self, swarm: Row, terms: SessionTerms, places: int) -> ClaimFacts:
         return ClaimFacts(
             ready=(),
-            idle=[rows.agent(row) for row in self.db.rows(_SWARM_SQL["idle_agents"], project=swarm["project"])],
+            idle=self._idle(swarm, terms),
             held_paths=self._held_paths(swarm["id"], exclusive=terms.exclusive),
             places=places,
             affordable=ledger_policy.affordable(self.headroom(swarm["account_id"]), terms.least),
             exclusive=terms.exclusive,
         )
+
+    def _idle(self, swarm: Row, terms: SessionTerms) -> list[Agent]:
+        """Without those whose own share of the budget is used up: they would spend a task's attempts, and nothing else."""
+        idle = [rows.agent(row) for row in self.db.rows(_SWARM_SQL["idle_agents"], project=swarm["project"])]
+        if swarm["agent_limit"] is None:
+            return idle
+        spent = self.spent_agents(SwarmId(swarm["id"]), [agent.id for agent in idle], terms.least)
+        return [agent for agent in idle if agent.id not in spent]
 
     def _held_paths(self, swarm_id: SwarmId, *, exclusive: bool) -> frozenset[str]:
         """What is claimed; where nothing can be, what the tasks under way are expected to write."""

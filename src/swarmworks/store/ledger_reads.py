@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from swarmworks.base.ids import AccountId
 from swarmworks.domain.budget import AccountKind, AccountState, Amount, Limit, Period, Window
 from swarmworks.policy import windows
+from swarmworks.policy.ledger import affordable
 from swarmworks.store import accounts, rows
 from swarmworks.store.accounts import UNITS, Node, by_unit
 from swarmworks.store.connection import load
@@ -14,7 +15,9 @@ from swarmworks.store.protocol import ModelUsage, Near, Peak, SessionUsage, Tota
 from swarmworks.store.scope import Scope, found
 
 if TYPE_CHECKING:
-    from swarmworks.base.ids import ReservationId, SessionId, SwarmId
+    from collections.abc import Collection
+
+    from swarmworks.base.ids import AgentId, ReservationId, SessionId, SwarmId
     from swarmworks.domain.budget import Account, Reservation
     from swarmworks.store.connection import Row
 
@@ -104,6 +107,14 @@ class LedgerReads(Scope):
     def _near(self, node: Node) -> Near:
         now = self.totals(node.id)
         return Near(node.id, node.kind, node.subject, now.limit, now.spent, now.calls)
+
+    def spent_agents(self, swarm_id: SwarmId, agents: Collection[AgentId], least: Amount) -> frozenset[AgentId]:
+        subjects = {f"{swarm_id}/{agent_id}": agent_id for agent_id in agents}
+        if not subjects:
+            return frozenset()
+        opened = self.db.rows(_SQL["accounts_of"], kind=AccountKind.AGENT, subjects=tuple(subjects))
+        rooms = {subjects[row["subject"]]: self.headroom(AccountId(row["id"])) for row in opened}
+        return frozenset(agent for agent, room in rooms.items() if affordable(room, least) == 0)
 
     def totals_of_session(self, session_id: SessionId) -> list[tuple[AccountId | None, Totals]]:
         row = found(self.db.row(_SQL["drawing"], id=session_id), "session", session_id)

@@ -377,6 +377,10 @@ class Reader(Protocol):
         """What everything below the account may still hold together, by its own bound and those above it."""
         ...
 
+    def spent_agents(self, swarm_id: SwarmId, agents: Collection[AgentId], least: Amount) -> frozenset[AgentId]:
+        """Those of `agents` whose own share of the swarm's budget holds no call for `least` any more."""
+        ...
+
     def near_limits(self, swarm_id: SwarmId, percent: int) -> list[Near]:
         """What the swarm draws on and is used up to `percent` or more: its own account and those above it, the day and the
         month, the tasks, agents and sessions at work.

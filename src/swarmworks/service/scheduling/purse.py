@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from swarmworks.base.ids import SwarmId
-from swarmworks.domain.budget import AccountKind, Amount, Window
+from swarmworks.domain.budget import UNLIMITED, AccountKind, Amount, Window
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.swarm import Swarm
+from swarmworks.domain.task import TaskState
 from swarmworks.policy import ledger
 from swarmworks.policy.ledger import used_percent
 from swarmworks.policy.purse import pauses
@@ -34,7 +35,20 @@ def affordable(reader: Reader, swarm: Swarm, least: Amount) -> bool:
     """Whether one more session can make its smallest call, and no call was refused under the present limit."""
     if reader.blob(_key(swarm.id)) == _REFUSED:
         return False
-    return ledger.affordable(reader.headroom(swarm.account_id), least) > 0
+    return ledger.affordable(reader.headroom(swarm.account_id), least) > 0 and _somebody_pays(reader, swarm, least)
+
+
+def _somebody_pays(reader: Reader, swarm: Swarm, least: Amount) -> bool:
+    """Whether, for any task that is ready, an agent that takes such tasks has something left of its own share."""
+    if from_json(swarm.options).config.agent_limit() == UNLIMITED:
+        return True
+    agents = reader.active_agents(swarm.project)
+    spent = reader.spent_agents(swarm.id, [agent.id for agent in agents], least)
+    if not spent:
+        return True
+    kinds = {kind for agent in agents if agent.id not in spent for kind in agent.kinds}
+    ready = reader.tasks(swarm.id, states=(TaskState.READY,))
+    return not ready or any(task.planned.kind in kinds for task in ready)
 
 
 def paused_by(reader: Reader, swarm: Swarm, least: Amount) -> Window | None:
