@@ -14,7 +14,7 @@ from swarmworks.domain.swarm import StopReason
 from swarmworks.policy.retry import MOST_FREE
 from swarmworks.settings import worker_environment
 from swarmworks.wire.api import ResumeSwarm
-from swarmworks.wire.config import GatesSection
+from swarmworks.wire.config_gates import GatesSection
 from swarmworks.wire.work import SessionResult
 from tests.scenario.harness import (
     Identity,

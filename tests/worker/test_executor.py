@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from swarmworks.base.clock import SystemClock
-from swarmworks.base.errors import GitError, LimitReachedError
+from swarmworks.base.errors import GitError, LimitReachedError, UnavailableError
 from swarmworks.domain.gate import GateOutcome, GateStage
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.session import SessionOutcome
@@ -150,3 +150,19 @@ def test_one_copy_that_cannot_be_let_go_of_keeps_nobody_from_working(tmp_path):
     Executor(context, SimpleNamespace()).keep_leftovers()
     assert kept == [(name, f"refs/swarm/work/{name}") for name in ("t-1", "t-2")]
     assert let_go == ["t-2"]
+
+
+async def test_a_control_plane_that_is_away_is_no_error_of_the_workers_own(caplog):
+    async def away(*_arguments):
+        raise UnavailableError("no control plane answers")
+
+    def missing(*_arguments):
+        raise GitError("no such commit")
+
+    context = SimpleNamespace(hub=SimpleNamespace(tree_of=missing), transport=SimpleNamespace(bring=away))
+    gates = GatesWork.model_construct(
+        kind=WorkKind.GATES, work_id="wrk_2", head="h", base=BASE, task=task("t0"), stage=GateStage.CHANGE
+    )
+    with pytest.raises(UnavailableError):
+        await Executor(context, SimpleNamespace(required=away)).run(gates, None)
+    assert "error of ours" not in caplog.text

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from swarmworks.domain.gate import Finding, GateOutcome, GateResult
-from swarmworks.worker.second_look import COVERAGE, FLAKY, ON_THE_BRANCH, Judged, look_again
+from swarmworks.domain.gate import COVERAGE_PERCENT, Finding, GateOutcome, GateResult
+from swarmworks.worker.second_look import FLAKY, ON_THE_BRANCH, Judged, look_again
 from tests.scenario.harness import task
 
 CANDIDATE, BRANCH = Judged("c" * 40, "1" * 40, "b" * 40), Judged("b" * 40, "2" * 40, "b" * 40)
@@ -92,7 +92,7 @@ UNCOVERED = GateResult(
     GateOutcome.FAILED,
     "1 file below",
     (Finding("not covered: lines 3", "app/one.py", 3),),
-    metrics={COVERAGE: 40.0},
+    metrics={COVERAGE_PERCENT: 40.0},
 )
 OTHER_LINT = GateResult("tests", GateOutcome.FAILED, "1 finding", findings=(Finding("unused import", "app/one.py", 1),))
 

@@ -19,7 +19,8 @@ from swarmworks.domain.swarm import SwarmState
 from swarmworks.policy.patterns import matching_pattern
 from swarmworks.policy.planning.from_words import Facts, GateFact, planning_plan
 from swarmworks.wire.api import CreateSwarm, SwarmStatus
-from swarmworks.wire.config import BUILT_IN_GATES, BUILT_IN_RUNTIME, REHEARSAL, SwarmConfig
+from swarmworks.wire.config import BUILT_IN_RUNTIME, REHEARSAL, SwarmConfig
+from swarmworks.wire.config_gates import BUILT_IN_GATES
 from swarmworks.wire.config_review import ReviewsSection
 from swarmworks.wire.planfile import parse_plan
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+COVERAGE_PERCENT = "coverage_percent"
+"""The metric of a result that says how much the tests cover."""
+
 
 class GateOutcome(StrEnum):
     PASSED = "passed"

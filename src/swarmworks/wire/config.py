@@ -10,16 +10,24 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from swarmworks.domain.budget import Limit, Period
-from swarmworks.domain.gate import GateDefinition, GateStage
+from swarmworks.domain.gate import GateDefinition
 from swarmworks.domain.isolation import LEVELS, NAMESPACES, Property
 from swarmworks.domain.plan import PLAN
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.tiers import TIERS
 from swarmworks.wire.config_context import ContextSection
 from swarmworks.wire.config_copies import CopiesSection
+from swarmworks.wire.config_gates import (
+    BUILT_IN_GATES,
+    PLAN_GATE,
+    GatesSection,
+    built_in_gates,
+    definition_of,
+    plan_gate,
+)
 from swarmworks.wire.config_mail import MailSection
 from swarmworks.wire.config_merge import MergeSection
 from swarmworks.wire.config_models import (
@@ -36,6 +44,7 @@ from swarmworks.wire.config_reach import Database, DatabaseSection
 from swarmworks.wire.config_review import ReviewsSection
 from swarmworks.wire.config_roles import RoleSection, boundaries, completed
 from swarmworks.wire.config_telemetry import TelemetrySection
+from swarmworks.wire.config_types import Count, Dollars, Line, Name, Seconds, Section, VariableName, WholeSeconds
 from swarmworks.wire.database_address import MEND, holds_password, is_address
 from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED
 
@@ -45,24 +54,6 @@ PROGRAM_RUNTIMES = ("claude", "codex", "gemini", "opencode", "qwen", "pi", "aide
 """Agents' programs that are not part of the platform."""
 COMMAND_RUNTIME = "command"
 """Whatever the user's command is."""
-BUILT_IN_GATES = ("scope", "secrets")
-PLAN_GATE = "plan"
-"""Built in too, and for tasks of kind `plan` alone: whether what was written is a plan, and one for this repository."""
-
-RESERVED_GATES = (*BUILT_IN_GATES, PLAN_GATE, "required")
-
-ReaderName = Literal["exit", "junit", "coverage", "ruff", "mypy", "lines"]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-WholeSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
-Count = Annotated[int, Field(gt=0, le=10**15)]
-Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=9)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Line = Annotated[str, Field(min_length=1, max_length=4_000)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class ProjectSection(Section):
@@ -291,63 +282,6 @@ class FilesSection(Section):
         return tuple(dict.fromkeys([*ALWAYS_PROTECTED, *kept, *self.protected]))
 
 
-class GateSection(Section):
-    """One gate: a command (`run`), or the reading of a report another gate left (`from`)."""
-
-    run: Line | None = None
-    run_on_change: Line | None = None
-    source: Annotated[Name | None, Field(alias="from")] = None
-    reads: ReaderName = "exit"
-    stages: frozenset[Literal["change", "candidate"]] = frozenset({"candidate"})
-    timeout_s: Seconds = 300.0
-    floor: Annotated[float, Field(ge=0, le=100)] | None = None
-    cache: bool = False
-    nothing_exit_codes: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> GateSection:
-        if (self.run is None) == (self.source is None):
-            raise ValueError("a gate has either run (a command) or from (the gate whose report it reads)")
-        if self.source is not None and self.reads not in {"coverage", "junit"}:
-            raise ValueError('a gate with from reads a report: reads = "coverage" or "junit"')
-        if self.run_on_change is not None and self.run is None:
-            raise ValueError("run_on_change is a shorter run, and there is no run")
-        if not self.stages:
-            raise ValueError("a gate without a stage never runs")
-        return self
-
-
-class GatesSection(Section):
-    """All gates of the project. `explicitly_none` is the written choice `gates = "none"`, never a default."""
-
-    commands: dict[Name, GateSection] = Field(default_factory=dict[str, GateSection])
-    required: dict[Name, tuple[str, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
-    explicitly_none: bool = False
-
-    @model_validator(mode="after")
-    def _references(self) -> GatesSection:
-        known = {*self.commands, *BUILT_IN_GATES}
-        for name, gate in self.commands.items():
-            if name in RESERVED_GATES:
-                raise ValueError(f"{name!r} is built in and cannot be configured")
-            if gate.source is None:
-                continue
-            source = self.commands.get(gate.source)
-            if source is None or source.run is None:
-                raise ValueError(f"gate {name!r} reads from {gate.source!r}, which is no gate with a command")
-            if "change" in gate.stages and source.run_on_change is not None:
-                raise ValueError(
-                    f"gate {name!r} reads from {gate.source!r}, whose run_on_change leaves no whole report"
-                )
-            if not gate.stages <= source.stages:
-                raise ValueError(f"gate {name!r} has a stage that {gate.source!r}, which it reads from, has not")
-        for kind, names in self.required.items():
-            for name in names:
-                if name not in known:
-                    raise ValueError(f"required for {kind!r}: there is no gate {name!r}")
-        return self
-
-
 class StoreSection(Section):
     """Where the state is kept: without an address in `.swarm/state.db`, otherwise in a PostgreSQL database."""
 
@@ -501,7 +435,7 @@ class SwarmConfig(Section):
         return (
             *built_in_gates(),
             plan_gate(),
-            *(_definition(name, gate) for name, gate in self.gates.commands.items()),
+            *(definition_of(name, gate) for name, gate in self.gates.commands.items()),
         )
 
     def required_gates(self, kind: str) -> frozenset[str]:
@@ -517,35 +451,6 @@ class SwarmConfig(Section):
         if listed is None:
             listed = (*BUILT_IN_GATES, *self.gates.commands)
         return frozenset({"scope", *listed})
-
-
-def built_in_gates() -> tuple[GateDefinition, ...]:
-    stages = frozenset({GateStage.CHANGE, GateStage.CANDIDATE})
-    return tuple(GateDefinition(name=name, command=None, reader=name, stages=stages) for name in BUILT_IN_GATES)
-
-
-def plan_gate() -> GateDefinition:
-    stages = frozenset({GateStage.CHANGE, GateStage.CANDIDATE})
-    return GateDefinition(name=PLAN_GATE, command=None, reader=PLAN_GATE, stages=stages)
-
-
-def _definition(name: str, gate: GateSection) -> GateDefinition:
-    """Every gate runs on the candidate, whatever other stage it is given: what lands is judged whole."""
-    stages = {GateStage.CANDIDATE, *(GateStage(stage) for stage in gate.stages)}
-    if gate.run_on_change is not None:
-        stages.add(GateStage.CHANGE)
-    return GateDefinition(
-        name=name,
-        command=gate.run,
-        on_change=gate.run_on_change,
-        reader=gate.reads,
-        stages=frozenset(stages),
-        timeout_s=gate.timeout_s,
-        nothing_exit_codes=gate.nothing_exit_codes,
-        floor=gate.floor,
-        cache=gate.cache,
-        source=gate.source,
-    )
 
 
 def nano_usd(dollars: Decimal | None) -> int | None:

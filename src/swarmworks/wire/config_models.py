@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from swarmworks.domain.provider import AccountLimits
 from swarmworks.policy.tiers import TIERS
+from swarmworks.wire.config_types import Name, Section, VariableName
 
 REHEARSAL = "rehearsal"
 DEFAULT_KINDS = {"plan": "frontier", "document": "fast"}
@@ -17,8 +18,6 @@ DEFAULT_KINDS = {"plan": "frontier", "document": "fast"}
 MOST_FALLBACKS = 10
 SECRET_NAME = r"^[A-Za-z][A-Za-z0-9._-]{0,99}$"  # noqa: S105 - what names may look like
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 SecretName = Annotated[str, Field(pattern=SECRET_NAME)]
 
 
@@ -29,10 +28,6 @@ def _listed(value: object) -> object:
 Chain = Annotated[
     tuple[Annotated[str, Field(max_length=200)], ...], BeforeValidator(_listed), Field(max_length=MOST_FALLBACKS)
 ]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def is_model(value: str) -> bool:

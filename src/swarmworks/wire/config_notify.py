@@ -11,16 +11,15 @@ from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from swarmworks.domain.notice import Severity
 from swarmworks.policy.notices import KINDS
 from swarmworks.policy.quiet import QuietHours
+from swarmworks.wire.config_types import Name, Section, VariableName
 
 MOST_CHANNELS = 20
 LONGEST_WAIT_S = 7 * 24 * 3600
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Line = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _PART = r"[^\x00-\x20\x7f<>@,;:()\[\]\"\\]+"
 _CALLED = r"(\"[^\x00-\x1f\x7f\"\\]*\"|[^\x00-\x1f\x7f<>@,;:()\[\]\"\\]*)"
@@ -31,11 +30,7 @@ _WAIT = re.compile(r"^([1-9]\d{0,6})(s|m|h|d)$")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class _Channel(_Section):
+class _Channel(Section):
     """`severity`: nothing less severe is told here. `about`: kinds of notices, all when empty."""
 
     name: Name
@@ -72,9 +67,9 @@ class WebhookSection(_Channel):
 
     kind: Literal["webhook"]
     url: Annotated[str, Field(pattern=r"^https?://[^\s/]", max_length=2_000)] | None = None
-    url_env: Variable | None = None
+    url_env: VariableName | None = None
     url_file: Line | None = None
-    secret_env: Variable | None = None
+    secret_env: VariableName | None = None
     secret_file: Line | None = None
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
 
@@ -93,7 +88,7 @@ class SlackSection(_Channel):
     """The address of an incoming webhook is its key."""
 
     kind: Literal["slack"]
-    url_env: Variable | None = None
+    url_env: VariableName | None = None
     url_file: Line | None = None
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
 
@@ -112,7 +107,7 @@ class EmailSection(_Channel):
     sender: Annotated[Mail, Field(alias="from")]
     to: Annotated[tuple[Mail, ...], Field(min_length=1, max_length=50)]
     user: Line | None = None
-    password_env: Variable | None = None
+    password_env: VariableName | None = None
     password_file: Line | None = None
     ca_file: Line | None = None
     timeout_s: Annotated[float, Field(gt=0, le=120)] = 20.0
@@ -148,7 +143,7 @@ SECRET_KEYS = {"password": "password", "secret": "secret", "url": "url", "token"
 DEFAULT_CHANNELS: tuple[ChannelSection, ...] = (TerminalSection(name="terminal", kind="terminal"),)
 
 
-class NotifySection(_Section):
+class NotifySection(Section):
     """`quiet`: only what is urgent passes, the rest is told at once when it ends. What nobody answered for
     `escalate_after` is told again, through the channels of `escalate_to`, which are told nothing else.
     """

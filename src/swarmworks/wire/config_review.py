@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from swarmworks.domain.review import ModelMay, ReviewGate, ReviewStrategy, ReviewSubject
 from swarmworks.policy.reviewing import DEFAULT_GATES
 from swarmworks.policy.tiers import TIERS
+from swarmworks.wire.config_types import Name, Section
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 Words = Annotated[str, Field(min_length=1, max_length=500)]
 Person = Annotated[str, Field(min_length=1, max_length=100)]
 Lines = Annotated[int, Field(ge=0, le=1_000_000_000)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ReviewGateSection(Section):

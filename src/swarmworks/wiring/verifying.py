@@ -19,7 +19,8 @@ from swarmworks.git.removal import remove_tree
 from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.settings import Project, prepare_state, setup_environment
-from swarmworks.wire.config import BUILT_IN_GATES, PLAN_GATE, SwarmConfig
+from swarmworks.wire.config import SwarmConfig
+from swarmworks.wire.config_gates import BUILT_IN_GATES, PLAN_GATE
 from swarmworks.worker.environment import EnvironmentSpec, ensure_environment
 from swarmworks.worker.gates.copies import scratch_folder
 from swarmworks.worker.gates.request import GatesRequest

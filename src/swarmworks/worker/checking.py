@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from swarmworks.base.concurrency import leave_unheard
 from swarmworks.base.errors import UnavailableError
 from swarmworks.base.ids import SwarmId
 from swarmworks.domain.gate import GateDefinition, GateOutcome, GateResult, GateStage
@@ -62,7 +63,7 @@ class Checker:
             self._refuse_again(key)
             if key not in self._building:
                 building = self._building[key] = asyncio.create_task(self._build_once(key, config, commit))
-                building.add_done_callback(_known)
+                building.add_done_callback(leave_unheard)
             await asyncio.shield(self._building[key])  # who is stopped meanwhile takes nothing from those who wait, too
         return self._environments[key]
 
@@ -223,9 +224,3 @@ class Checker:
 def _read_by(definition: GateDefinition, definitions: Sequence[GateDefinition]) -> list[GateDefinition]:
     """The gate whose report it reads, if it reads one."""
     return [one for one in definitions if one.name == definition.source]
-
-
-def _known(task: asyncio.Task[None]) -> None:
-    """What it raised is for those who wait; when nobody does any more, it is not to be reported as forgotten."""
-    if not task.cancelled():
-        task.exception()

@@ -100,9 +100,13 @@ class Executor:
                 log.warning("what a gate run left could not be removed: %s", error)
 
     async def run(self, work: AnyWork, me: RegisteredWorker) -> AnyResult:
-        """A result in any case: work of which nothing is heard is given out again and again."""
+        """A result whatever goes wrong here: work of which nothing is heard is given out again and again. SwarmworksError when it is
+        nobody's here any more, or nobody can be told.
+        """
         try:
             return await self._done(work, me)
+        except SwarmworksError:
+            raise
         except Exception as error:
             log.exception("%s %s met an error of ours", work.kind, work.work_id)
             return await self._broken(work, _ours(error))

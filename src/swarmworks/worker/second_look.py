@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
+from swarmworks.domain.gate import COVERAGE_PERCENT, GateOutcome, GateResult, GateStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 FLAKY, ON_THE_BRANCH = "flaky", "on_the_branch"
 """Metrics of a result: how many tests failed and passed on the same tree; how many fail without the change as well, or 1 where none is named."""
-
-COVERAGE = "coverage_percent"
-"""The metric of a result that measures what tests cover."""
 
 MOST_NAMED = 3
 
@@ -96,9 +93,8 @@ def _partly_the_same(now: GateResult, without: GateResult) -> bool:
     """Enough for nobody to be charged where the branch itself is in doubt: what is wrong there has to be mended first. Not so of
     what it takes the change to pass: that it covers its code, or that there is anything to check at all.
     """
-    if {now.outcome, without.outcome} != {
-        GateOutcome.FAILED
-    } or COVERAGE in now.metrics.keys() | without.metrics.keys():
+    measured = COVERAGE_PERCENT in now.metrics or COVERAGE_PERCENT in without.metrics
+    if measured or not now.outcome == without.outcome == GateOutcome.FAILED:
         return False
     tests, others = _failed_tests(now), _failed_tests(without)
     if tests or others:

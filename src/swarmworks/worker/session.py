@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,7 @@ from swarmworks.domain.refs import work_ref
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.git.removal import remove_tree
 from swarmworks.policy.handoff import check
-from swarmworks.policy.retry import NO_HANDOFF, NOTHING_CHANGED
 from swarmworks.runtime.protocol import Launch, Reading
-from swarmworks.runtime.reading import ENDED
 from swarmworks.sandbox.protocol import SandboxedProcess, SandboxSpec
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire.config import SwarmConfig
@@ -39,11 +37,13 @@ from swarmworks.worker.databases.offering import offered
 from swarmworks.worker.databases.proxy import DatabaseProxy
 from swarmworks.worker.egress import Egress
 from swarmworks.worker.environment import BuiltEnvironment
+from swarmworks.worker.outcome import REFUSED, is_own, outcome_of
 from swarmworks.worker.prompt import Prompt, hand_over
 from swarmworks.worker.relay import Exits, Relay
 from swarmworks.worker.reporting import EventReporter
 from swarmworks.worker.saving import Saving
 from swarmworks.worker.seeding import regenerating, start_commit
+from swarmworks.worker.streams import lines, tail
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ class SessionRun:
         ]
         for watcher in watchers:
             watcher.add_done_callback(self._watched)
-        errors = asyncio.create_task(_tail(process.stderr))
+        errors = asyncio.create_task(tail(process.stderr))
         try:
             await self._run.ended.wait()
             await saving.try_snapshot()
@@ -248,11 +248,11 @@ class SessionRun:
         reading = self._runtime.reading()
         circuit = Circuit()
         garbage = 0
-        async for line in _lines(process.stdout):
+        async for line in lines(process.stdout):
             self._sign_of_life()
             heard = reading.hear(line)
             for event in heard.events:
-                if isinstance(event, End) and _is_own(event) and await self._left(places, reporter):
+                if isinstance(event, End) and is_own(event) and await self._left(places, reporter):
                     return
                 garbage += isinstance(event, Garbage)
                 if not isinstance(event, Garbage) or garbage <= MOST_GARBAGE:
@@ -355,7 +355,7 @@ class SessionRun:
         problems: tuple[str, ...] = ()
         end = self._run.end
         if end is not None and outcome is SessionOutcome.SUBMITTED:
-            outcome, reason = _outcome(end, changed)
+            outcome, reason = outcome_of(end, changed)
             if end.handoff is not None:
                 checked, found = check(end.handoff.to_domain(), frozenset(changed))
                 handoff, problems = handoff_wire.dump(checked), tuple(found)
@@ -371,59 +371,3 @@ class SessionRun:
             peak_memory_bytes=self._run.peak_memory_bytes,
             prompt_sha256=self._briefing.template_sha256,
         )
-
-
-REFUSED = "refused"
-
-
-def _is_own(end: End) -> bool:
-    """Whether it is the program's own word: nobody has accepted a handoff with it, and the gateway has refused nothing."""
-    return end.reason == ENDED or (end.handoff is None and end.outcome != REFUSED)
-
-
-_OUTCOMES = {
-    "submitted": SessionOutcome.SUBMITTED,
-    "nothing_to_do": SessionOutcome.NOTHING_TO_DO,
-    REFUSED: SessionOutcome.STOPPED,
-    "handed_off": SessionOutcome.HANDED_OFF,
-    "needs_answer": SessionOutcome.ASKED,
-    "failed": SessionOutcome.FAILED,
-}
-_NEED_A_HANDOFF = frozenset({SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO, SessionOutcome.ASKED})
-
-
-def _outcome(end: End, changed: tuple[str, ...]) -> tuple[SessionOutcome, str]:
-    """What the agent said, corrected by what the diff shows."""
-    said = _OUTCOMES[end.outcome]
-    if said in _NEED_A_HANDOFF and end.handoff is None:
-        return SessionOutcome.FAILED, NO_HANDOFF
-    if said is SessionOutcome.SUBMITTED and not changed:
-        return SessionOutcome.FAILED, NOTHING_CHANGED
-    if said is SessionOutcome.NOTHING_TO_DO and changed and end.reason == ENDED:
-        return SessionOutcome.SUBMITTED, end.reason
-    if said is SessionOutcome.NOTHING_TO_DO and changed:
-        return SessionOutcome.SUBMITTED, "it said that nothing was to be done, and changed files"
-    return said, end.reason
-
-
-async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Lines without their ends. One longer than the reader's limit is given out in pieces: garbage to the parser."""
-    while True:
-        try:
-            line = await stream.readuntil(b"\n")
-        except asyncio.IncompleteReadError as error:
-            if error.partial:
-                yield error.partial
-            return
-        except asyncio.LimitOverrunError as error:
-            yield await stream.readexactly(error.consumed)
-            continue
-        yield line.rstrip(b"\n")
-
-
-async def _tail(stream: asyncio.StreamReader) -> str:
-    """The last 4 KiB of a stream, read to its end so that the writer never blocks."""
-    kept = b""
-    while chunk := await stream.read(65536):
-        kept = (kept + chunk)[-4096:]
-    return kept.decode("utf-8", errors="replace").strip()

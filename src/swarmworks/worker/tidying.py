@@ -42,10 +42,9 @@ class Tidying:
             log.warning("working copies of ended sessions stay for now: %s", error)
 
     async def once(self) -> None:
-        """Saves what could not be saved when its session ended. Gives up the copies whose tasks are over, and the oldest of too many."""
-        for saved in list(self._context.unsaved):
-            if await saved():
-                self._context.unsaved.remove(saved)
+        """Gives up the copies whose tasks are over, and the oldest of too many; then, with the room there is now, saves what could not
+        be saved when its session ended.
+        """
         copies = self._context.copies
         retired = await asyncio.to_thread(copies.retired)
         named = {copy.name: task_of(copy) for copy in retired}
@@ -58,6 +57,9 @@ class Tidying:
             await asyncio.to_thread(copies.destroy, copy)
         if too_many:
             log.info("%d working copies were given up before their tasks landed: copies.kept", len(too_many))
+        for saved in list(self._context.unsaved):
+            if await saved():
+                self._context.unsaved.remove(saved)
 
 
 def task_of(copy: WorkingCopy) -> TaskName | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from swarmworks.domain.gate import GateDefinition, GateResult, GateStage
 from swarmworks.git.protocol import FileChange
 from swarmworks.sandbox.none import NoSandbox
-from swarmworks.wire.config import built_in_gates
+from swarmworks.wire.config_gates import built_in_gates
 from swarmworks.worker.environment import BuiltEnvironment
 from swarmworks.worker.gates.request import GatesRequest
 from swarmworks.worker.gates.run import run_gates

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from swarmworks.domain.gate import GateStage
-from swarmworks.wire.config import built_in_gates
+from swarmworks.wire.config_gates import built_in_gates
 from swarmworks.worker.gates.keys import cacheable, gate_key, gate_parameters
 from tests.worker.gates.bench import command
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swarmworks.domain.gate import GateOutcome
-from swarmworks.wire.config import plan_gate
+from swarmworks.wire.config_gates import plan_gate
 from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED
 from swarmworks.worker.gates.plan import MAX_BYTES, check_plan
 from tests.worker.gates.bench import command

@@ -18,7 +18,7 @@ from swarmworks.domain.plan import Plan
 from swarmworks.policy.ceilings import overestimated, too_small
 from swarmworks.policy.lint import Finding, Severity, errors, lint
 from swarmworks.policy.planning.fit import Repository, misfits
-from swarmworks.wire.config import PLAN_GATE
+from swarmworks.wire.config_gates import PLAN_GATE
 from swarmworks.wire.planfile import load_plan
 
 SURE = frozenset({"unknown_gate"})

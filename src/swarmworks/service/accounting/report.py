@@ -14,6 +14,7 @@ from swarmworks.base.clock import Clock
 from swarmworks.base.ids import AgentId, SwarmId, TaskId
 from swarmworks.domain.change import ChangeState
 from swarmworks.domain.event import first_break
+from swarmworks.domain.gate import COVERAGE_PERCENT
 from swarmworks.domain.isolation import FULL, level_of, properties
 from swarmworks.domain.session import Session
 from swarmworks.git.protocol import Hub
@@ -136,7 +137,7 @@ def _measured(facts: Facts) -> tuple[int | None, int | None, float | None]:
     for run in sorted((run for run in facts.runs if run.change_id in good), key=lambda run: run.at):
         for result in run.results:
             latest |= result.metrics
-    tests, failed, coverage = latest.get("tests"), latest.get("failed"), latest.get("coverage_percent")
+    tests, failed, coverage = latest.get("tests"), latest.get("failed"), latest.get(COVERAGE_PERCENT)
     return (
         None if tests is None else int(tests),
         None if failed is None else int(failed),

@@ -11,6 +11,7 @@ from swarmworks.base.ids import AgentId, SessionId, SwarmId
 from swarmworks.domain.budget import Window
 from swarmworks.domain.change import ChangeState
 from swarmworks.domain.delivery import DeliveryState
+from swarmworks.domain.gate import COVERAGE_PERCENT
 from swarmworks.domain.question import QuestionState
 from swarmworks.domain.review import ReviewState
 from swarmworks.domain.session import Session, SessionState
@@ -223,8 +224,8 @@ def _measured(reader: Reader, swarm_id: SwarmId) -> tuple[int | None, float | No
             metrics = {key: value for result in run.results for key, value in result.metrics.items()}
             if tests is None and "tests" in metrics:
                 tests = int(metrics["tests"])
-            if coverage is None and "coverage_percent" in metrics:
-                coverage = metrics["coverage_percent"]
+            if coverage is None and COVERAGE_PERCENT in metrics:
+                coverage = metrics[COVERAGE_PERCENT]
         if tests is not None and coverage is not None:
             break
     return tests, coverage

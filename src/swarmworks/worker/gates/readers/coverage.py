@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from swarmworks.domain.gate import Finding, GateOutcome
+from swarmworks.domain.gate import COVERAGE_PERCENT, Finding, GateOutcome
 from swarmworks.worker.gates.difference import read_regular
 from swarmworks.worker.gates.readers.judged import Judged, bounded, line_of, relative
 
@@ -45,7 +45,7 @@ def read_coverage(reports: Path, floor: float | None, covers: tuple[str, ...]) -
     if statements == 0:
         return Judged(GateOutcome.RAN_NOTHING, "the report covers no statement")
     total = 100.0 * sum(file.covered for file in files) / statements
-    metrics = {"coverage_percent": round(total, 2), "statements": float(statements)}
+    metrics = {COVERAGE_PERCENT: round(total, 2), "statements": float(statements)}
     if covers:
         return _judge_covered(files, covers, floor, metrics)
     if total + _ROUNDING >= floor:
