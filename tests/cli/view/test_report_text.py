@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from swarmworks.cli.view.report_text import report_text
-from swarmworks.wire.report import AccessReport
+from swarmworks.wire.report import AccessReport, RejectionReport
 from tests.cli import sample
 
 WHOLE = """\
@@ -84,3 +86,11 @@ def test_what_was_asked_for_outside_is_told():
 
 def test_a_real_model_is_not_called_a_rehearsal():
     assert "rehearsal" not in text(model="openai:gpt-5")
+
+
+@pytest.mark.parametrize("summary", ["1 of 9 tests failed", "tests: 1 of 9 tests failed"])
+def test_a_rejection_names_its_gate_once(summary):
+    one = RejectionReport(
+        at_s=61, task_id="books", agent="api-1", attempt=1, kind="gate_failed", gate="tests", summary=summary
+    )
+    assert "     1:01  books, tests: 1 of 9 tests failed" in text(rejected=(one,)).splitlines()

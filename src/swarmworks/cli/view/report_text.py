@@ -145,7 +145,9 @@ def _gates(report: SwarmReport) -> Iterator[str]:
 def _rejections(report: SwarmReport) -> Iterator[str]:
     for one in report.rejected[:MOST_TOLD]:
         place = f" ({one.file}:{one.line})" if one.line else f" ({one.file})" if one.file else ""
-        yield from _told(one.at_s, f"{one.task_id}, {one.gate or one.kind}: {one.summary}{place}")
+        by = one.gate or one.kind
+        said = one.summary if one.summary.startswith(f"{by}: ") else f"{by}: {one.summary}"
+        yield from _told(one.at_s, f"{one.task_id}, {said}{place}")
         if one.became:
             files = ", ".join(one.changed) + (f" and {one.changed_more} more" if one.changed_more else "")
             yield from _told(None, f"then: {f'changed {files}; ' if files else ''}{one.became}")
