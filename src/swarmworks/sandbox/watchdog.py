@@ -33,7 +33,7 @@ _NOTICED_BYTES: Final = 32 << 20
 _MIB: Final = 1 << 20
 
 
-_looks: Final = ThreadPoolExecutor(4, "watchdog")
+_looks: Final = ThreadPoolExecutor(8, "watchdog")
 """Its own threads: a look must not wait behind what takes minutes, such as copies of whole trees."""
 
 
