@@ -18,6 +18,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from swarmworks.store import postgres_schema
+
 FOLDERS = (*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), Path("/usr/local/pgsql/bin"))
 NOBODY = 65534
 NO_LARGE_OBJECTS = """
@@ -42,6 +44,23 @@ def a_database() -> str:
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"{server}/{name}"
+
+
+def a_store() -> str:
+    """The address of a database with the newest schema, and nothing in it: a copy of one that was brought to it."""
+    name, server = f"t_{uuid.uuid4().hex[:12]}", _server()
+    template = _brought_to_newest()
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return f"{server}/{name}"
+
+
+@functools.cache
+def _brought_to_newest() -> str:
+    address = a_database()
+    with postgres_schema.migrating(address) as connection:
+        postgres_schema.upgraded(connection, "the tests' template")
+    return address.rpartition("/")[2]
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from swarmworks.base.ids import IdSource
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.protocol import Store
 from swarmworks.store.sqlite import open_store
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 
 ON_POSTGRES = os.environ.get("SWARM_TEST_STORE") == "postgres"
 _databases: dict[Path, str] = {}
@@ -29,7 +29,7 @@ def database_of(path: Path) -> str:
     if needs_postgres.args[0]:
         pytest.skip(needs_postgres.kwargs["reason"])
     if path not in _databases:
-        _databases[path] = a_database()
+        _databases[path] = a_store()
     return _databases[path]
 
 

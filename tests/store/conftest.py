@@ -9,7 +9,7 @@ from swarmworks.base.ids import SequentialIds
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.sqlite import open_store
 from tests.pgbouncer import needs_pgbouncer, through_pgbouncer
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def store_factory(request, tmp_path, clock):
             return await open_store(tmp_path / "state" / "swarm.db", clock, ids)
 
         return open_again
-    server = a_database()
+    server = a_store()
     address = server if request.param == "postgres" else through_pgbouncer(server)
 
     async def open_postgres_again():

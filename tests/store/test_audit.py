@@ -19,7 +19,7 @@ from swarmworks.store.archive import Archives
 from swarmworks.store.connection import load
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.postgres_statements import translated
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 from tests.store.sample import SWARM, planned, swarm_of
 
 KEY = b"k" * 32
@@ -185,7 +185,7 @@ class TestAnchors:
 
 @needs_postgres
 async def test_a_page_is_found_by_an_index_on_postgres_however_rare_its_events_are(clock):
-    address = a_database()
+    address = a_store()
     store = await open_postgres(address, clock, SequentialIds())
     await filled(store)
     await store.close()

@@ -15,7 +15,7 @@ from swarmworks.domain.swarm import OPEN
 from swarmworks.domain.task import TaskEvent, TaskState
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.protocol import NewWork
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 from tests.store.sample import ROOMY, agents_of, claim, planned, swarm_of, worker
 
 pytestmark = needs_postgres
@@ -65,7 +65,7 @@ def end(tx, lease, session, work):
 
 
 async def test_claims_renewals_and_finishes_of_three_control_planes_take_everything_once_and_never_deadlock():
-    address = a_database()
+    address = a_store()
     stores = await planes(address)
     rng = random.Random(4)
 
@@ -108,7 +108,7 @@ async def test_claims_renewals_and_finishes_of_three_control_planes_take_everyth
 
 
 async def test_of_control_planes_that_open_a_swarm_of_a_new_project_at_once_one_does():
-    stores = await planes(a_database())
+    stores = await planes(a_store())
 
     def open_one(tx, number):
         tx.hold_project("shop")
@@ -126,7 +126,7 @@ async def test_of_control_planes_that_open_a_swarm_of_a_new_project_at_once_one_
 
 
 async def test_transactions_that_write_to_two_swarms_in_opposite_order_both_end_and_never_wait_in_a_circle():
-    address = a_database()
+    address = a_store()
     stores = await planes(address)
     both = threading.Barrier(2)
     await stores[0].transact(

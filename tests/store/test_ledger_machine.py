@@ -36,7 +36,7 @@ from swarmworks.policy.admit import Choice
 from swarmworks.store.ledger import LedgerWrites, task_subject
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.sqlite import open_store
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 from tests.store.ledger_model import NOTHING, OPEN, PERIODS, UNITS, Account, Model
 from tests.store.sample import agents_of, planned, swarm_of, terms_of, worker
 
@@ -493,7 +493,7 @@ class OnPostgres(Ledger):
 
 @needs_postgres
 def test_the_account_tree_agrees_with_it_on_postgresql_too():
-    address = a_database()
+    address = a_store()
 
     async def make():
         await (await open_postgres(address, ManualClock(), Ids())).close()

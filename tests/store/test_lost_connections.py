@@ -14,7 +14,7 @@ from swarmworks.domain.event import NewEvent, first_break
 from swarmworks.store import postgres_connection
 from swarmworks.store.postgres import open_postgres
 from swarmworks.store.postgres_connection import PostgresConnection
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 from tests.store.sample import planned, swarm_of
 
 pytestmark = needs_postgres
@@ -23,7 +23,7 @@ SWARM = SwarmId("swm_1")
 
 @pytest.fixture
 async def address():
-    return a_database()
+    return a_store()
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from swarmworks.base.errors import BudgetExceededError
 from swarmworks.base.ids import RandomIds, ReservationId, SwarmId
 from swarmworks.domain.budget import Amount, Limit
 from swarmworks.domain.event import NewEvent, first_break
+from swarmworks.store import postgres
 from swarmworks.store.postgres import open_postgres
-from tests.postgres import a_database
+from tests.postgres import a_store
 from tests.store.sample import agents_of, claim, planned, swarm_of, worker
 
 PLANES = 3
@@ -20,7 +21,7 @@ async def planes(address):
 
 
 async def test_three_control_planes_write_to_the_same_swarms(tmp_path):
-    stores = await planes(a_database())
+    stores = await planes(a_store())
     swarms = [SwarmId(f"swm_{n}") for n in range(3)]
     rng = random.Random(1)
 
@@ -70,3 +71,15 @@ async def test_three_control_planes_write_to_the_same_swarms(tmp_path):
         assert peak.peak.nano_usd <= 10_000
     for store in stores:
         await store.close()
+
+
+async def test_closing_does_not_wait_for_a_line_on_which_nothing_comes(monkeypatch):
+    monkeypatch.setattr(postgres, "LISTEN_AGAIN_S", 600.0)
+    address = a_store()
+    store, other = [await open_postgres(address, SystemClock(), RandomIds()) for _ in range(2)]
+    commits = aiter(store.commits())
+    await other.transact(lambda tx: tx.insert_swarm(swarm_of(planned("t0"))))
+    await anext(commits)  # it listens
+    async with asyncio.timeout(60):
+        await store.close()
+        await other.close()

@@ -10,7 +10,7 @@ from swarmworks.base.clock import SystemClock
 from swarmworks.base.ids import RandomIds, ReservationId, SwarmId
 from swarmworks.domain.budget import Amount
 from swarmworks.store.postgres import open_postgres
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 from tests.store.sample import agents_of, claim, planned, swarm_of, worker
 
 pytestmark = needs_postgres
@@ -30,7 +30,7 @@ def begin(number):
 
 
 async def test_no_more_calls_are_let_in_than_the_window_holds():
-    address = a_database()
+    address = a_store()
     async with AsyncExitStack() as stack:
         stores = []
         for _ in range(2):

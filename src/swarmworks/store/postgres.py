@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
 import queue
 import select
 import threading
@@ -166,6 +167,7 @@ class Bell:
         self._waiting: set[SwarmId] = set()
         self._wake = threading.Condition()
         self._closing = threading.Event()
+        self._end, self._ended = os.pipe()  # written to at the end, so that nobody waits for a silent line
         self._threads = [
             threading.Thread(target=run, name=name, daemon=True)
             for run, name in ((self._tell, "store-notify"), (self._listen, "store-listen"))
@@ -181,10 +183,13 @@ class Bell:
 
     def close(self) -> None:
         self._closing.set()
+        os.write(self._ended, b".")
         with self._wake:
             self._wake.notify()
         for thread in self._threads:
             thread.join()
+        os.close(self._end)
+        os.close(self._ended)
 
     def _tell(self) -> None:
         connection: psycopg.Connection[Any] | None = None
@@ -215,7 +220,7 @@ class Bell:
                     connection.execute(f"LISTEN {CHANNEL}")
                     self._heard(frozenset())  # what happened while nobody listened
                     while not self._closing.is_set():
-                        for payload in _notices(connection):
+                        for payload in _notices(connection, self._end):
                             teller, swarms = _told(payload)
                             if teller != self._name:
                                 self._heard(swarms)
@@ -223,10 +228,13 @@ class Bell:
                 self._closing.wait(LISTEN_AGAIN_S)
 
 
-def _notices(connection: psycopg.Connection[Any]) -> list[str]:
-    """What comes within LISTEN_AGAIN_S. The kernel wakes this thread: psycopg's own `notifies` looks ten times a second."""
+def _notices(connection: psycopg.Connection[Any], end: int) -> list[str]:
+    """What comes within LISTEN_AGAIN_S, or before `end` can be read from. The kernel wakes this thread: psycopg's own
+    `notifies` looks ten times a second.
+    """
     line = select.poll()
     line.register(connection.fileno(), select.POLLIN)
+    line.register(end, select.POLLIN)
     if not line.poll(LISTEN_AGAIN_S * 1000):
         return []
     connection.pgconn.consume_input()

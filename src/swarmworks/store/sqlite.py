@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from swarmworks.base.errors import StoreUnavailableError
 from swarmworks.store.archive import Archives
 from swarmworks.store.commits import Commits
+from swarmworks.store.fresh import filled
 from swarmworks.store.lock import FileLock
 from swarmworks.store.newest import at_newest
 from swarmworks.store.sqlite_connection import SqliteConnection
@@ -121,7 +122,7 @@ def locked(path: Path) -> FileLock:
 
 def _bring_to_newest(path: Path) -> None:
     """What changes a schema is loaded only where there is something to change: it takes 30 MB and half a second."""
-    if not at_newest(path):
+    if not at_newest(path) and not filled(path):
         from swarmworks.store import schema, sqlite_schema  # noqa: PLC0415
 
         with sqlite_schema.migrating(path) as raw:

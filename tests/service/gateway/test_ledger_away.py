@@ -17,7 +17,7 @@ from swarmworks.service.gateway import ledger
 from swarmworks.store import postgres_connection
 from swarmworks.store.postgres import open_postgres
 from tests.chaos.on_postgres import a_server
-from tests.postgres import a_database, needs_postgres
+from tests.postgres import a_store, needs_postgres
 from tests.service.gateway.plant import RATE_IN, RATE_OUT, plant, quick
 from tests.service.gateway.test_budget import WORST, until
 from tests.service.gateway.upstream import Answer
@@ -97,7 +97,7 @@ async def test_a_clock_that_jumps_changes_no_bill_and_no_wait(monkeypatch, hours
 
 @needs_postgres
 async def test_a_token_that_another_control_plane_has_just_revoked_is_refused_even_in_the_queue():
-    database, gate = a_database(), asyncio.Event()
+    database, gate = a_store(), asyncio.Event()
     store = await open_postgres(database, SystemClock(), RandomIds())
     elsewhere = await open_postgres(database, SystemClock(), RandomIds())
     async with plant(opened=store, limit=2 * WORST - 1, sessions=2, others=True, settings=quick(queue_poll_s=60)) as p:
