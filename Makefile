@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ON_BOTH_STORES := $(patsubst %,tests/scenario/test_%.py,story chain people parking whole_run whole_run_budget)
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
+# Commands start sooner, also where PYTHONDONTWRITEBYTECODE keeps Python from doing it once and for all.
+COMPILED = $(BIN)/python -m compileall -q src
 PIP_FLAGS := --disable-pip-version-check --no-input -qq
 
 .PHONY: help setup setup-dev setup-bench system system-tests system-bench demo test test-agents check bench bench-smoke lock clean
@@ -13,7 +15,10 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 setup: .venv/.runtime ## make .venv with .venv/bin/swarm
+	@$(COMPILED)
+
 setup-dev: .venv/.dev ## the same, with the tools the tests need
+	@$(COMPILED)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Swarmworks needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
