@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,6 +53,24 @@ def test_a_link_to_a_file_stays_a_link(tmp_path):
     link.symlink_to(kept)
     assert write_whole(link, "new\n")
     assert (kept.read_text(), link.is_symlink(), write_whole(link, "new\n")) == ("new\n", True, False)
+
+
+def test_what_a_shell_appends_to_keeps_what_was_there(tmp_path):
+    kept = tmp_path / "kept"
+    kept.write_text("before\n")
+    program = """
+import sys, pathlib
+from swarmworks.cli.writing import write_whole, written_to
+print("said")
+write_whole(pathlib.Path("/dev/stdout"), "whole\\n")
+with written_to(pathlib.Path("/dev/stdout")) as stream:
+    stream.write("piece\\n")
+print("after")
+"""
+    with kept.open("a") as appended:
+        subprocess.run([sys.executable, "-c", program], stdout=appended, check=True)
+    assert kept.read_text() == "before\nsaid\nwhole\npiece\nafter\n"
+    assert [one.name for one in tmp_path.iterdir()] == ["kept"]
 
 
 def test_a_file_larger_than_any_plan_is_somebody_elses_and_is_not_read_whole(tmp_path, monkeypatch):

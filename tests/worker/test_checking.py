@@ -7,6 +7,8 @@ import pytest
 
 from swarmworks.base.clock import ManualClock
 from swarmworks.base.errors import UnavailableError
+from swarmworks.domain.gate import GateStage
+from swarmworks.wire.work import BuildWork, DeliveryWork, GatesWork
 from swarmworks.worker import checking
 from tests.scenario.harness import configuration
 
@@ -23,8 +25,8 @@ class Checker(checking.Checker):
         return "tools"
 
 
-async def test_the_merge_queue_waits_until_a_failed_set_up_may_be_tried_again(tmp_path, monkeypatch):
-    """Three builds within a second would all hear of the same failure, and a person be asked for nothing."""
+async def test_gates_wait_until_a_failed_set_up_may_be_tried_again(tmp_path, monkeypatch):
+    """Three runs within a second would all hear of the same failure, and a person be asked for nothing."""
     clock = ManualClock()
 
     async def sleep(seconds):
@@ -43,6 +45,24 @@ async def test_the_merge_queue_waits_until_a_failed_set_up_may_be_tried_again(tm
     assert checker.tried == 1
     assert await checker.environment("swarm", "commit", patient=True) == "tools"
     assert clock.monotonic() == checking.FAILURE_REMEMBERED_S
+
+
+@pytest.mark.parametrize(("work", "patient"), [(GatesWork, True), (BuildWork, True), (DeliveryWork, False)])
+async def test_gates_wait_for_it_and_a_person_who_delivers_does_not(tmp_path, work, patient):
+    asked = []
+
+    class Asked(checking.Checker):
+        async def environment(self, swarm_id, commit, *, patient=False):
+            asked.append(patient)
+            raise UnavailableError("no answer from the registry")
+
+    async def config(_swarm_id):
+        return configuration()
+
+    checker = Asked(SimpleNamespace(clock=ManualClock(), config=config, hub=None), tmp_path, None, 1)
+    with pytest.raises(UnavailableError):
+        await checker.check(work.model_construct(swarm_id="swarm"), GateStage.CHANGE, "commit", "tree", "base")
+    assert asked == [patient]
 
 
 async def test_a_session_that_is_stopped_takes_no_set_up_from_those_that_wait_for_it(tmp_path):

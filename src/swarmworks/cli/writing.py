@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -31,9 +33,14 @@ def write_whole(path: Path, text: str) -> bool:
 @contextmanager
 def written_to(path: Path) -> Generator[TextIO]:
     """The file appears when it is whole, and nothing is left of one that could not be written. What is there and is no file, a
-    pipe or a device such as /dev/stdout, is never replaced: it is written straight into. UsageError when it cannot be written.
+    pipe or a device, is never replaced, and nor is what this process writes to already (/dev/stdout): it is written straight
+    into. UsageError when it cannot be written.
     """
     try:
+        if (output := _already_open(path)) is not None:
+            with os.fdopen(os.dup(output), "w", encoding="utf-8", newline="\n") as stream:
+                yield stream
+            return
         if path.exists() and not path.is_file():
             with path.open("w", encoding="utf-8", newline="\n") as stream:
                 yield stream
@@ -50,6 +57,16 @@ def written_to(path: Path) -> Generator[TextIO]:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _already_open(path: Path) -> int | None:
+    """The standard output or error, when the path leads to it: with what a shell appends to stays what was there."""
+    for output in (sys.stdout, sys.stderr):
+        output.flush()
+        with contextlib.suppress(OSError, ValueError):  # a path that is not there, an output that has no descriptor
+            if os.path.samestat(path.stat(), os.fstat(output.fileno())):
+                return output.fileno()
+    return None
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

@@ -50,7 +50,7 @@ class Checker:
 
     async def environment(self, swarm_id: SwarmId, commit: str, *, patient: bool = False) -> BuiltEnvironment:
         """The tools for the lock files of `commit`; built on first use. Raises UnavailableError with the log's end. Who is
-        `patient` waits until a failure of a moment ago is forgotten: the merge queue tries a few times only.
+        `patient` waits until a failure of a moment ago is forgotten: gates are run a few times only, then a person is asked.
         """
         config = await self._context.config(swarm_id)
         key = await asyncio.to_thread(self._lock_digest, config, commit)
@@ -104,7 +104,7 @@ class Checker:
         `base`, and the keys under which the new ones may be kept. What passed on this very tree before is not run again.
         """
         config = await self._context.config(work.swarm_id)
-        environment = await self.environment(work.swarm_id, commit, patient=isinstance(work, BuildWork))
+        environment = await self.environment(work.swarm_id, commit, patient=not isinstance(work, DeliveryWork))
         required = await self.required(work, stage)
         required = required if only is None else required & only
         definitions = tuple(one.at(stage) for one in config.gate_definitions())
