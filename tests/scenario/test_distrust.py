@@ -311,6 +311,9 @@ async def test_a_call_that_does_not_fit_the_swarm_s_budget_stops_it_and_is_not_t
     worker = await PlayedWorker.register(plane, tmp_path)
     (work,) = await worker.take(WorkKind.SESSION)
     reason = f"HTTP 400: swarm {swarm}: the budget of swarm {swarm} is full: asked more"
+    await plane.store.transact(
+        lambda tx: tx.stop_session(work.session_id, f"the budget of swarm {swarm} is full: asked")
+    )
     await hand_in(worker, work, outcome=SessionOutcome.STOPPED, head=work.base, reason=reason)
     await worker.run_to_the_end(swarm)
     assert await plane.state(swarm) == "stopped"
@@ -322,9 +325,10 @@ async def test_a_call_that_does_not_fit_the_swarm_s_budget_stops_it_and_is_not_t
     await plane.store.close()
 
 
-async def test_a_session_that_only_says_the_budget_is_full_pays_with_an_attempt(base, tmp_path):
+@pytest.mark.parametrize("budget", [1000, 10])
+async def test_a_session_that_only_says_the_budget_is_full_pays_with_an_attempt(base, tmp_path, budget):
     plane = await start_plane(tmp_path, least=Amount(1, 0))
-    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), budget_nano_usd=1000)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), budget_nano_usd=budget)
     worker = await PlayedWorker.register(plane, tmp_path)
     (work,) = await worker.take(WorkKind.SESSION)
     reason = f"the budget of swarm {swarm} is full"

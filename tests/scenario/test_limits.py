@@ -57,6 +57,18 @@ async def hand_in(worker, work, **more):
     await worker.plane.finishing.finish(worker.lease, work.work_id, work.fence, SessionResult(**values))
 
 
+async def refuse(plane, worker, work, nano_usd):
+    """The session asks for what does not fit, as the gateway has it: turned away, on record, and ended for it."""
+    with pytest.raises(BudgetExceededError) as refused:
+        await spend(plane, work, nano_usd, f"refused {work.session_id}")
+    await plane.store.transact(lambda tx: tx.stop_session(work.session_id, refused.value.what))
+    await hand_in(worker, work, outcome=SessionOutcome.FAILED, reason="model_error: HTTP 400")
+
+
+async def attempts(plane, swarm, name="a"):
+    return (await plane.read(lambda reader: reader.task(swarm, name))).attempts
+
+
 async def test_near_the_end_of_a_day_nothing_new_begins_and_the_next_day_it_goes_on_by_itself(
     plane, base, tmp_path, clock
 ):
@@ -102,6 +114,93 @@ async def test_a_project_that_has_spent_its_budget_stops_the_swarm(plane, base, 
     assert await worker.take(WorkKind.SESSION)
 
 
+async def test_a_call_that_does_not_fit_what_is_left_of_the_project_stops_the_swarm_and_charges_no_task(
+    plane, base, tmp_path
+):
+    """The smallest call would still fit: without an end, session after session is turned away."""
+    config = configuration(budget={"project_usd": "0.0001"})
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 90_000)
+    await refuse(plane, worker, work, 12_000)
+    await plane.settle()
+    assert (await plane.state(swarm), await attempts(plane, swarm)) == ("stopped", 0)
+    assert (await plane.read(lambda reader: reader.swarm(swarm))).reason == StopReason.BUDGET
+    await bound_project(plane.store, "testing", configuration(budget={"project_usd": "1"}).budget)
+    await plane.swarms.resume(swarm, ResumeSwarm(), "person:tester")
+    await plane.settle()
+    assert await worker.take(WorkKind.SESSION)
+
+
+@pytest.mark.parametrize(("period", "until"), [("day", "2026-01-02T00:00+00:00"), ("month", "2026-02-01T00:00+00:00")])
+async def test_a_call_that_does_not_fit_what_is_left_of_a_window_waits_for_the_next_and_charges_no_task(
+    plane, base, tmp_path, clock, period, until
+):
+    config = configuration(budget={f"{period}_usd": "0.0001"})
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 85_000)  # below `pause_percent`
+    await refuse(plane, worker, work, 16_000)
+    await plane.settle()
+    assert await worker.take(WorkKind.SESSION) == []
+    assert (await plane.state(swarm), await attempts(plane, swarm)) == ("running", 0)
+    [paused] = await events(plane, swarm, "budget.paused")
+    assert (paused["period"], paused["percent"], paused["until"]) == (period, 85, until)
+    clock.advance(DAY_S if period == "day" else 31 * DAY_S)
+    await plane.settle()
+    assert len(await events(plane, swarm, "budget.resumed")) == 1
+    assert await worker.take(WorkKind.SESSION)
+
+
+async def test_a_day_whose_limit_is_raised_takes_what_it_refused(plane, base, tmp_path):
+    config = configuration(budget={"day_usd": "0.0001"})
+    await bound_project(plane.store, "testing", config.budget)
+    await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 85_000)
+    await refuse(plane, worker, work, 16_000)
+    assert await worker.take(WorkKind.SESSION) == []
+    await bound_project(plane.store, "testing", configuration(budget={"day_usd": "1"}).budget)
+    assert await worker.take(WorkKind.SESSION)
+
+
+async def test_a_session_refused_on_a_day_that_is_over_is_tried_again_at_no_cost(plane, base, tmp_path, clock):
+    config = configuration(budget={"day_usd": "0.0001"})
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 85_000)
+    await plane.store.transact(
+        lambda tx: tx.stop_session(work.session_id, "the budget of day testing/2026-01-01 is full: asked more")
+    )
+    clock.advance(DAY_S)
+    await hand_in(worker, work, reason="the budget of day testing/2026-01-01 is full: asked more")
+    assert await attempts(plane, swarm) == 0
+    assert await worker.take(WorkKind.SESSION)
+
+
+@pytest.mark.parametrize("budget", ["project_usd", "day_usd"])
+async def test_a_session_that_asks_more_than_a_fresh_one_would_pays_with_an_attempt(plane, base, tmp_path, budget):
+    """Much is left: it is the one session that is too large, and three of them in a row are for a person to see."""
+    config = configuration(budget={budget: "0.0001"})
+    await bound_project(plane.store, "testing", config.budget)
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 50_000)
+    await refuse(plane, worker, work, 60_000)
+    await plane.settle()
+    assert await attempts(plane, swarm) == 1
+    (again,) = await worker.take(WorkKind.SESSION)
+    assert "is full" in again.rejection
+
+
 async def test_a_swarm_that_has_made_every_call_it_may_stops_and_no_task_is_charged_for_it(plane, base, tmp_path):
     config = configuration(limits={"swarm_calls": 2})
     swarm = await create(plane, tmp_path / "repo", base, plan(task("a"), task("b")), agents=2, config=config)
@@ -112,7 +211,7 @@ async def test_a_swarm_that_has_made_every_call_it_may_stops_and_no_task_is_char
     with pytest.raises(BudgetExceededError):
         await spend(plane, sessions[0], 1_000, "one too many")
     for work in sessions:
-        await hand_in(worker, work, reason=f"the budget of swarm {swarm} is full")
+        await refuse(plane, worker, work, 1_000)
     await plane.settle()
     assert await plane.state(swarm) == "stopped"
     found = await plane.read(lambda reader: (reader.swarm(swarm).reason, reader.tasks(swarm)))

@@ -1,15 +1,28 @@
-"""Whether a budget still pays for a call, and whether it was the swarm's budget that ended a session."""
+"""Whether a budget still pays for a call, and whose budget it was that ended a session."""
 
 from __future__ import annotations
 
-from swarmworks.domain.budget import Amount, Limit, Window
-from swarmworks.domain.session import SessionOutcome
+import re
+
+from swarmworks.domain.budget import AccountKind, Amount, Limit, Window
 from swarmworks.policy.ledger import used_percent
 
 LARGEST_CALL = 16
-"""The largest call, in smallest ones (a full context against a first request): a session that says the swarm's budget
-refused it is believed only while less than this is left.
+"""The largest call, in smallest ones (a full context against a first request). Where more than that is left, what was refused
+is a session that asks too much, and a fresh one may do with less.
 """
+_REFUSAL = re.compile(r"the budget of (\w+) (.+?) is full")
+
+
+def refusal(kind: AccountKind, subject: str) -> str:
+    """How the reason begins for which a call is refused."""
+    return f"the budget of {kind} {subject} is full"
+
+
+def refused_by(stopped: str) -> tuple[AccountKind, str] | None:
+    """Kind and subject of the account for which the gateway had a session ended; None when it was something else."""
+    found = _REFUSAL.match(stopped)
+    return (AccountKind(found[1]), found[2]) if found and found[1] in set(AccountKind) else None
 
 
 def fits(limit: Limit, used: Amount, asked: Amount, *, calls: int = 0) -> bool:
@@ -19,22 +32,10 @@ def fits(limit: Limit, used: Amount, asked: Amount, *, calls: int = 0) -> bool:
     return money and tokens and (limit.calls is None or calls < limit.calls)
 
 
-def refused_by_swarm(
-    outcome: SessionOutcome,
-    reason: str | None,
-    swarm_id: str,
-    limit: Limit,
-    spent: Amount,
-    least: Amount,
-    *,
-    calls: int = 0,
-) -> bool:
-    """Whether the gateway turned the session's last call away because the swarm's own budget does not hold it. The
-    reason went through the agent's hands: it counts only while the swarm's budget is nearly used up.
-    """
-    said = outcome is SessionOutcome.STOPPED and f"the budget of swarm {swarm_id} is full" in (reason or "")
+def nearly_used_up(limit: Limit, spent: Amount, least: Amount, *, calls: int) -> bool:
+    """Whether the largest call may not fit any more."""
     largest = Amount(least.nano_usd * LARGEST_CALL, least.tokens * LARGEST_CALL)
-    return said and not fits(limit, spent, largest, calls=calls + LARGEST_CALL)
+    return not fits(limit, spent, largest, calls=calls + LARGEST_CALL)
 
 
 def pauses(window: Window, least: Amount, percent: int) -> bool:

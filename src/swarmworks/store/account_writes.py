@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from swarmworks.base.errors import BudgetExceededError, ConflictError
 from swarmworks.base.ids import AccountId
 from swarmworks.domain.budget import AccountKind, AccountState
+from swarmworks.policy.purse import refusal
 from swarmworks.store import accounts
 from swarmworks.store.accounts import WHOLE, FullError, Node, bounds, by_unit, worded
 from swarmworks.store.connection import load
@@ -133,7 +134,7 @@ class AccountWrites(LedgerReads):
         purse = full.purses[unit]
         limit = purse.limit if purse.cap is None else purse.cap
         return BudgetExceededError(
-            f"the budget of {full.kind} {full.subject} is full: asked {worded(unit, asked)}, limit {worded(unit, limit)}, "
+            f"{refusal(full.kind, full.subject)}: asked {worded(unit, asked)}, limit {worded(unit, limit)}, "
             f"spent {worded(unit, spent)}, held {worded(unit, held)}",
             where=f"{full.kind} {full.subject}",
             mend=_MENDS.get(full.kind, "raise its limit, or wait until a call that is under way settles"),

@@ -23,7 +23,7 @@ from swarmworks.domain.refs import pin_ref
 from swarmworks.domain.session import Session, SessionLimits, SessionOutcome
 from swarmworks.domain.task import TaskEvent
 from swarmworks.git.protocol import Hub
-from swarmworks.policy.purse import fits, refused_by_swarm
+from swarmworks.policy.purse import fits
 from swarmworks.policy.retry import HeldUp, corrected, held_up_by_providers
 from swarmworks.policy.wording import plain
 from swarmworks.service import questions
@@ -194,9 +194,9 @@ class Finishing:
         totals = tx.totals(swarm.account_id)
         least = self._least(from_json(swarm.options).model)
         limit, spent, calls = totals.limit, totals.spent, totals.calls
-        refused = refused_by_swarm(result.outcome, result.reason, swarm.id, limit, spent, least, calls=calls)
-        if refused:
-            purse.shut(tx, swarm.id)
+        stopped = tx.session_stops([session.id]).get(session.id)
+        ended = stopped if result.outcome is SessionOutcome.STOPPED else None
+        refused = ended is not None and purse.note_refusal(tx, swarm, ended, least)
         full = purse.paused_by(tx, swarm, least) is not None  # it waits for the next day: no fault of the task's
         empty = refused or full or not fits(limit, spent, least, calls=calls)
         conclude(tx, session, result.outcome, result.reason, swarm_out_of_budget=empty)

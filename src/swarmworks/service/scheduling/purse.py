@@ -9,7 +9,7 @@ from swarmworks.domain.swarm import Swarm
 from swarmworks.domain.task import TaskState
 from swarmworks.policy import ledger
 from swarmworks.policy.ledger import used_percent
-from swarmworks.policy.purse import pauses
+from swarmworks.policy.purse import nearly_used_up, pauses, refused_by
 from swarmworks.store.protocol import Reader, Store, Tx
 from swarmworks.wire.config import BudgetSection
 from swarmworks.wire.options import from_json
@@ -54,7 +54,11 @@ def _somebody_pays(reader: Reader, swarm: Swarm, least: Amount) -> bool:
 def paused_by(reader: Reader, swarm: Swarm, least: Amount) -> Window | None:
     """The day or month in which nothing new begins any more; the one that ends last."""
     percent = from_json(swarm.options).config.budget.pause_percent
-    full = [window for window in reader.windows(swarm.project) if pauses(window, least, percent)]
+    full = [
+        window
+        for window in reader.windows(swarm.project)
+        if pauses(window, least, percent) or _has_refused(reader, swarm.id, window)
+    ]
     return max(full, key=lambda window: window.ends_at, default=None)
 
 
@@ -79,13 +83,54 @@ def note_pause(tx: Tx, swarm: Swarm, least: Amount) -> bool:
     return True
 
 
-def shut(tx: Tx, swarm_id: SwarmId) -> None:
-    """A call did not fit the swarm's budget: room never grows by itself, so no session is started until it is resumed."""
+def note_refusal(tx: Tx, swarm: Swarm, stopped: str, least: Amount) -> bool:
+    """Whether the gateway ended a session, with the reason `stopped`, because little is left in a budget that all tasks share.
+    Room in one never grows by itself: in the swarm's or the project's nothing new begins until the swarm is resumed, in a
+    day's or month's until it is over or has another limit.
+    """
+    refused = refused_by(stopped)
+    if refused is None:
+        return False
+    kind, subject = refused
+    if kind in {AccountKind.SWARM, AccountKind.PROJECT}:
+        return _shut(tx, swarm.id, kind, subject, least)
+    return kind in {AccountKind.DAY, AccountKind.MONTH} and _shut_window(tx, swarm, subject, least)
+
+
+def _shut(tx: Tx, swarm_id: SwarmId, kind: AccountKind, subject: str, least: Amount) -> bool:
+    now = tx.totals(tx.account_of(kind, subject).id)
+    if not nearly_used_up(now.limit, now.spent, least, calls=now.calls):
+        return False
     tx.put_blob(_key(swarm_id), _REFUSED)
+    return True
+
+
+def _shut_window(tx: Tx, swarm: Swarm, subject: str, least: Amount) -> bool:
+    """One that is over by now needs no shutting, and is no task's fault either."""
+    window = next((each for each in tx.windows(swarm.project) if f"{swarm.project}/{each.key}" == subject), None)
+    if window is None:
+        return True
+    if not nearly_used_up(window.limit, window.spent, least, calls=window.calls):
+        return False
+    tx.put_blob(_window_key(swarm.id, window), _as_it_is(window))
+    return True
+
+
+def _has_refused(reader: Reader, swarm_id: SwarmId, window: Window) -> bool:
+    return reader.blob(_window_key(swarm_id, window)) == _as_it_is(window)
 
 
 def reopen(tx: Tx, swarm_id: SwarmId) -> None:
     tx.put_blob(_key(swarm_id), b"")
+
+
+def _window_key(swarm_id: SwarmId, window: Window) -> str:
+    return f"purse/{swarm_id}/{window.period}"
+
+
+def _as_it_is(window: Window) -> bytes:
+    limit = window.limit
+    return f"{window.key} {limit.nano_usd} {limit.tokens} {limit.calls}".encode()
 
 
 def _key(swarm_id: SwarmId) -> str:
