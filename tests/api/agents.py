@@ -66,7 +66,7 @@ class Site:
 
     async def answer(self, text):
         """A person's, to the question that is open."""
-        deciding = Deciding(self.plane.store, self.plane.hub, RandomIds(), working=True)
+        deciding = Deciding(self.plane.store, self.plane.hub, RandomIds(), SystemClock(), working=True)
         (question,) = [one for one in await self.questions() if str(one.state) == "open"]
         return await deciding.answer(question.id, AnswerQuestion(text=text), "person:Ada")
 

@@ -32,7 +32,7 @@ async def plane(tmp_path):
 async def clients(plane):
     services = SimpleNamespace(
         inbox=InboxView(plane.store, plane.hub, SystemClock()),
-        deciding=Deciding(plane.store, plane.hub, RandomIds(), working=False),
+        deciding=Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=False),
         operator_token="operator",
         worker_token="worker",
     )

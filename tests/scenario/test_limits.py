@@ -8,13 +8,17 @@ import pytest
 
 from swarmworks.base.clock import ManualClock
 from swarmworks.base.errors import BudgetExceededError, ConflictError, RejectedError, StoreUnavailableError
+from swarmworks.base.ids import RandomIds
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.plan import Estimate
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.domain.swarm import StopReason
+from swarmworks.service.inbox.deciding import Deciding
+from swarmworks.service.inbox.reverting import Reverting
 from swarmworks.service.scheduling.purse import bound_project
 from swarmworks.wire.api import ResumeSwarm
+from swarmworks.wire.inbox import RetryTask, RevertTask
 from swarmworks.wire.work import SessionResult
 from tests.scenario.harness import PlayedWorker, configuration, create, plan, repository, start_plane, task
 
@@ -287,6 +291,40 @@ async def test_a_swarm_runs_no_longer_than_it_may_and_longer_when_it_is_resumed(
     await plane.swarms.resume(swarm, ResumeSwarm(), "person:tester")
     await plane.settle()
     assert await worker.take(WorkKind.SESSION)
+
+
+async def retry(plane, clock):
+    deciding = Deciding(plane.store, plane.hub, RandomIds(), clock, working=True)
+    return await deciding.retry("b", RetryTask(), "person:tester")
+
+
+async def revert(plane, clock):
+    return await Reverting(plane.store, plane.hub, clock, working=True).revert(
+        "a", RevertTask(reason="slow", repository="unused"), "person:tester"
+    )
+
+
+@pytest.mark.parametrize("speak", [retry, revert])
+async def test_the_time_a_swarm_waited_for_a_person_is_not_held_against_it_when_the_person_has_spoken(
+    plane, base, tmp_path, clock, speak
+):
+    config = configuration(limits={"swarm_wall_s": 3600, "attempts": 1})
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a"), task("b")), config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    first, second = await worker.take(WorkKind.SESSION)
+    await worker.session(first, {"a.txt": "a\n"})
+    await hand_in(worker, second, outcome=SessionOutcome.FAILED, reason="it gave up")
+    await worker.run_to_the_end(swarm)
+    assert (await plane.state(swarm), await plane.states(swarm)) == ("blocked", {"a": "landed", "b": "blocked"})
+    clock.advance(2 * 3600)
+    decided = await speak(plane, clock)
+    assert decided.goes_on
+    await plane.settle()
+    assert await plane.state(swarm) == "running"
+    assert await worker.take(WorkKind.SESSION)
+    clock.advance(3600)
+    await plane.settle()
+    assert await plane.state(swarm) == "stopping", "its time began anew, and is over"
 
 
 async def test_a_task_gets_no_more_time_than_all_its_sessions_may_take(plane, base, tmp_path, clock):

@@ -286,7 +286,7 @@ async def test_a_person_who_retries_the_parked_task_ends_the_fix_and_the_test_is
     session = await parked(plane, worker)
     (change,) = await plane.read(lambda reader: reader.changes(swarm, task_id=session.task.id))
 
-    deciding = Deciding(plane.store, plane.hub, RandomIds(), working=True)
+    deciding = Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=True)
     asked = RetryTask(note="Two times is meant.")
     (running,) = await worker.take(WorkKind.SESSION)
     with pytest.raises(ConflictError, match="fix-tests is running"):
@@ -308,7 +308,7 @@ async def test_a_person_who_retries_the_parked_task_ends_the_fix_and_the_test_is
 async def test_a_person_who_cancels_the_parked_task_ends_the_fix_with_it(plane, base, tmp_path):
     swarm, worker = await start(plane, base, tmp_path)
     await parked(plane, worker)
-    deciding = Deciding(plane.store, plane.hub, RandomIds(), working=True)
+    deciding = Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=True)
     await deciding.cancel("tests", CancelTask(reason="not needed", with_dependents=True), "person:tester")
     states = {"code": "landed", "tests": "cancelled", "end": "cancelled", "fix-tests": "cancelled"}
     assert await plane.states(swarm) == states
@@ -318,7 +318,7 @@ async def test_a_person_who_cancels_the_parked_task_ends_the_fix_with_it(plane, 
 async def test_the_fix_alone_is_not_cancelled_and_its_question_goes_with_it(plane, base, tmp_path):
     swarm, worker = await start(plane, base, tmp_path)
     await parked(plane, worker)
-    deciding = Deciding(plane.store, plane.hub, RandomIds(), working=True)
+    deciding = Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=True)
     with pytest.raises(ConflictError, match="the parked work of tests") as refused:
         await deciding.cancel("fix-tests", CancelTask(reason="no"), "person:tester")
     assert "swarm retry tests" in refused.value.mend

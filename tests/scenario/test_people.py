@@ -59,7 +59,7 @@ async def worker(plane, tmp_path):
 
 @pytest.fixture
 def deciding(plane):
-    return Deciding(plane.store, plane.hub, RandomIds(), working=True)
+    return Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=True)
 
 
 @pytest.fixture
@@ -434,7 +434,7 @@ def _staff(reader, swarm_id):
 
 async def test_without_workers_the_swarm_waits_for_a_resume(plane, worker, tmp_path):
     swarm_id = await blocked_swarm(plane, worker, tmp_path, task("a"))
-    looking = Deciding(plane.store, plane.hub, RandomIds(), working=False)
+    looking = Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=False)
     said = await looking.retry("a", RetryTask(), ANA)
     assert (said.goes_on, said.swarm_state) == (False, "blocked")
     assert await plane.states(swarm_id) == {"a": "ready"}
@@ -511,7 +511,7 @@ async def test_what_a_program_that_hears_nothing_is_answered_is_told_to_the_next
     with pytest.raises(ConflictError, match="hears nothing") as refused:
         await conversing.say(swarm_id, "a", "mind the sum", ANA)
     assert "swarm retry a --note" in refused.value.mend
-    deciding = Deciding(plane.store, plane.hub, RandomIds(), working=True, deaf=deaf)
+    deciding = Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=True, deaf=deaf)
     assert "next session" in (await deciding.answer("a", AnswerQuestion(text="blue"), ANA)).said
     assert await plane.read(lambda reader: reader.messages(session.session_id)) == []
     worker.says = '{"outcome": "needs_answer", "done": "nothing", "question": "Which colour?"}'

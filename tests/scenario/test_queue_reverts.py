@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from swarmworks.base.clock import SystemClock
 from swarmworks.base.errors import ConflictError, NotFoundError, RejectedError
 from swarmworks.domain.lease import WorkKind
 from swarmworks.service.inbox.reverting import Reverting
@@ -31,7 +32,7 @@ def base(tmp_path):
 
 
 def reverting(plane):
-    return Reverting(plane.store, plane.hub, working=True)
+    return Reverting(plane.store, plane.hub, SystemClock(), working=True)
 
 
 def asked(tmp_path, reason="it is slow"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
+from swarmworks.base.clock import Clock
 from swarmworks.base.errors import ConflictError, RejectedError, UsageError
 from swarmworks.base.ids import ChangeId, IdSource, MessageId, SwarmId, TaskId
 from swarmworks.domain.event import NewEvent
@@ -46,11 +47,12 @@ class Deciding:
     """
 
     def __init__(
-        self, store: Store, hub: Hub, ids: IdSource, *, working: bool, deaf: Collection[str] = frozenset()
+        self, store: Store, hub: Hub, ids: IdSource, clock: Clock, *, working: bool, deaf: Collection[str] = frozenset()
     ) -> None:
         self._store = store
         self._hub = hub
         self._ids = ids
+        self._clock = clock
         self._working = working
         self._deaf = deaf
 
@@ -196,7 +198,7 @@ class Deciding:
 
     def _go_on(self, tx: Tx, swarm_id: SwarmId, actor: str, why: str) -> None:
         if self._working:
-            go_on(tx, swarm_id, actor, why)
+            go_on(tx, swarm_id, actor, why, self._clock.now())
 
     def _decided(self, tx: Tx, item: str, swarm_id: SwarmId, task_id: TaskId | None, said: str) -> Decided:
         swarm = tx.swarm(swarm_id)

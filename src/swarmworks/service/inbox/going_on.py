@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from swarmworks.base.ids import SwarmId
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.swarm import OPEN, SwarmEvent, SwarmState
 from swarmworks.policy import staffing
+from swarmworks.service import swarm_time
 from swarmworks.store.protocol import Reader, Tx
 from swarmworks.wire.options import from_json
 
 
-def go_on(tx: Tx, swarm_id: SwarmId, actor: str, why: str) -> bool:
+def go_on(tx: Tx, swarm_id: SwarmId, actor: str, why: str, now: datetime) -> bool:
     """Resume the swarm when it waited for a person and no other of its project is open. True when it is RUNNING now. One
     that a person or a limit stopped stays so: that was not for want of an answer.
     """
@@ -22,6 +25,7 @@ def go_on(tx: Tx, swarm_id: SwarmId, actor: str, why: str) -> bool:
         return False
     tx.set_agents(swarm.project, staffing.staff(swarm.plan, from_json(swarm.options).agents, swarm.project))
     tx.move_swarm(swarm_id, SwarmEvent.RESUME)
+    swarm_time.begin_anew(tx, swarm_id, now)
     tx.append(swarm_id, NewEvent("swarm.resumed", actor, {"reason": why}))
     return True
 

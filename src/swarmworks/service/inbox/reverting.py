@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarmworks.base.clock import Clock
 from swarmworks.base.errors import ConflictError, NotFoundError, RejectedError
 from swarmworks.base.ids import SwarmId, TaskId
 from swarmworks.domain.event import NewEvent
@@ -48,9 +49,10 @@ class _Found:
 class Reverting:
     """`working`: whether this control plane has workers, so that what is asked for goes on."""
 
-    def __init__(self, store: Store, hub: Hub, *, working: bool) -> None:
+    def __init__(self, store: Store, hub: Hub, clock: Clock, *, working: bool) -> None:
         self._store = store
         self._hub = hub
+        self._clock = clock
         self._working = working
 
     async def revert(self, wanted: str, request: RevertTask, actor: str) -> Decided | CreateSwarm:
@@ -73,7 +75,7 @@ class Reverting:
             data |= {"builds_on_it": [*found.builds_on_it[:MOST_NAMED]]}
             tx.append(found.swarm.id, NewEvent("task.reverting", actor, data, planned.id))
             if self._working:
-                go_on(tx, found.swarm.id, actor, f"{found.task.id} is taken back")
+                go_on(tx, found.swarm.id, actor, f"{found.task.id} is taken back", self._clock.now())
             swarm = tx.swarm(found.swarm.id)
             return Decided(
                 id=planned.id,

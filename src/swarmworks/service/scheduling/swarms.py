@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from swarmworks.base.clock import Clock
@@ -28,7 +27,7 @@ from swarmworks.policy.lint import errors, lint
 from swarmworks.policy.order import rank
 from swarmworks.policy.reviewing import ReviewFacts, Waiting, may_decide
 from swarmworks.policy.tiers import NO_MODEL
-from swarmworks.service import review_sessions, reviews
+from swarmworks.service import review_sessions, reviews, swarm_time
 from swarmworks.service.change_reviews import waits_for_people
 from swarmworks.service.plan_reviews import plan_facts, plan_hold, plan_subject
 from swarmworks.service.scheduling import purse
@@ -174,7 +173,7 @@ class Swarms:
             _refuse_second(tx, swarm.project, but=swarm_id)
             tx.set_agents(swarm.project, staffing.staff(swarm.plan, from_json(swarm.options).agents, swarm.project))
             purse.reopen(tx, swarm_id)
-            tx.put_blob(_since_key(swarm_id), self._clock.now().isoformat().encode())
+            swarm_time.begin_anew(tx, swarm_id, self._clock.now())
             if request.budget_nano_usd is not None or request.budget_tokens is not None:
                 limit = tx.totals(swarm.account_id).limit  # what is not named stays as it was, bound or not
                 nano = request.budget_nano_usd if request.budget_nano_usd is not None else limit.nano_usd
@@ -245,13 +244,10 @@ class Swarms:
         )
 
     def _is_late(self, reader: Reader, swarm: Swarm, options: SwarmOptions) -> bool:
-        """Since it was started, or was resumed last."""
         most_s = options.config.limits.swarm_wall_s
         if most_s is None:
             return False
-        resumed = (reader.blob(_since_key(swarm.id)) or b"").decode()
-        since = datetime.fromisoformat(resumed) if resumed else swarm.created_at
-        return (self._clock.now() - since).total_seconds() >= most_s
+        return (self._clock.now() - swarm_time.runs_since(reader, swarm)).total_seconds() >= most_s
 
 
 def _options(request: CreateSwarm) -> SwarmOptions:
@@ -263,10 +259,6 @@ def _options(request: CreateSwarm) -> SwarmOptions:
         kinds=request.kinds,
         runtimes=request.runtimes,
     )
-
-
-def _since_key(swarm_id: SwarmId) -> str:
-    return f"resumed/{swarm_id}"
 
 
 def _retry_blocked(tx: Tx, swarm_id: SwarmId, actor: str) -> None:
