@@ -14,6 +14,9 @@ from tests.cli import sample
 from tests.cli.conftest import Swarm
 from tests.cli.fakes import FakeLauncher, FakePlane
 
+STOPPED_BY_CALLS = sample.status(
+    "stopped", reason="budget", money=sample.money(calls_limit=412, limit_nano_usd=sample.NANO)
+)
 STOPPED_BY_BUDGET = sample.status(
     "stopped", reason="budget", money=sample.money(limit_nano_usd=sample.NANO, spent_nano_usd=990_000_000)
 )
@@ -24,6 +27,7 @@ STOPPED_BY_BUDGET = sample.status(
     [
         (sample.status("landed"), 0, f"next: swarm deliver {sample.SWARM}"),
         (sample.status("blocked", blocked=(sample.blocked(),)), 1, "--retry-blocked"),
+        (STOPPED_BY_CALLS, 3, f"swarm resume {sample.SWARM} --calls 824"),
         (STOPPED_BY_BUDGET, 3, f"swarm resume {sample.SWARM} --budget 2"),
         (sample.status("stopped", reason="deadline"), 3, f"swarm resume {sample.SWARM}"),
         (sample.status("stopped", reason="person"), 130, f"swarm resume {sample.SWARM}"),
@@ -253,10 +257,12 @@ def test_resume_goes_on_with_the_newest_that_has_not_landed(tmp_path, swarm: Swa
         sample.summary("blocked", "swm_old", age_h=2),
     ]
     plane = FakePlane([sample.status(), sample.status("landed")], swarms=swarms)
-    ran = swarm(FakeLauncher(tmp_path, plane), "resume", "--budget", "3", "--retry-blocked")
+    ran = swarm(FakeLauncher(tmp_path, plane), "resume", "--budget", "3", "--calls", "900", "--retry-blocked")
     assert ran.code == 0
     assert [path for method, path, _ in plane.requests if method == "POST"] == ["/api/v1/swarms/swm_middle/resume"]
-    assert plane.bodies("/resume") == [{"budget_nano_usd": 3 * 10**9, "budget_tokens": None, "retry_blocked": True}]
+    assert plane.bodies("/resume") == [
+        {"budget_nano_usd": 3 * 10**9, "budget_tokens": None, "budget_calls": 900, "retry_blocked": True}
+    ]
 
 
 def test_resume_says_when_there_is_nothing_to_resume(tmp_path, swarm: Swarm):

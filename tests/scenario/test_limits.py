@@ -223,6 +223,29 @@ async def test_a_swarm_that_has_made_every_call_it_may_stops_and_no_task_is_char
     assert [one.attempts for one in found[1]] == [0, 0]
 
 
+async def test_a_swarm_that_has_made_every_call_it_may_goes_on_with_more(plane, base, tmp_path):
+    config = configuration(limits={"swarm_calls": 2})
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config, budget_nano_usd=50_000)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, work, 1_000, "first")
+    await spend(plane, work, 1_000, "second")
+    await refuse(plane, worker, work, 1_000)
+    await plane.settle()
+    assert await plane.state(swarm) == "stopped"
+    with pytest.raises(ConflictError, match="below what is spent"):
+        await plane.swarms.resume(swarm, ResumeSwarm(budget_calls=1), "person:tester")
+    await plane.swarms.resume(swarm, ResumeSwarm(budget_calls=3), "person:tester")
+    account = (await plane.read(lambda reader: reader.swarm(swarm))).account_id
+    limit = await plane.read(lambda reader: reader.totals(account).limit)
+    assert (limit.nano_usd, limit.tokens, limit.calls) == (50_000, None, 3)
+    assert (await events(plane, swarm, "swarm.resumed"))[0]["limit_calls"] == 3
+    (again,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, again, 1_000, "third")
+    with pytest.raises(BudgetExceededError):
+        await spend(plane, again, 1_000, "one too many")
+
+
 async def test_an_agent_whose_share_is_used_up_gets_no_task_and_without_any_other_the_swarm_stops(
     plane, base, tmp_path
 ):

@@ -12,6 +12,7 @@ import click
 NANO_USD = 1_000_000_000
 MOST_DOLLARS = 1_000_000
 MOST_TOKENS = 10**12
+MOST_CALLS = 10**9
 _UNITS = {"k": 1_000, "m": 1_000_000}
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -153,6 +153,7 @@ class CreateSwarm(Model):
 class ResumeSwarm(Model):
     budget_nano_usd: int | None = Field(default=None, ge=0)
     budget_tokens: int | None = Field(default=None, ge=0)
+    budget_calls: int | None = Field(default=None, ge=0)
     retry_blocked: bool = False
 
 

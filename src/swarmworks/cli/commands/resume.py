@@ -9,7 +9,7 @@ import click
 
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.ending import end
-from swarmworks.cli.options import budget_options, json_option, project_option
+from swarmworks.cli.options import MOST_CALLS, budget_options, json_option, project_option
 from swarmworks.cli.ringing import ringing
 from swarmworks.cli.sandboxing import weakness
 from swarmworks.cli.swarms import find_open, reach
@@ -21,6 +21,7 @@ from swarmworks.wire.api import ResumeSwarm, SwarmStatus
 @click.command("resume")
 @click.argument("swarm", required=False)
 @budget_options
+@click.option("--calls", metavar="CALLS", type=click.IntRange(1, MOST_CALLS), help="The most model calls to make.")
 @click.option("--retry-blocked", is_flag=True, help="Try blocked tasks again, with fresh attempts.")
 @click.option(
     "--port",
@@ -37,6 +38,7 @@ def command(
     swarm: str | None,
     budget: int | None,
     tokens: int | None,
+    calls: int | None,
     port: int,
     path: Path,
     retry_blocked: bool,
@@ -44,10 +46,10 @@ def command(
 ) -> None:
     """Go on after a stop, a crash, a block or a raised budget.
 
-    SWARM is an id or a part of one; without it, the newest swarm that has not landed. --budget and --tokens are the new
-    limits of the whole swarm, with what it has used already.
+    SWARM is an id or a part of one; without it, the newest swarm that has not landed. --budget, --tokens and --calls are the
+    new limits of the whole swarm, with what it has used already.
     """
-    request = ResumeSwarm(budget_nano_usd=budget, budget_tokens=tokens, retry_blocked=retry_blocked)
+    request = ResumeSwarm(budget_nano_usd=budget, budget_tokens=tokens, budget_calls=calls, retry_blocked=retry_blocked)
     project = launcher.project(path)
     if not as_json:
         for line in weakness(launcher, project):

@@ -112,6 +112,8 @@ def windows(status: SwarmStatus) -> Iterator[str]:
 def _raised(status: SwarmStatus) -> str:
     """The limit that was reached, doubled: a suggestion that works as it stands."""
     spent = status.money
+    if spent.calls_limit is not None and spent.calls >= spent.calls_limit:
+        return f"--calls {2 * spent.calls_limit}"
     if spent.limit_nano_usd is not None:
         return f"--budget {max(1, -(-2 * spent.limit_nano_usd // 1_000_000_000))}"
     if spent.tokens_limit is not None:

@@ -174,16 +174,16 @@ class Swarms:
             tx.set_agents(swarm.project, staffing.staff(swarm.plan, from_json(swarm.options).agents, swarm.project))
             purse.reopen(tx, swarm_id)
             swarm_time.begin_anew(tx, swarm_id, self._clock.now())
-            if request.budget_nano_usd is not None or request.budget_tokens is not None:
-                limit = tx.totals(swarm.account_id).limit  # what is not named stays as it was, bound or not
-                nano = request.budget_nano_usd if request.budget_nano_usd is not None else limit.nano_usd
-                tokens = request.budget_tokens if request.budget_tokens is not None else limit.tokens
-                tx.raise_limit(swarm.account_id, Limit(nano, tokens, limit.calls))
+            _raise(tx, swarm, request)
             if request.retry_blocked:
                 _retry_blocked(tx, swarm_id, actor)
             if swarm.state is not SwarmState.RUNNING:
                 swarm = tx.move_swarm(swarm_id, SwarmEvent.RESUME)
-            data = {"limit_nano_usd": request.budget_nano_usd, "limit_tokens": request.budget_tokens}
+            data = {
+                "limit_nano_usd": request.budget_nano_usd,
+                "limit_tokens": request.budget_tokens,
+                "limit_calls": request.budget_calls,
+            }
             tx.append(swarm_id, NewEvent("swarm.resumed", actor, data))
             return swarm
 
@@ -259,6 +259,18 @@ def _options(request: CreateSwarm) -> SwarmOptions:
         kinds=request.kinds,
         runtimes=request.runtimes,
     )
+
+
+def _raise(tx: Tx, swarm: Swarm, request: ResumeSwarm) -> None:
+    """What is not named stays as it was, bound or not."""
+    asked = Limit(request.budget_nano_usd, request.budget_tokens, request.budget_calls)
+    if asked.bounds_nothing:
+        return
+    limit = tx.totals(swarm.account_id).limit
+    nano = limit.nano_usd if asked.nano_usd is None else asked.nano_usd
+    tokens = limit.tokens if asked.tokens is None else asked.tokens
+    calls = limit.calls if asked.calls is None else asked.calls
+    tx.raise_limit(swarm.account_id, Limit(nano, tokens, calls))
 
 
 def _retry_blocked(tx: Tx, swarm_id: SwarmId, actor: str) -> None:
