@@ -91,3 +91,18 @@ async def test_whatever_is_killed_everything_lands_once_and_nothing_is_lost(buil
     for session, files in kept.items():
         refs = [ref for left_over in (True, False) if (ref := site.kept(session, left_over=left_over))]
         assert files <= {file for ref in refs for file in truth.hub.list_files(ref)}, (session, refs)
+
+
+async def test_what_a_kill_left_running_is_ended_by_a_stop_and_goes_on_with_a_resume(build, model):
+    site = build(twelve(6, AGENTS), agents=AGENTS)
+    process = site.start_run()
+    assert model.reached_or_ended(4, process), ended(process)
+    for each in (process, *site.workers()):
+        kill(each)
+    stopped = site.run("stop", "--json")
+    assert (stopped.code, stopped.json["state"], stopped.json["reason"]) == (0, "stopped", "person"), stopped
+    assert stopped.json["tasks"]["running"] == 0
+    done = site.run("resume", "--json")
+    assert (done.code, done.json["state"]) == (0, "landed"), done
+    (await site.truth()).assert_sound(cost_nano_usd=model.calls * CALL_NANO_USD)
+    assert site.left_behind() == []

@@ -197,11 +197,18 @@ def test_the_report_goes_to_a_file(tmp_path, swarm: Swarm):
     assert "cannot be written" in ran.err
 
 
-def test_stop_needs_something_that_runs(tmp_path, swarm: Swarm):
-    ran = swarm(FakeLauncher(tmp_path, FakePlane([sample.status()])), "stop")
+def test_stop_of_a_session_needs_something_that_runs(tmp_path, swarm: Swarm):
+    ran = swarm(FakeLauncher(tmp_path, FakePlane([sample.status()])), "stop", "--session", "a")
     assert ran.code == 2
     assert "nothing is running" in ran.err
     assert "mend:" in ran.err
+
+
+def test_stop_ends_what_a_crash_left_running_and_begins_no_work_for_it(tmp_path, swarm: Swarm):
+    launcher = FakeLauncher(tmp_path, FakePlane([sample.status()]))
+    ran = swarm(launcher, "stop")
+    assert (ran.code, [one["work"] for one in launcher.started]) == (0, [False])
+    assert launcher.plane.bodies("/stop") == [{"reason": "person"}]
 
 
 def test_stop_of_a_session_without_a_name_stops_nothing(tmp_path, swarm: Swarm):

@@ -117,7 +117,9 @@ class Plane:
             pass
 
 
-async def start_plane(folder: Path, *, least: Amount = NOTHING, clock: Clock | None = None) -> Plane:
+async def start_plane(
+    folder: Path, *, least: Amount = NOTHING, clock: Clock | None = None, ttl_s: float = 3.0
+) -> Plane:
     clock, ids = clock or SystemClock(), RandomIds()
     store = await open_test_store(folder / "state.db", clock, ids)
     hub = BareHub.open_or_create(folder / "hub.git")
@@ -130,7 +132,7 @@ async def start_plane(folder: Path, *, least: Amount = NOTHING, clock: Clock | N
         finishing=Finishing(store, hub, ids, clock, lambda _model: least),
         gating=Gating(store, hub, ids, clock),
         merging=Merging(store, hub, ids, clock),
-        watching=Watching(store, clock, 3.0),
+        watching=Watching(store, clock, ttl_s),
         status=Status(store, hub, clock, auditing.doing),
         report=Report(store, hub, clock),
         auditing=auditing,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from swarmworks.api.control_plane import ControlPlaneServices, services
 from swarmworks.api.person import Person
+from swarmworks.api.resting import stop_at_rest
 from swarmworks.api.waiting import answer_when
 from swarmworks.base.ids import ChangeId, SessionId, SwarmId, TaskId
 from swarmworks.wire.api import (
@@ -112,7 +114,8 @@ async def why_task(swarm_id: SwarmId, task_id: TaskId, plane: Services) -> WhyRe
 
 @router.post("/swarms/{swarm_id}/stop")
 async def stop(swarm_id: SwarmId, body: StopSwarm, plane: Services, person: Person) -> SwarmStatus:
-    await plane.swarms.stop(swarm_id, body.reason, person)
+    stop_it = plane.swarms.stop if plane.deciding.working else partial(stop_at_rest, plane)
+    await stop_it(swarm_id, body.reason, person)
     return await plane.status.status(swarm_id)
 
 

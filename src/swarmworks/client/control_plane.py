@@ -56,6 +56,7 @@ from swarmworks.wire.why import WhyReport
 M = TypeVar("M", bound=BaseModel)
 ANSWER_S = 30.0
 LINE_S = 120.0  # between two pieces of a long answer
+STOP_S = 120.0  # where no control plane works, the silence of workers is waited for
 CREATE_S = 1800.0  # a large repository is imported meanwhile
 FETCH_S = 1800.0  # a whole history, the first time
 REPORT_S = 300.0  # the landed tree is measured meanwhile
@@ -166,7 +167,7 @@ class ControlPlaneClient:
         return WhyReport.model_validate_json(await self._send("GET", path, timeout_s=REPORT_S))
 
     async def stop(self, swarm_id: SwarmId, request: StopSwarm) -> SwarmStatus:
-        answer = await self._send("POST", f"/api/v1/swarms/{swarm_id}/stop", request)
+        answer = await self._send("POST", f"/api/v1/swarms/{swarm_id}/stop", request, timeout_s=STOP_S)
         return SwarmStatus.model_validate_json(answer)
 
     async def pause(self, swarm_id: SwarmId) -> SwarmStatus:

@@ -70,10 +70,14 @@ class Watching:
     async def remove(self, lease: WorkerLease) -> None:
         await self._store.transact(lambda tx: tx.remove_worker(lease))
 
-    async def expire_all(self) -> None:
-        """At start-up of the only control plane: whoever was registered belongs to the process before this one."""
+    @property
+    def ttl_s(self) -> float:
+        return self._ttl_s
+
+    async def expire_all(self, why: str = "the control plane was restarted") -> None:
+        """In the only control plane there can be: whoever was registered belongs to the process before this one."""
         for worker in await self._store.read(lambda reader: reader.workers()):
-            await self._expire(worker.id, worker.renewals, "the control plane was restarted")
+            await self._expire(worker.id, worker.renewals, why)
 
     async def watch(self) -> bool:
         """The chore: expire the workers that stood still for a TTL. True when one was."""

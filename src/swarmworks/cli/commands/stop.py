@@ -10,7 +10,7 @@ import click
 from swarmworks.base.errors import NotFoundError
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.options import Words, json_option, project_option
-from swarmworks.cli.swarms import OPEN, find, named, newest_first, running_plane
+from swarmworks.cli.swarms import OPEN, find, named, newest_first, reach, running_plane
 from swarmworks.cli.view.summary import place_option
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.wire.api import StopSwarm, SwarmStatus, SwarmSummary
@@ -35,8 +35,8 @@ NO_REASON = "a person ended it"
 def command(launcher: Launcher, swarm: str | None, of: str | None, reason: str, path: Path, as_json: bool) -> None:
     """Stop a running swarm in order; nothing is lost.
 
-    Sessions are ended and their work is kept; `swarm resume` goes on. With --session that one is ended at once: its token
-    is revoked, no attempt is charged, and its task begins anew.
+    Sessions are ended and their work is kept; `swarm resume` goes on. So it is with a swarm that a crash left running. With
+    --session that one is ended at once: its token is revoked, no attempt is charged, and its task begins anew.
     """
     project = launcher.project(path)
     if of is not None:
@@ -60,9 +60,10 @@ async def _stop_session(
 
 
 async def _stop(launcher: Launcher, project: OpenProject, wanted: str | None) -> SwarmStatus:
-    async with running_plane(launcher, project) as live:
-        chosen = await running_swarm(live.client, wanted)
-        return await live.client.stop(chosen.id, StopSwarm())
+    """Where no control plane works any more, by one of our own that does not work either."""
+    async with reach(launcher, project, work=False) as reached:
+        chosen = await running_swarm(reached.client, wanted)
+        return await reached.client.stop(chosen.id, StopSwarm())
 
 
 async def running_swarm(client: ControlPlaneClient, wanted: str | None) -> SwarmSummary:

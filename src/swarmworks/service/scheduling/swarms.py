@@ -197,6 +197,15 @@ class Swarms:
             moved |= await self._store.transact(lambda tx, one=swarm_id: self._settle_one(tx, one))
         return moved
 
+    async def put_to_rest(self, swarm_id: SwarmId) -> bool:
+        """Whether nothing of a swarm that stops is under way any more."""
+
+        def write(tx: Tx) -> bool:
+            self._settle_one(tx, swarm_id)
+            return tx.swarm(swarm_id).state is not SwarmState.STOPPING
+
+        return await self._store.transact(write)
+
     def _settle_one(self, tx: Tx, swarm_id: SwarmId) -> bool:
         swarm = tx.swarm(swarm_id)
         if swarm.state not in OPEN:
