@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
+from urllib.parse import parse_qs
 
 Answer = tuple[int, Any]
 LIMIT_S = 20.0
@@ -22,6 +23,7 @@ class FakePlane:
         self.hanging = False
         self.breaking = False
         self.asked: list[tuple[str, str, Any]] = []
+        self.queries: list[tuple[str, dict[str, list[str]]]] = []
         self.hung_up = 0
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,9 +78,11 @@ class FakePlane:
         first, *lines = head.rstrip().split("\r\n")
         length = [int(line.partition(":")[2]) for line in lines if line.lower().startswith("content-length")]
         text = await reader.readexactly(length[0]) if length else b""
-        method, path, _ = first.split(" ")
+        method, target, _ = first.split(" ")
+        path, _, query = target.partition("?")
         body = json.loads(text) if text else None
         self.asked.append((method, path, body))
+        self.queries.append((path, parse_qs(query, keep_blank_values=True)))
         await self._tell()
         if self.breaking:
             writer.transport.abort()

@@ -718,9 +718,12 @@ class TestPeople:
             await store.transact(
                 lambda tx, n=number, t=text: tx.insert_message(MessageId(f"msg_{n}"), session.id, "person:ann", t)
             )
-        got = await store.transact(lambda tx: tx.deliver_messages([session.id]))
+        got = await store.read(lambda reader: reader.undelivered_messages([session.id]))
         assert [one.text for one in got] == ["stop that", "use httpx"]
-        assert await store.transact(lambda tx: tx.deliver_messages([session.id])) == []
+        marked = await store.transact(lambda tx: tx.mark_delivered(["msg_2", "msg_1", "msg_9"], [session.id]))
+        assert [one.text for one in marked] == ["use httpx", "stop that"]
+        assert await store.transact(lambda tx: tx.mark_delivered(["msg_1"], [session.id])) == []
+        assert await store.read(lambda reader: reader.undelivered_messages([session.id])) == []
         assert all(one.delivered_at is not None for one in await store.read(lambda r: r.messages(session.id)))
         await store.transact(lambda tx: tx.end_session(session.id, SessionOutcome.KILLED, None))
         with pytest.raises(ConflictError):

@@ -67,6 +67,10 @@ class Executor:
         self.begun = asyncio.Event()
         self.let_end = asyncio.Event()
         self.cancelled = False
+        self.said: list[str] = []
+
+    def say(self, _work_id, texts) -> None:
+        self.said += texts
 
     async def run(self, _work, _me):
         self.begun.set()
@@ -132,6 +136,26 @@ async def test_a_control_plane_that_hangs_does_not_cost_the_lease(planes, worker
     await renewed_at(planes, planes.two, holding=["wrk_1"])
     assert worker.context.gateways.urls()[0] == planes.two.url
     assert not worker.running.done()
+
+
+async def test_it_confirms_the_words_of_the_last_answer_that_came_and_those_only(planes, worker):
+    """An answer that is lost confirms nothing: what it said is said again."""
+    lost = 503, {"code": "unavailable", "what": "not now"}
+    said, heard = iter([(), lost, ("m1",), lost, ()]), list[str]()
+    before = planes.one.answer
+
+    async def answer(path, body):
+        if not path.endswith("/renew"):
+            return await before(path, body)
+        heard.append(planes.one.queries[-1][1]["heard"][0])
+        words = next(said, ())
+        return words if words is lost else (200, {"words": words, "say": {"wrk_1": words}, "planes": alone})
+
+    planes.database.living.remove(planes.two)
+    alone, planes.one.answer = planes.database.planes(), answer
+    await planes.one.until(lambda _: len(heard) > 4)
+    assert heard[:5] == ["", "", "", "m1", "m1"]
+    assert worker.executor.said == ["m1"]
 
 
 async def test_it_leaves_one_that_is_about_to_end_before_it_does(planes, worker):

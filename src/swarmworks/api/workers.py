@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from swarmworks.api.control_plane import ControlPlaneServices, services
 from swarmworks.api.waiting import answer_when
-from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
+from swarmworks.base.ids import MessageId, SessionId, SwarmId, WorkerId, WorkId
 from swarmworks.domain.gate import GateResult
 from swarmworks.domain.lease import WorkerLease
 from swarmworks.service.ended_tasks import over
@@ -31,12 +31,19 @@ from swarmworks.wire.work import AnyWork, BuildResult, DeliveryResult, GatesResu
 
 router = APIRouter()
 Services = Annotated[ControlPlaneServices, Depends(services)]
+MOST_HEARD = 32 << 10
+Heard = Annotated[str | None, Query(max_length=MOST_HEARD)]
+"""Ids of messages, with commas between them. Not in the body: of that a control plane refuses what it does not know."""
 
 TTL_UNUSED_S = 0.0  # a lease is identified by worker and fence; its TTL is the store's business
 
 
 def _lease(worker_id: WorkerId, fence: int) -> WorkerLease:
     return WorkerLease(worker_id, fence, TTL_UNUSED_S)
+
+
+def _messages(heard: str) -> tuple[MessageId, ...]:
+    return tuple(MessageId(one) for one in heard.split(",") if one)
 
 
 def _planes(plane: ControlPlaneServices) -> tuple[PlaneAddress, ...]:
@@ -58,9 +65,11 @@ async def register(body: RegisterWorker, plane: Services) -> RegisteredWorker:
     )
 
 
-@router.post("/workers/{worker_id}/renew")
-async def renew(worker_id: WorkerId, body: RenewWorker, plane: Services) -> RenewedWorker:
-    renewed = await plane.watching.renew(_lease(worker_id, body.fence), frozenset(body.holding))
+@router.post("/workers/{worker_id}/renew", response_model_exclude_defaults=True)
+async def renew(worker_id: WorkerId, body: RenewWorker, plane: Services, heard: Heard = None) -> RenewedWorker:
+    """Without `heard` the worker is an older one, which knows no `words` in the answer."""
+    confirmed = None if heard is None else _messages(heard)
+    renewed = await plane.watching.renew(_lease(worker_id, body.fence), frozenset(body.holding), confirmed)
     return RenewedWorker(
         lost=renewed.lost,
         stop=renewed.stop,
@@ -68,6 +77,7 @@ async def renew(worker_id: WorkerId, body: RenewWorker, plane: Services) -> Rene
         say=renewed.say,
         tell=renewed.tell,
         hand_over=renewed.hand_over,
+        words=renewed.words,
         planes=_planes(plane),
     )
 
@@ -90,8 +100,10 @@ async def lease(worker_id: WorkerId, body: LeaseWork, request: Request, plane: S
 
 
 @router.post("/work/{work_id}/finish")
-async def finish(work_id: WorkId, body: FinishWork, plane: Services) -> None:
+async def finish(work_id: WorkId, body: FinishWork, plane: Services, heard: Heard = None) -> None:
     held = _lease(body.worker_id, body.worker_fence)
+    if heard:  # before the session ends: what has not reached it by then is told to the next one
+        await plane.watching.confirm(held, _messages(heard))
     match body.result:
         case SessionResult():
             await plane.finishing.finish(held, work_id, body.fence, body.result)

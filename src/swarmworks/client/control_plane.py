@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from swarmworks.base.errors import (
     ControlPlaneUnavailableError,
 )
-from swarmworks.base.ids import ChangeId, DeliveryId, SessionId, SwarmId, TaskId, WorkerId, WorkId
+from swarmworks.base.ids import ChangeId, DeliveryId, MessageId, SessionId, SwarmId, TaskId, WorkerId, WorkId
 from swarmworks.client.addresses import Addresses
 from swarmworks.client.asking import Asking, Call, error_of
 from swarmworks.client.audit import AuditClient
@@ -209,9 +209,13 @@ class ControlPlaneClient:
     async def register_worker(self, request: RegisterWorker) -> RegisteredWorker:
         return RegisteredWorker.model_validate_json(await self._send("POST", "/api/v1/workers", request, again=True))
 
-    async def renew_worker(self, worker_id: WorkerId, request: RenewWorker, *, timeout_s: float) -> RenewedWorker:
-        """Within `timeout_s`, by whichever control plane answers first: one that hangs must not cost the lease."""
-        call = Call("POST", f"/api/v1/workers/{worker_id}/renew", request, timeout_s, again=True)
+    async def renew_worker(
+        self, worker_id: WorkerId, request: RenewWorker, *, heard: Sequence[MessageId] = (), timeout_s: float
+    ) -> RenewedWorker:
+        """Within `timeout_s`, by whichever control plane answers first: one that hangs must not cost the lease. `heard`: the words
+        of the last answer that came.
+        """
+        call = Call("POST", f"/api/v1/workers/{worker_id}/renew", request, timeout_s, again=True, params=_heard(heard))
         answer = await self._asking.answered(call, patience_s=timeout_s / PATIENCE)
         return RenewedWorker.model_validate_json(answer)
 
@@ -224,8 +228,9 @@ class ControlPlaneClient:
         )
         return _understood(LeasedWork, answer, self.url)
 
-    async def finish(self, work_id: WorkId, request: FinishWork) -> None:
-        await self._send("POST", f"/api/v1/work/{work_id}/finish", request, timeout_s=120.0, again=True)
+    async def finish(self, work_id: WorkId, request: FinishWork, *, heard: Sequence[MessageId] = ()) -> None:
+        path = f"/api/v1/work/{work_id}/finish"
+        await self._send("POST", path, request, timeout_s=120.0, again=True, params=_heard(heard))
 
     async def record(self, session_id: SessionId, request: SessionEvents) -> None:
         await self._send("POST", f"/api/v1/sessions/{session_id}/events", request, again=True)
@@ -290,6 +295,10 @@ class ControlPlaneClient:
                 where=self.url,
                 mend="see the log of the control plane, then ask again",
             ) from error
+
+
+def _heard(messages: Sequence[MessageId]) -> dict[str, Any]:
+    return {"heard": ",".join(messages)}
 
 
 def _understood(kind: type[M], answer: bytes, url: str) -> M:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.errors import ConflictError
-from swarmworks.base.ids import SessionId, SwarmId, WorkerId, WorkId
+from swarmworks.base.ids import MessageId, SessionId, SwarmId, WorkerId, WorkId
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.lease import Capacity, Work, WorkerLease, WorkKind, WorkState
 from swarmworks.domain.question import PLATFORM, QUEUE, Message
@@ -23,10 +23,14 @@ from swarmworks.service import questions, review_sessions
 from swarmworks.service.attempts import conclude
 from swarmworks.store.protocol import Store, Tx
 
+MOST_WORDS = 200
+"""Messages in one answer: the confirmation names each of them, in the head of a request."""
+
 
 class Renewed(NamedTuple):
     """What the worker must end at once, what it must end gracefully, with the reason, and what people say to its sessions.
-    `limited`: sessions that ran into a limit only the control plane sees. `tell`: the platform's own words. `hand_over`: those whose context fills up, and how far.
+    `limited`: sessions that ran into a limit only the control plane sees. `tell`: the platform's own words. `hand_over`: those
+    whose context fills up, and how far. `words`: all that is said here, for the worker to confirm.
     """
 
     lost: tuple[WorkId, ...]
@@ -35,6 +39,7 @@ class Renewed(NamedTuple):
     say: dict[WorkId, tuple[str, ...]]
     tell: dict[WorkId, tuple[str, ...]]
     hand_over: dict[WorkId, str]
+    words: tuple[MessageId, ...] = ()
 
 
 class Watching:
@@ -47,8 +52,12 @@ class Watching:
     async def register(self, worker_id: WorkerId, name: str, capacity: Capacity) -> WorkerLease:
         return await self._store.transact(lambda tx: tx.register_worker(worker_id, name, capacity, self._ttl_s))
 
-    async def renew(self, lease: WorkerLease, holding: frozenset[WorkId]) -> Renewed:
-        """FenceLostError when the worker has been expired: it must end everything."""
+    async def renew(
+        self, lease: WorkerLease, holding: frozenset[WorkId], heard: Sequence[MessageId] | None = None
+    ) -> Renewed:
+        """FenceLostError when the worker has been expired: it must end everything. `heard`: the words of the last answer that
+        reached it; None of a worker that does not say.
+        """
 
         def write(tx: Tx) -> Renewed:
             renewal = tx.renew_worker(lease, holding)
@@ -58,14 +67,27 @@ class Watching:
             sessions = {SessionId(work.subject): work.id for work in held}
             stops = tx.session_stops(tuple(sessions)) if sessions else {}
             limited = {sessions[session_id]: reason for session_id, reason in stops.items()}
-            said = _to_say(tx, sessions)
+            said = _to_say(tx, tuple(sessions), heard) if sessions else []
             say = _by_work(sessions, [one for one in said if one.sender not in {PLATFORM, QUEUE}])
             tell = _by_work(sessions, [one for one in said if one.sender == QUEUE])
             asked = _by_work(sessions, [one for one in said if one.sender == PLATFORM])
             hand_over = {work_id: texts[0] for work_id, texts in asked.items()}
-            return Renewed(renewal.lost, _to_stop(tx, held), limited, say, tell, hand_over)
+            words = tuple(one.id for one in said) if heard is not None else ()
+            return Renewed(renewal.lost, _to_stop(tx, held), limited, say, tell, hand_over, words)
 
         return await self._store.transact(write)
+
+    async def confirm(self, lease: WorkerLease, heard: Sequence[MessageId]) -> None:
+        """What its sessions were told has reached the worker. FenceLostError when it has been expired."""
+
+        def write(tx: Tx) -> None:
+            tx.hold_worker(lease)
+            held = tx.works(worker_id=lease.worker_id, states=(WorkState.LEASED,))
+            sessions = [SessionId(work.subject) for work in held if work.kind is WorkKind.SESSION]
+            if sessions:
+                _delivered(tx, sessions, heard)
+
+        await self._store.transact(write)
 
     async def remove(self, lease: WorkerLease) -> None:
         await self._store.transact(lambda tx: tx.remove_worker(lease))
@@ -150,16 +172,23 @@ def _sessions(tx: Tx, lease: WorkerLease, holding: frozenset[WorkId]) -> list[Wo
     return [work for work in held if work.kind is WorkKind.SESSION and work.id in holding]
 
 
-def _to_say(tx: Tx, works: dict[SessionId, WorkId]) -> list[Message]:
-    """Words are handed over once, to the worker that holds the session: should its answer be lost on the way, the record
-    still says that they were sent.
+def _to_say(tx: Tx, sessions: Sequence[SessionId], heard: Sequence[MessageId] | None) -> list[Message]:
+    """What the worker has not confirmed is said again: the answer that said it was lost. To a worker that confirms nothing words
+    are handed over once.
     """
-    messages = tx.deliver_messages(tuple(works)) if works else []
-    for message in messages:
+    if heard:
+        _delivered(tx, sessions, heard)
+    said = tx.undelivered_messages(sessions)[:MOST_WORDS]
+    if said and heard is None:
+        _delivered(tx, sessions, [one.id for one in said])
+    return said
+
+
+def _delivered(tx: Tx, sessions: Sequence[SessionId], heard: Sequence[MessageId]) -> None:
+    for message in tx.mark_delivered(heard, sessions):
         task_id = tx.session(message.session_id).task_id
         data = {"message": message.id, "session": message.session_id}
         tx.append(message.swarm_id, NewEvent("message.delivered", "platform", data, task_id, message.session_id))
-    return messages
 
 
 def _by_work(works: dict[SessionId, WorkId], messages: Sequence[Message]) -> dict[WorkId, tuple[str, ...]]:

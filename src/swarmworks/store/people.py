@@ -49,6 +49,9 @@ class PeopleReads(Scope):
     def messages(self, session_id: SessionId) -> list[Message]:
         return [rows.message(row) for row in self.db.rows(_SQL["messages"], session_id=session_id)]
 
+    def undelivered_messages(self, session_ids: Sequence[SessionId]) -> list[Message]:
+        return [rows.message(row) for row in self.db.rows(_SQL["undelivered"], session_ids=tuple(session_ids))]
+
     def delivery(self, delivery_id: DeliveryId) -> Delivery:
         return rows.delivery(found(self.db.row(_SQL["delivery"], id=delivery_id), "delivery", delivery_id))
 
@@ -155,12 +158,11 @@ class PeopleWrites(PeopleReads):
         self.touched.add(session["swarm_id"])
         return rows.message(found(self.db.row(_SQL["message"], id=message_id), "message", message_id))
 
-    def deliver_messages(self, session_ids: Sequence[SessionId]) -> list[Message]:
-        waiting = [rows.message(row) for row in self.db.rows(_SQL["undelivered"], session_ids=tuple(session_ids))]
-        if waiting:
-            self.db.change(_SQL["mark_delivered"], ids=tuple(one.id for one in waiting), delivered_at=self.now())
-            self.touched.update(one.swarm_id for one in waiting)
-        return waiting
+    def mark_delivered(self, message_ids: Sequence[MessageId], session_ids: Sequence[SessionId]) -> list[Message]:
+        values = {"ids": tuple(message_ids), "session_ids": tuple(session_ids), "delivered_at": self.now()}
+        marked = [rows.message(row) for row in self.db.rows(_SQL["mark_delivered"], **values)]
+        self.touched.update(one.swarm_id for one in marked)
+        return sorted(marked, key=lambda one: message_ids.index(one.id))
 
     def _open_session(self, session_id: SessionId) -> Row:
         session = found(self.db.row(_SQL["asking_session"], id=session_id), "session", session_id)

@@ -328,6 +328,7 @@ class Reader(Protocol):
     def question(self, question_id: QuestionId) -> Question: ...
     def questions(self, swarm_id: SwarmId, *, states: Sequence[QuestionState] = ()) -> list[Question]: ...
     def messages(self, session_id: SessionId) -> list[Message]: ...  # in the order they were sent
+    def undelivered_messages(self, session_ids: Sequence[SessionId]) -> list[Message]: ...  # likewise
     def takeover_pending(
         self, session_id: SessionId
     ) -> bool: ...  # it goes on from another one, and has yet to show how
@@ -588,8 +589,8 @@ class Tx(Reader, Protocol):
         """ConflictError when the session has ended."""
         ...
 
-    def deliver_messages(self, session_ids: Sequence[SessionId]) -> list[Message]:
-        """Those not yet delivered to these sessions, oldest first, marked as delivered."""
+    def mark_delivered(self, message_ids: Sequence[MessageId], session_ids: Sequence[SessionId]) -> list[Message]:
+        """Those that were not yet, and are to one of these sessions, in the order given."""
         ...
 
     def begin_takeover(self, session_id: SessionId, before_id: SessionId) -> None: ...

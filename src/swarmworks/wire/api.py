@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from swarmworks.base.ids import ChangeId, SessionId, SwarmId, TaskId, WorkerId, WorkId
+from swarmworks.base.ids import ChangeId, MessageId, SessionId, SwarmId, TaskId, WorkerId, WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.plan import Plan
 from swarmworks.domain.swarm import StopReason
@@ -73,7 +73,8 @@ class RenewWorker(Model):
 class RenewedWorker(Model):
     """`lost`: end at once, somebody else may have it. `stop`: end gracefully, with the reason; `limited`: the same for sessions
     that ran into a limit of their own. `say`: a person's words to the sessions held, `tell`: the platform's. `hand_over`: sessions
-    that are to hand over to a fresh one, and why. `planes`: every living control plane.
+    that are to hand over to a fresh one, and why. `words`: the messages that are said here; the next renewal says that they
+    came. `planes`: every living control plane.
     """
 
     lost: tuple[WorkId, ...] = ()
@@ -82,6 +83,7 @@ class RenewedWorker(Model):
     say: dict[WorkId, tuple[str, ...]] = {}
     tell: dict[WorkId, tuple[str, ...]] = {}
     hand_over: dict[WorkId, str] = {}
+    words: tuple[MessageId, ...] = ()
     planes: tuple[PlaneAddress, ...] = ()
 
 

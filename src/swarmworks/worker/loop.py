@@ -16,7 +16,7 @@ from typing import Any
 
 from swarmworks.base.concurrency import end_all
 from swarmworks.base.errors import FenceLostError, SwarmworksError, UnavailableError
-from swarmworks.base.ids import WorkId
+from swarmworks.base.ids import MessageId, WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.wire.api import FinishWork, LeaseWork, PlaneAddress, RegisteredWorker, RegisterWorker, RenewWorker
@@ -69,6 +69,7 @@ class WorkerLoop:
         self._taken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._given_up = False
+        self._heard: tuple[MessageId, ...] = ()
         self._tidying = Tidying(context)
 
     def stop(self) -> None:
@@ -105,6 +106,7 @@ class WorkerLoop:
                 answer = await self._client.renew_worker(
                     self._me.worker_id,
                     RenewWorker(fence=self._me.fence, holding=holding),
+                    heard=self._heard,
                     timeout_s=max(self._least_s(), self._me.ttl_s - (clock.monotonic() - renewed)),
                 )
                 renewed = clock.monotonic()
@@ -121,6 +123,7 @@ class WorkerLoop:
                     self._executor.tell(work_id, texts)
                 for work_id, reason in answer.hand_over.items():
                     self._executor.hand_over(work_id, reason)
+                self._heard = answer.words
             except UnavailableError:
                 if clock.monotonic() - renewed >= self._me.ttl_s * (1 if self._held else IDLE_PATIENCE):
                     raise
@@ -188,7 +191,7 @@ class WorkerLoop:
         body = FinishWork(worker_id=self._me.worker_id, worker_fence=self._me.fence, fence=work.fence, result=result)
         for attempt in range(FINISH_TRIES):
             try:
-                await self._client.finish(work.work_id, body)
+                await self._client.finish(work.work_id, body, heard=self._heard)
             except UnavailableError:
                 if self._given_up or attempt == FINISH_TRIES - 1:
                     raise

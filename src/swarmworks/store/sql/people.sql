@@ -49,7 +49,9 @@ VALUES (:id, :swarm_id, :session_id, :sender, :text, :sent_at);
 SELECT * FROM message WHERE delivered_at IS NULL AND session_id IN :session_ids ORDER BY number;
 
 -- name: mark_delivered
-UPDATE message SET delivered_at = :delivered_at WHERE id IN :ids AND delivered_at IS NULL;
+UPDATE message SET delivered_at = :delivered_at
+WHERE id IN :ids AND session_id IN :session_ids AND delivered_at IS NULL
+RETURNING *;
 
 -- name: delivery
 SELECT * FROM delivery WHERE id = :id;
