@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.chaos.on_postgres import OnPostgres, a_server
@@ -63,13 +65,34 @@ async def test_a_server_that_is_restarted_hard_in_the_middle_costs_nothing(site,
     await assert_landed(site, model, ended(process))
 
 
-async def test_a_database_that_cannot_be_reached_for_seconds_is_waited_for(site, model):
+@pytest.mark.parametrize("away_s", [2.0, 8.0])
+async def test_a_database_that_cannot_be_reached_for_seconds_is_waited_for_and_ends_no_session(site, model, away_s):
     process = site.start_run()
     assert model.reached_or_ended(4, process), ended(process)
     site.cable.cut()
-    threading.Event().wait(2.0)
+    threading.Event().wait(away_s)
     site.cable.mend()
     await assert_landed(site, model, ended(process))
+    truth = await site.truth()
+    assert {str(session.outcome) for session in truth.sessions} == {"submitted"}
+
+
+def told(processes, what) -> None:
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            what(one)
+
+
+async def test_a_machine_that_stands_still_for_seconds_ends_no_session(site, model):
+    process = site.start_run()
+    assert model.reached_or_ended(4, process), ended(process)
+    standing = site.marked()
+    told(standing, psutil.Process.suspend)
+    threading.Event().wait(8.0)
+    told(standing, psutil.Process.resume)
+    await assert_landed(site, model, ended(process))
+    truth = await site.truth()
+    assert {str(session.outcome) for session in truth.sessions} == {"submitted"}
 
 
 async def test_clocks_that_are_set_an_hour_forward_and_back_cost_nothing(site, model):

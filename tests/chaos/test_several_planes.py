@@ -26,7 +26,7 @@ TASKS = 24
 BLOWS = ("plane", "worker", "sandbox", "frozen", "restart", "snap", "cut", "clock")
 CUT_S = 1.0
 FROZEN_S = 4.0
-"""Longer than a lease: whoever was away that long has been given up."""
+"""Longer than the others wait for a control plane's beat: one that was away that long has been given up."""
 CALM_S = 3.0
 """The longest wait between two blows."""
 MOST_CALLS_BETWEEN = 4

@@ -51,7 +51,7 @@ async def paused(plane, swarm):
 
 @pytest.mark.parametrize("move", [None, paused, stopping])
 async def test_what_a_crash_left_open_is_stopped_and_another_swarm_can_begin(project, monkeypatch, move):
-    monkeypatch.setattr(wiring, "LOCAL_TTL_S", TTL_S)
+    monkeypatch.setattr(wiring, "SERVER_TTL_S", TTL_S)
     swarm = await crashed(project, move)
     async with wiring.running(project, work=False) as live:
         ended = await live.client.stop(swarm, StopSwarm())

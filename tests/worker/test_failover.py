@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from swarmworks.base.clock import ManualClock, SystemClock
-from swarmworks.base.errors import UnavailableError
+from swarmworks.base.errors import ControlPlaneUnavailableError, StoreUnavailableError, UnavailableError
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.domain.lease import Capacity
 from swarmworks.domain.session import SessionOutcome
@@ -173,6 +173,7 @@ async def test_what_it_did_is_told_to_another(planes, worker):
 
 async def test_a_worker_with_nothing_to_lose_is_heard_soon_when_it_takes_work(planes, monkeypatch):
     monkeypatch.setattr(worker_loop, "RENEWALS_PER_TTL", 1_000_000)
+    monkeypatch.setattr(worker_loop, "IDLE_RENEWAL_S", 4000.0)
     planes.database.ttl_s = 4000.0
     planes.database.come.clear()
     async with ControlPlaneClient(planes.one.url, "token") as client:
@@ -195,21 +196,43 @@ async def test_without_any_control_plane_it_gives_up_after_its_lease(planes, wor
     assert worker.executor.cancelled
 
 
-async def test_a_worker_that_holds_nothing_waits_for_an_answer_for_two_leases(monkeypatch):
+async def test_a_long_lease_is_renewed_as_often_as_a_short_one(planes):
+    """Or a session would hear late that it is to end."""
+    planes.database.ttl_s = 4000.0
+    async with ControlPlaneClient(planes.one.url, "token") as client:
+        context = WorkerContext(client, None, SimpleNamespace(retired=list), None, None, SystemClock(), {})  # type: ignore[arg-type]
+        loop = WorkerLoop(context, Executor(), await register(context, "w", ROOM), ROOM)  # type: ignore[arg-type]
+        running = asyncio.create_task(loop.run())
+        await renewed_at(planes, planes.one, holding=["wrk_1"])
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("ttl_s", "error", "patience_s"),
+    [
+        (3.0, ControlPlaneUnavailableError("no answer"), 6.0),
+        (15.0, ControlPlaneUnavailableError("no answer"), 6.0),
+        (15.0, StoreUnavailableError("the database is away"), 15.0),
+    ],
+)
+async def test_a_worker_that_holds_nothing_waits_for_those_that_live_and_leaves_soon_when_there_are_none(
+    monkeypatch, ttl_s, error, patience_s
+):
     monkeypatch.setattr(worker_loop, "RENEWALS_PER_TTL", 1_000_000)
     clock, tries = ManualClock(), asyncio.Queue()
 
     async def nobody_answers(*_arguments, **_more):
         tries.put_nowait(clock.monotonic())
-        raise UnavailableError("no answer")
+        raise error
 
     away = SimpleNamespace(renew_worker=nobody_answers, lease=lambda *_: asyncio.Event().wait())
     context = WorkerContext(away, None, SimpleNamespace(retired=list), None, None, clock, {})  # type: ignore[arg-type]
-    me = RegisteredWorker(worker_id="wkr_1", fence=1, ttl_s=10.0, hub="", gateway_port=1)
+    me = RegisteredWorker(worker_id="wkr_1", fence=1, ttl_s=ttl_s, hub="", gateway_port=1)
     running = asyncio.create_task(WorkerLoop(context, Executor(), me, ROOM).run())  # type: ignore[arg-type]
     await tries.get()
-    clock.advance(19.0)
-    while await tries.get() < 19.0:
+    clock.advance(patience_s - 1.0)
+    while await tries.get() < patience_s - 1.0:
         continue
     await tries.get()
     assert not running.done()

@@ -121,6 +121,8 @@ from swarmworks.wiring.telling import start_telling
 log = logging.getLogger(__name__)
 
 LOCAL_TTL_S = 3.0
+SERVER_TTL_S = 15.0
+"""Of a worker's lease where the state lies on a database server: a pause of it, of the network or of the machine ends no session."""
 CHORE_S = 2.0
 FORESEE_S = 10.0
 UPKEEP_S = 600.0
@@ -305,7 +307,7 @@ async def _assemble(
         model_reviews=ModelReviews(store, hub, ids),
         inbox=InboxView(store, hub, clock),
         deciding=Deciding(store, hub, ids, clock, working=work, deaf=deaf),
-        watching=Watching(store, clock, LOCAL_TTL_S),
+        watching=Watching(store, clock, LOCAL_TTL_S if alone else SERVER_TTL_S),
         auditing=auditing,
         conversing=Conversing(store, ids, clock, deaf),
         status=Status(store, hub, clock, auditing.doing, gateway.providers, gateway.fallbacks),
@@ -367,7 +369,9 @@ async def _start_chores(stack: AsyncExitStack, plane: _Plane) -> None:
 
 
 def _start_watching_workers(stack: AsyncExitStack, watching: Watching) -> None:
-    """While the API is served only: who cannot renew here is not silent for that."""
+    """While the API is served only: who cannot renew here is not silent for that. As often for a long lease as for a short one, so
+    that it is soon over when it is.
+    """
     watch = Chore("watch the workers", watching.watch, every_s=LOCAL_TTL_S / 3)
     stack.push_async_callback(_ended, asyncio.create_task(watch.run()))
 

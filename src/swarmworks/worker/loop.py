@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmworks.base.concurrency import end_all
-from swarmworks.base.errors import FenceLostError, SwarmworksError, UnavailableError
+from swarmworks.base.errors import ControlPlaneUnavailableError, FenceLostError, SwarmworksError, UnavailableError
 from swarmworks.base.ids import MessageId, WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
 from swarmworks.domain.session import SessionOutcome
@@ -30,8 +30,11 @@ log = logging.getLogger(__name__)
 RENEWALS_PER_TTL = 4
 IDLE_RENEWALS_PER_TTL = 3
 """Of a worker that holds nothing, until it takes something."""
-IDLE_PATIENCE = 2
-"""Leases that it waits for an answer: there is nothing that another could be given meanwhile."""
+RENEWAL_S = 0.75
+IDLE_RENEWAL_S = 1.0
+"""At the longest, however long the lease is: sessions hear by it that they are to end, and what people say to them."""
+IDLE_PATIENCE_S = 6.0
+"""So long it waits for an answer: there is nothing that another could be given meanwhile."""
 POLL_S = 20.0
 FINISH_TRIES = 60
 PAUSE_S = 0.5
@@ -124,22 +127,29 @@ class WorkerLoop:
                 for work_id, reason in answer.hand_over.items():
                     self._executor.hand_over(work_id, reason)
                 self._heard = answer.words
-            except UnavailableError:
-                if clock.monotonic() - renewed >= self._me.ttl_s * (1 if self._held else IDLE_PATIENCE):
+            except UnavailableError as error:
+                if clock.monotonic() - renewed >= self._patience_s(error):
                     raise
                 calm = False
             await self._until_next_renewal(calm=calm)
+
+    def _patience_s(self, error: UnavailableError) -> float:
+        """Where no control plane is left, nobody would end a worker that has nothing to lose."""
+        if self._held:
+            return self._me.ttl_s
+        gone = isinstance(error, ControlPlaneUnavailableError)
+        return IDLE_PATIENCE_S if gone else max(self._me.ttl_s, IDLE_PATIENCE_S)
 
     def _least_s(self) -> float:
         return LEAST_RENEWAL_S if self._held else self._me.ttl_s / RENEWALS_PER_TTL
 
     async def _until_next_renewal(self, *, calm: bool) -> None:
         """Never sooner than usual: work whose answer is on its way is given back after so many renewals that do not name it."""
-        usual_s = self._me.ttl_s / RENEWALS_PER_TTL
+        usual_s = min(self._me.ttl_s / RENEWALS_PER_TTL, RENEWAL_S)
         await asyncio.sleep(usual_s)
         if calm:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._me.ttl_s / IDLE_RENEWALS_PER_TTL - usual_s):
+                async with asyncio.timeout(min(self._me.ttl_s / IDLE_RENEWALS_PER_TTL, IDLE_RENEWAL_S) - usual_s):
                     await self._taken.wait()
 
     async def _lease(self, kinds: Sequence[WorkKind]) -> None:
