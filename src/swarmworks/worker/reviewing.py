@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ MOST_FINDINGS = 20
 MOST_SUMMARY = 1_000
 ANSWER_S = 300.0
 TRIES = 2
+_FENCED = re.compile(r"```(?:json)?[ \t]*\r?\n(?P<body>.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("prompts")),
     undefined=StrictUndefined,
@@ -88,13 +90,10 @@ def _of_a_part(result: ReviewResult) -> ReviewResult:
 
 
 def read_verdict(text: str) -> ReviewResult | None:
-    """The first JSON object in what the model wrote, None when it is no verdict."""
-    start = text.find("{")
-    if start < 0:
-        return None
+    """Of a JSON object that is the whole answer, fenced or not, else None: one among words may be quoted from the change."""
+    fence = _FENCED.fullmatch(text.strip())
     try:
-        found, _ = json.JSONDecoder().raw_decode(text[start:])
-        verdict = _Verdict.model_validate(found)
+        verdict = _Verdict.model_validate(json.loads(fence["body"] if fence else text))
     except (ValueError, ValidationError, RecursionError):
         return None
     findings = tuple(
