@@ -10,6 +10,7 @@ import pytest
 from swarmworks.base.clock import SystemClock
 from swarmworks.base.ids import ChangeId, ReviewId, SwarmId, WorkId
 from swarmworks.domain.lease import Capacity
+from swarmworks.git.protocol import FileChange
 from swarmworks.provider.rehearsal import reviewer
 from swarmworks.provider.rehearsal.conversation import Conversation
 from swarmworks.wire.api import PlaneAddress
@@ -23,8 +24,13 @@ UNFINISHED = CLEAN + "+four  # FIXME\n"
 
 
 class Hub:
-    def __init__(self, diff=CLEAN):
+    def __init__(self, diff=CLEAN, binary=()):
         self._diff = diff
+        self._binary = binary
+
+    def changes(self, base, head):
+        text = FileChange("a.py", "M", 1, 1, "100644")
+        return [text, *(FileChange(path, "A", None, None, "100644") for path in self._binary)]
 
     def diff(self, base, head, *, limit_bytes):
         return self._diff[:limit_bytes]
@@ -138,6 +144,19 @@ async def test_a_yes_to_a_change_that_was_shown_in_part_is_no_verdict(model):
     assert found.verdict == "none"
     assert "the first 96 KiB" in found.summary
     assert found.summary.endswith(": fine")
+
+
+@pytest.mark.parametrize("model", [[openai('{"verdict": "pass", "summary": "fine"}')]], indirect=True)
+async def test_a_yes_to_a_change_with_binary_files_is_no_verdict(model):
+    found = await review(work(), Hub(binary=["evil.so", "b.png", "c\n.png", "d.png"]), gateways(model.port))
+    assert found.verdict == "none"
+    assert "binary files were not shown, evil.so, b.png, c .png and 1 more" in found.summary
+    assert found.summary.endswith(": fine")
+
+
+@pytest.mark.parametrize("model", [[openai(REJECT)]], indirect=True)
+async def test_a_no_to_a_change_with_binary_files_stands(model):
+    assert (await review(work(), Hub(binary=["evil.so"]), gateways(model.port))).verdict == "reject"
 
 
 @pytest.mark.parametrize("model", [[409]], indirect=True)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from swarmworks.base.errors import SwarmworksError
-from swarmworks.git.protocol import Hub
+from swarmworks.git.protocol import FileChange, Hub
 from swarmworks.policy.wording import plain
 from swarmworks.wire.work import ReviewFinding, ReviewResult, ReviewWork
 from swarmworks.worker.gateways import Gateways
@@ -30,6 +31,7 @@ MOST_ANSWER_TOKENS = 4_096
 MOST_ANSWER_BYTES = 1 << 20
 MOST_FINDINGS = 20
 MOST_SUMMARY = 1_000
+MOST_NAMED = 3
 ANSWER_S = 300.0
 TRIES = 2
 _FENCED = re.compile(r"```(?:json)?[ \t]*\r?\n(?P<body>.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
@@ -59,8 +61,9 @@ async def review(work: ReviewWork, hub: Hub, gateways: Gateways) -> ReviewResult
     """Never fails: what keeps the model from answering is the summary of a result without a verdict."""
     try:
         diff = await asyncio.to_thread(hub.diff, work.base, work.head, limit_bytes=MOST_DIFF_BYTES)
+        unread = _unread(diff, await asyncio.to_thread(hub.changes, work.base, work.head))
         result = await _asked(work, review_prompt(work, diff), gateways)
-        return _of_a_part(result) if _cut(diff) and result.verdict == "pass" else result
+        return _of_a_part(result, unread) if unread and result.verdict == "pass" else result
     except (SwarmworksError, OSError) as error:
         return _none(f"the change could not be read: {error}")
 
@@ -83,9 +86,19 @@ def _cut(diff: str) -> bool:
     return len(diff.encode()) >= MOST_DIFF_BYTES
 
 
-def _of_a_part(result: ReviewResult) -> ReviewResult:
+def _unread(diff: str, changes: Sequence[FileChange]) -> str:
+    """Why a model cannot have read the whole change, "" when it can."""
+    if _cut(diff):
+        return f"no objection to the first {MOST_DIFF_BYTES >> 10} KiB, which is all that was shown"
+    binary = [one_line(change.path) for change in changes if change.added is None]
+    if not binary:
+        return ""
+    more = f" and {len(binary) - MOST_NAMED} more" if len(binary) > MOST_NAMED else ""
+    return f"no objection to the text, but binary files were not shown, {', '.join(binary[:MOST_NAMED])}{more}"
+
+
+def _of_a_part(result: ReviewResult, why: str) -> ReviewResult:
     """Nothing that no one has read passes by a model's word."""
-    why = f"no objection to the first {MOST_DIFF_BYTES >> 10} KiB, which is all that was shown"
     return _none(f"{why}: {result.summary}" if result.summary else why)
 
 
