@@ -9,7 +9,7 @@ import pytest
 
 from swarmworks.base.errors import LimitReachedError
 from swarmworks.git.protocol import Loss
-from swarmworks.service import parking, resolving
+from swarmworks.service import parking, queue_explaining, resolving
 from swarmworks.wire.config_merge import MergeSection
 from swarmworks.wire.handoff import MAX_LINE_CHARS
 from tests.scenario.harness import task
@@ -50,6 +50,30 @@ def resolution(hub, *dropped):
 def test_a_file_too_large_to_look_into_is_no_reason_to_judge_its_resolution_for_ever():
     assert resolution(TooLarge()).wrong == ()
     assert {one.file for one in resolution(TooLarge(Loss("data.txt", ()))).wrong} == {"data.txt"}
+
+
+class Marked(TooLarge):
+    """One in which the file can be read."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+
+    def read_file(self, _commit, _path, *, limit_bytes):
+        return self.text.encode()
+
+
+def test_a_marker_is_looked_for_where_git_begins_a_line():
+    assert resolution(Marked("one = '\u2028<<<<<<< ours'\f\n")).wrong == ()
+    (wrong,) = resolution(Marked("one\f\rtwo\n<<<<<<< ours\n")).wrong
+    assert (wrong.message, wrong.line) == ("a conflict marker is left", 2)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_conflict_is_shown_where_it_stands_in_the_file(end):
+    rows = ["a\x0cb", "<<<<<<< ours", "one\u2028more", "=======", "two", ">>>>>>> theirs", ""]
+    (place,) = queue_explaining._places(end.join(rows))
+    assert (place.line, place.ours, place.theirs) == (2, "one\u2028more", "two")
 
 
 LONG = f"    {'value ' * 500}"

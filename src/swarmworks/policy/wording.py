@@ -13,6 +13,8 @@ MOST_TITLE = 120
 MOST_PARAGRAPH = 4_000
 _TRAILER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*[ \t]*:([ \t]|$)|\(cherry picked from ")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_OTHER_BREAK = re.compile(r"\r(?!\n)|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+_PICTURES = 0x2400  # where Unicode's pictures of the control characters begin
 _PATCH = re.compile(r"diff -|--- |---$|\+\+\+ |@@ |Index: |index [0-9a-f]{7}|From [0-9a-f]{40}|-- $")
 
 
@@ -40,6 +42,18 @@ def fenced(text: str, language: str = "") -> str:
     fence = "`" * max(3, longest + 1)
     body = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
     return f"{fence}{language}\n{body}{'' if body.endswith(chr(10)) or not body else chr(10)}{fence}"
+
+
+def breaks_drawn(text: str) -> str:
+    r"""`text` in which only `\n` and `\r\n` break a line. What else a reader may take for a break (a form feed, U+2028) is drawn,
+    so that no part of a line of a difference stands without its sign.
+    """
+    return _OTHER_BREAK.sub(_drawn, text)
+
+
+def _drawn(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return chr(_PICTURES + code) if code < 32 else "\N{SYMBOL FOR NEWLINE}"
 
 
 def untrusted(text: str, who: str) -> str:

@@ -77,7 +77,8 @@ def _places(text: str) -> Iterator[_Place]:
     theirs: list[str] = []
     start = 0
     side: list[str] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, row in enumerate(text.split("\n"), 1):
+        line = row.removesuffix("\r")
         if line.startswith("<<<<<<< "):
             ours, theirs, start = [], [], number
             side = ours

@@ -109,7 +109,7 @@ def record(tx: Tx, change: Change, found: Resolution) -> None:
 def _markers(hub: Hub, change: Change, paths: Sequence[str]) -> list[RejectedFinding]:
     found: list[RejectedFinding] = []
     for path in paths:
-        lines = _text(hub, change.head, path).splitlines()
+        lines = _text(hub, change.head, path).split("\n")
         number = next((number for number, line in enumerate(lines, 1) if line.startswith(MARKERS)), None)
         if number is not None:
             found.append(RejectedFinding(MERGE, "a conflict marker is left", path, number))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from swarmworks.base.errors import SwarmworksError
 from swarmworks.git.protocol import FileChange, Hub
-from swarmworks.policy.wording import plain
+from swarmworks.policy.wording import breaks_drawn, plain
 from swarmworks.wire.work import ReviewFinding, ReviewResult, ReviewWork
 from swarmworks.worker.gateways import Gateways
 from swarmworks.worker.prompt import fenced, one_line
@@ -76,7 +76,7 @@ def review_prompt(work: ReviewWork, diff: str) -> str:
         kind=task.kind,
         instructions=fenced(task.instructions),
         acceptance=[one_line(each.statement) for each in task.acceptance],
-        diff=fenced(diff, "diff"),
+        diff=fenced(breaks_drawn(diff), "diff"),
         cut=_cut(diff),
         shown_bytes=MOST_DIFF_BYTES,
     )

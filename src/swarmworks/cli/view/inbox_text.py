@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from swarmworks.cli.view.amounts import counted, dollars, duration, plain, shortened, tokens
+from swarmworks.policy.wording import breaks_drawn
 from swarmworks.wire.inbox import ChangedFile, InboxAttempt, InboxDetail, InboxFinding, InboxItem
 
 WIDTH = 100
@@ -170,8 +171,8 @@ def _files(changed: Sequence[ChangedFile]) -> Iterator[Line]:
 
 
 def diff_lines(diff: str) -> Iterator[Line]:
-    for text in diff.splitlines():
-        shown = "".join(letter if letter.isprintable() else " " for letter in text.expandtabs(4))
+    for text in breaks_drawn(diff).removesuffix("\n").split("\n"):
+        shown = "".join(letter if letter.isprintable() else " " for letter in text.removesuffix("\r").expandtabs(4))
         yield Line(shown, _diff_style(text))
 
 
