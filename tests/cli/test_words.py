@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from swarmworks.wire.planfile import load_plan
 from tests.cli import sample
 from tests.cli.conftest import PLAN, Swarm
 from tests.cli.fakes import CONFIG, FakeLauncher, FakePlane
+from tests.scenario.harness import plan, task
 
 REAL = CONFIG + '[models]\ndefault = "openai:gpt-5"\n[providers.openai]\nkind = "openai"\n'
 WORDS = "add a greeting to the start page"
@@ -225,3 +227,10 @@ def test_check_holds_a_plan_against_the_project(tmp_path, swarm: Swarm, plan):
     assert ran.code == 2
     rules = {each["rule"]: each["severity"] for each in json.loads(ran.out)["findings"]}
     assert (rules["unknown_gate"], rules["protected_file"]) == ("error", "warning")
+
+
+def test_what_is_asked_at_the_terminal_names_the_command_that_a_task_runs():
+    one = replace(
+        task("a", kind="command", owns=("app/", "b.py"), run="ruff format app\nrm -r b\n"), title="Do\x9b2J a"
+    )
+    assert approving.tasks(plan(one)) == ["  a: Do 2J a (writes app/, b.py; runs: ruff format app ␤ rm -r b)"]

@@ -99,7 +99,7 @@ async def test_a_plan_on_existing_sources_waits_for_a_yes_and_then_runs(plane, w
     item = await only(inbox)
     swarm = await plane.read(lambda reader: reader.swarm(swarm_id))
     assert (swarm.state, swarm.reason) == ("blocked", f"the plan waits for your approval: swarm approve {item.id}")
-    assert (await inbox.detail(item.id)).plan == ("a  Do a  (implement_feature, api)",)
+    assert (await inbox.detail(item.id)).plan == ("a  Do a  (implement_feature, api) writes a.txt",)
     said = await deciding.approve(item.short, Approve(reason="looks right"), ANA)
     assert said.goes_on
     await worker.run_to_the_end(swarm_id)

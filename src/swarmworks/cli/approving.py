@@ -11,6 +11,8 @@ import click
 from swarmworks.base.errors import EXIT_BLOCKED
 from swarmworks.cli.asking import confirmed
 from swarmworks.cli.plan_view import overview
+from swarmworks.cli.view.amounts import plain
+from swarmworks.policy.planning.effects import effects
 from swarmworks.wire.inbox import Approve
 
 if TYPE_CHECKING:
@@ -71,8 +73,8 @@ async def _asked(item: InboxItem, status: SwarmStatus) -> str:
 
 
 def tasks(plan: Plan) -> list[str]:
-    """What is asked about: each task, and what it may write."""
-    rows = [f"  {task.id}: {task.title} (writes {', '.join(task.owns)})" for task in plan.tasks[:MOST_SHOWN]]
+    """What is asked about: each task, what it may write, and what it runs."""
+    rows = [f"  {task.id}: {plain(task.title)} ({plain(effects(task))})" for task in plan.tasks[:MOST_SHOWN]]
     if len(plan.tasks) > MOST_SHOWN:
         rows.append(f"  and {len(plan.tasks) - MOST_SHOWN} more")
     return rows

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from swarmworks.base.ids import ChangeId, SessionId, SwarmId, TaskId
 
@@ -87,8 +87,16 @@ class ChangedFile(Model):
     removed: int | None
 
 
+class ChangeSize(Model):
+    files: int
+    added: int
+    removed: int
+
+
 class InboxDetail(Model):
-    """`diff` is the change's, or the last attempt's, cut to a bound; `plan` the tasks of a plan that is to be approved."""
+    """`diff` is the change's, or the last attempt's, cut to a bound; `plan` the tasks of a plan that is to be approved. Where
+    `changed` or `plan` is cut, `whole` and `tasks` say what there is in all.
+    """
 
     item: InboxItem
     instructions: str = ""
@@ -102,6 +110,14 @@ class InboxDetail(Model):
     changed: tuple[ChangedFile, ...] = ()
     diff: str = ""
     diff_cut: bool = False
+    tasks: int = 0
+    whole: ChangeSize | None = None
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A command that is older reads what is not cut."""
+        written: dict[str, Any] = handler(self)
+        return {name: value for name, value in written.items() if name not in {"tasks", "whole"} or value}
 
 
 class Approve(Model):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from swarmworks.cli.view.amounts import counted, dollars, duration, plain, shortened, tokens
 from swarmworks.policy.wording import breaks_drawn
-from swarmworks.wire.inbox import ChangedFile, InboxAttempt, InboxDetail, InboxFinding, InboxItem
+from swarmworks.wire.inbox import ChangedFile, ChangeSize, InboxAttempt, InboxDetail, InboxFinding, InboxItem
 
 WIDTH = 100
 MOST_FINDINGS = 15
@@ -75,7 +75,7 @@ def detail_lines(detail: InboxDetail, at: str = "") -> Iterator[Line]:
     yield from _task(detail)
     yield from _attempts(detail.attempts)
     yield from _last_rejection(detail)
-    yield from _files(detail.changed)
+    yield from _files(detail.changed, detail.whole)
     if detail.diff:
         yield Line()
         yield from diff_lines(detail.diff)
@@ -115,8 +115,10 @@ def _task(detail: InboxDetail) -> Iterator[Line]:
         yield from _block(detail.guidance)
     if detail.plan:
         yield Line()
-        yield Line(f"{counted(len(detail.plan), 'task')}:", "bold")
+        tasks = detail.tasks or len(detail.plan)
+        yield Line(f"{counted(tasks, 'task')}:", "bold")
         yield from (Line(f"  {plain(line)}") for line in detail.plan)
+        yield from _more(tasks - len(detail.plan), "  ")
 
 
 def _attempts(attempts: Sequence[InboxAttempt]) -> Iterator[Line]:
@@ -152,22 +154,30 @@ def _findings(findings: Sequence[InboxFinding]) -> Iterator[Line]:
     for one in findings[:MOST_FINDINGS]:
         place = f"{one.file}:{one.line}" if one.file and one.line else one.file
         yield Line(f"    {plain(f'{place}: {one.message}' if place else f'{one.gate}: {one.message}')}")
-    if len(findings) > MOST_FINDINGS:
-        yield Line(f"    and {len(findings) - MOST_FINDINGS} more", "dim")
+    yield from _more(len(findings) - MOST_FINDINGS, "    ")
 
 
-def _files(changed: Sequence[ChangedFile]) -> Iterator[Line]:
+def _files(changed: Sequence[ChangedFile], whole: ChangeSize | None) -> Iterator[Line]:
     if not changed:
         return
+    size = whole or _size(changed)
     yield Line()
+    yield Line(f"the change: {counted(size.files, 'file')}, +{size.added} -{size.removed}", "bold")
+    for one in changed[:MOST_FILES]:
+        lines = "binary" if one.added is None else f"+{one.added} -{one.removed or 0}"
+        yield Line(f"  {one.status} {plain(one.path)}  {lines}")
+    yield from _more(size.files - min(len(changed), MOST_FILES), "  ")
+
+
+def _size(changed: Sequence[ChangedFile]) -> ChangeSize:
     added = sum(one.added or 0 for one in changed)
     removed = sum(one.removed or 0 for one in changed)
-    yield Line(f"the change: {counted(len(changed), 'file')}, +{added} -{removed}", "bold")
-    for one in changed[:MOST_FILES]:
-        size = "binary" if one.added is None else f"+{one.added} -{one.removed or 0}"
-        yield Line(f"  {one.status} {plain(one.path)}  {size}")
-    if len(changed) > MOST_FILES:
-        yield Line(f"  and {len(changed) - MOST_FILES} more", "dim")
+    return ChangeSize(files=len(changed), added=added, removed=removed)
+
+
+def _more(count: int, indent: str) -> Iterator[Line]:
+    if count > 0:
+        yield Line(f"{indent}and {count:,} more", "dim")
 
 
 def diff_lines(diff: str) -> Iterator[Line]:

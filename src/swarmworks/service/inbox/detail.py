@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from swarmworks.base.clock import Clock
@@ -12,17 +12,19 @@ from swarmworks.base.ids import ChangeId, DeliveryId, SwarmId
 from swarmworks.domain.agent import REVIEWER
 from swarmworks.domain.change import Change
 from swarmworks.domain.gate import GateOutcome, GateResult
+from swarmworks.domain.plan import PlannedTask
 from swarmworks.domain.review import ReviewState, ReviewSubject
 from swarmworks.domain.session import Session
 from swarmworks.domain.swarm import Swarm
 from swarmworks.domain.task import Task
-from swarmworks.git.protocol import Hub
+from swarmworks.git.protocol import FileChange, Hub
 from swarmworks.policy.dependents import dependents_of
+from swarmworks.policy.planning.effects import effects
 from swarmworks.service.inbox.items import items
 from swarmworks.store.protocol import Reader, Store
 from swarmworks.wire import handoff as handoff_wire
 from swarmworks.wire import rejection as rejection_wire
-from swarmworks.wire.inbox import ChangedFile, Inbox, InboxAttempt, InboxDetail, InboxFinding, InboxItem
+from swarmworks.wire.inbox import ChangedFile, ChangeSize, Inbox, InboxAttempt, InboxDetail, InboxFinding, InboxItem
 from swarmworks.wire.work import RESULT, SessionResult
 
 MOST_DIFF_BYTES = 200 << 10
@@ -72,13 +74,15 @@ class InboxView:
         return detail if span is None else await asyncio.to_thread(self._with_diff, detail, span)
 
     def _with_diff(self, detail: InboxDetail, span: _Span) -> InboxDetail:
-        changed = self._hub.changes(span.base, span.head)[:MOST_FILES]
+        changed = self._hub.changes(span.base, span.head)
         diff = self._hub.diff(span.base, span.head, limit_bytes=MOST_DIFF_BYTES)
         return detail.model_copy(
             update={
                 "changed": tuple(
-                    ChangedFile(path=f.path, status=f.status, added=f.added, removed=f.removed) for f in changed
+                    ChangedFile(path=f.path, status=f.status, added=f.added, removed=f.removed)
+                    for f in changed[:MOST_FILES]
                 ),
+                "whole": _size(changed) if len(changed) > MOST_FILES else None,
                 "diff": diff,
                 "diff_cut": len(diff.encode()) >= MOST_DIFF_BYTES,
             }
@@ -100,8 +104,25 @@ def _meant(found: Iterable[InboxItem], wanted: str) -> InboxItem:
 def _of_plan(swarm: Swarm, item: InboxItem) -> InboxDetail:
     if item.subject != ReviewSubject.PLAN:
         return InboxDetail(item=item)
-    lines = [f"{task.id}  {task.title}  ({task.kind}, {task.role})" for task in swarm.plan.tasks[:MOST_TASKS]]
-    return InboxDetail(item=item, instructions=swarm.plan.description[:MOST_TEXT], plan=tuple(lines))
+    tasks = swarm.plan.tasks
+    return InboxDetail(
+        item=item,
+        instructions=swarm.plan.description[:MOST_TEXT],
+        plan=tuple(_planned(task) for task in tasks[:MOST_TASKS]),
+        tasks=len(tasks) if len(tasks) > MOST_TASKS else 0,
+    )
+
+
+def _planned(task: PlannedTask) -> str:
+    return f"{task.id}  {task.title}  ({task.kind}, {task.role}) {effects(task)}"
+
+
+def _size(changed: Sequence[FileChange]) -> ChangeSize:
+    return ChangeSize(
+        files=len(changed),
+        added=sum(one.added or 0 for one in changed),
+        removed=sum(one.removed or 0 for one in changed),
+    )
 
 
 def _of_task(reader: Reader, swarm: Swarm, item: InboxItem, task: Task) -> InboxDetail:
