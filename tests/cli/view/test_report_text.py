@@ -73,6 +73,16 @@ def test_what_was_not_measured_is_said_so():
     assert "no limit" in said
 
 
+def test_nothing_in_it_steers_the_terminal():
+    code = sample.report().code
+    assert code is not None
+    named = code.model_copy(update={"maintainability_worst": "a\x9b2Jb.py", "complexity_worst": "c\x1b[2J.py:d"})
+    said = text(plan_name="e\x9b2J", reason="f\x9b2J", code=named, code_note="g\x9b2J")
+    assert all(letter == "\n" or letter.isprintable() for letter in said)
+    assert "a 2Jb.py" in said
+    assert "g 2J" in text(code=None, code_note="g\x9b2J")
+
+
 def test_a_broken_chain_cannot_be_overlooked():
     assert "chain BROKEN" in text(chain_intact=False)
 

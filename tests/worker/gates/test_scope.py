@@ -91,6 +91,43 @@ def test_paths_that_are_traps_are_refused(bench, path):
     assert "safely" in result.findings[0].message
 
 
+@pytest.mark.parametrize(
+    ("path", "unseen"),
+    [
+        ("app/a\x9b2J.py", "U+009B"),
+        ("app/a\x85b.py", "U+0085"),
+        ("app/\u202eyp.a", "U+202E"),
+        ("app/a\u2028b", "U+2028"),
+        ("app/a\xad\ufeff.py", "U+00AD, U+FEFF"),
+        ("app/a\tb", "U+0009"),
+    ],
+)
+def test_a_name_with_characters_that_nobody_sees_is_refused_and_they_are_named(bench, path, unseen):
+    result = scope(bench, FileChange(path, "A", 1, 0, "100644"))
+    assert result.outcome is GateOutcome.FAILED
+    assert (result.findings[0].message, result.findings[0].provided) == (
+        "this path cannot be checked out safely",
+        unseen,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "größe.py",
+        "日本語.md",
+        "\u0634\u06a9\u0644\u200c\u0647\u0627.md",
+        "👩\u200d💻.md",
+        "❤️.md",
+        "\U0001fae8.md",
+        "a b.md",
+        "9\u202fam.png",
+    ],
+)
+def test_letters_of_any_language_and_emoji_may_be_in_a_name(bench, name):
+    assert scope(bench, bench.write(f"app/{name}")).outcome is GateOutcome.PASSED
+
+
 def test_two_names_for_one_file_without_case_are_refused(bench):
     bench.write("app/main.py")
     result = scope(bench, bench.write("app/Main.py"))

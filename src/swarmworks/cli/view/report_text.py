@@ -21,7 +21,7 @@ GATE_OUTCOMES = ("passed", "failed", "could_not_run", "ran_nothing", "cached")
 
 def report_text(report: SwarmReport) -> Iterator[str]:
     reason = f" ({report.reason})" if report.reason else ""
-    yield f"{report.plan_name}: {report.state}{reason}"
+    yield plain(f"{report.plan_name}: {report.state}{reason}")
     yield ""
     yield from _overview(report)
     for title, section in (
@@ -199,7 +199,7 @@ def _more(rows: int, left_out: int) -> Iterator[str]:
 def _code(report: SwarmReport) -> Iterator[str]:
     code = report.code
     if code is None:
-        yield f"  {report.code_note}"
+        yield f"  {plain(report.code_note)}"
         return
     yield from _row("Files", f"{code.files:,}, {code.lines:,} lines, {code.source_lines:,} of source")
     worst = f"worst {code.maintainability_min:.1f} in {code.maintainability_worst}"
@@ -218,7 +218,7 @@ def _attention(report: SwarmReport) -> Iterator[str]:
 
 
 def _row(label: str, text: str) -> Iterator[str]:
-    lines = textwrap.wrap(text, WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(plain(text), WIDTH - LABEL - 2, break_long_words=False, break_on_hyphens=False)
     for number, line in enumerate(lines):
         yield f"  {label if number == 0 else '':<{LABEL}}{line}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from typing import TYPE_CHECKING
 
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
@@ -24,6 +25,8 @@ _LINK = "120000"
 _EMBEDDED = "160000"
 _PLAIN_MODES = {"100644", "100755"}
 _LISTED_OWNED = 8
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 
 def check_scope(request: GatesRequest) -> GateResult:
@@ -42,7 +45,7 @@ def check_scope(request: GatesRequest) -> GateResult:
 def _problems(change: FileChange, request: GatesRequest) -> Iterator[Finding]:
     path = change.path
     if _is_unsafe(path):
-        yield Finding("this path cannot be checked out safely", file=path)
+        yield Finding("this path cannot be checked out safely", path, 0, "", _unseen(path))
         return
     owner = owning_entry(path, request.owns)
     pattern = protecting_pattern(path, request.protected)
@@ -98,8 +101,14 @@ def _is_unsafe(path: str) -> bool:
         or len(parts) > MAX_DEPTH
         or any(part in {"", ".", ".."} for part in parts)
         or any(normal_path(part) == ".git" or normal_path(part).startswith("git~") for part in parts)
-        or any(ord(letter) < 32 or ord(letter) == 127 for letter in path)
+        or bool(_unseen(path))
     )
+
+
+def _unseen(path: str) -> str:
+    """The characters of the path that nobody sees, or that steer a terminal. Joiners are a part of emoji and of words."""
+    found = [each for each in path if unicodedata.category(each) in _UNSEEN and each not in _JOINERS]
+    return ", ".join(f"U+{ord(each):04X}" for each in dict.fromkeys(found[:_LISTED_OWNED]))
 
 
 def _link_problems(path: str, tree: Path) -> Iterator[Finding]:
