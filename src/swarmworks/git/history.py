@@ -13,6 +13,7 @@ from pathlib import Path
 from swarmworks.base.errors import NotFoundError
 from swarmworks.git.command import Git, revision
 from swarmworks.git.importing import common_dir, find_git_dir, quoted
+from swarmworks.git.objects import blob_name
 
 MOST_BODY = 64 << 10
 _FORMAT = "%H%x00%T%x00%an%x00%at%x00%B"
@@ -67,15 +68,24 @@ class History:
             raise NotFoundError(
                 f"{what} at {commit[:10]}", where=f"{path}:{line}", mend="name a file and line of that commit"
             )
-        rows = found.out.decode("utf-8", errors="replace").splitlines()
-        text = next((row[1:] for row in rows if row.startswith("\t")), "")
+        rows = found.out.decode("utf-8", errors="replace").split("\n")
+        text = next((row[1:].removesuffix("\r") for row in rows if row.startswith("\t")), "")
         return Blamed(self._facts(rows[0].split()[0]), text)
 
     def _lines(self, commit: str, path: str) -> int | None:
         found = self._git.run(
             self._hub, ["cat-file", "blob", f"{revision(commit)}:{path}"], environment=self._environment, ok=(0, 128)
         )
-        return None if found.code != 0 else len(found.out.splitlines())
+        if found.code != 0:
+            return None
+        return found.out.count(b"\n") + (not found.out.endswith(b"\n") and found.out != b"")
+
+    def holds(self, commit: str, path: str, content: bytes) -> bool:
+        """Whether the file is `content` there. Line ends that git turns at a checkout make no difference."""
+        asked = ["rev-parse", "--verify", "--quiet", f"{revision(commit)}:{path}"]
+        found = self._git.run(self._hub, asked, environment=self._environment, ok=(0, 1, 128))
+        names = {blob_name(content), blob_name(content.replace(b"\r\n", b"\n"))}
+        return found.code == 0 and found.out.decode().strip() in names
 
     def _facts(self, commit: str) -> CommitFacts:
         arguments = ["log", "-1", f"--format={_FORMAT}", commit]

@@ -58,6 +58,10 @@ def commit_text(
     return CommitText(hashlib.sha1(content, usedforsecurity=False).hexdigest(), content)
 
 
+def blob_name(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 def signature(identity: Identity) -> str:
     """Git's own rule for names: no angle brackets, no control characters, none of its crud at the ends."""
     name, email = (_plain(text) for text in (identity.name, identity.email))

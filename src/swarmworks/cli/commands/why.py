@@ -14,8 +14,8 @@ from swarmworks.base.ids import ChangeId, TaskId
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.options import json_option, project_option
 from swarmworks.cli.swarms import find, reach
-from swarmworks.cli.view.amounts import plain
-from swarmworks.cli.view.why_text import why_text
+from swarmworks.cli.view.amounts import plain, shortened
+from swarmworks.cli.view.why_text import WIDTH, why_text
 from swarmworks.client.control_plane import ControlPlaneClient
 from swarmworks.git.history import CommitFacts, History
 from swarmworks.wire.why import WhyReport
@@ -35,7 +35,7 @@ def command(launcher: Launcher, of: str, swarm: str | None, path: Path, as_json:
     """Why a commit, a line or a task is as it is.
 
     Who wrote it, with which model and prompt, which gates passed on that very tree, who decided, what it cost, and what was
-    tried before. A line is looked up on the branch you are on; with SWARM, on that swarm's branch.
+    tried before. A line is looked up as it is committed on the branch you are on; with SWARM, on that swarm's branch.
     """
     project = launcher.project(path)
     why = asyncio.run(_why(launcher, project, of, swarm))
@@ -67,8 +67,26 @@ async def _behind_line(
     tip = await asyncio.to_thread(history.find, name)
     if tip is None:
         raise NotFoundError(f"{name} has no commit", where=str(project.root), mend="commit something first")
-    blamed = await asyncio.to_thread(history.blame, tip.commit, _in_project(project, file), line)
+    path = _in_project(project, file)
+    if swarm is None and not await asyncio.to_thread(_is_committed, history, tip.commit, project.root / path, path):
+        click.echo(
+            f"note: {plain(path)} is not as it is committed; its lines are counted as of {tip.commit[:10]}", err=True
+        )
+    blamed = await asyncio.to_thread(history.blame, tip.commit, path, line)
+    click.echo(
+        f"{plain(path)}:{line}, from {blamed.commit.commit[:10]}: {shortened(plain(blamed.text), WIDTH)}", err=True
+    )
     return blamed.commit
+
+
+def _is_committed(history: History, commit: str, there: Path, path: str) -> bool:
+    """Whether the file that the person has is what is looked up; yes where there is none to read."""
+    try:
+        if there.is_symlink():
+            return history.holds(commit, path, os.fsencode(there.readlink()))
+        return not there.is_file() or history.holds(commit, path, there.read_bytes())
+    except OSError:
+        return True
 
 
 def _in_project(project: OpenProject, file: str) -> str:
