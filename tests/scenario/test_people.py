@@ -216,6 +216,81 @@ async def test_gates_are_asked_in_order_and_a_rule_that_skips_is_on_record(plane
     assert await plane.state(swarm_id) == "landed"
 
 
+OWNER = {"name": "owner", "on": "change", "question": "Do you want it?"}
+EARLY = {**OWNER, "name": "early"}
+
+
+@pytest.mark.parametrize("name", ["a", "{swarm}:a"])
+async def test_a_yes_to_a_task_is_none_to_a_gate_that_another_person_opened_meanwhile(
+    plane, worker, deciding, inbox, tmp_path, name
+):
+    base = repository(tmp_path / "repo", FILES)
+    swarm_id = await create(plane, tmp_path / "repo", base, plan(task("a")), config=gates(EARLY, OWNER))
+    await submitted(plane, worker)
+    seen = (await inbox.detail("a")).item
+    await deciding.approve(seen.id, Approve(reason="fine"), BOB)
+    now = await only(inbox)
+    for decide in (deciding.approve, deciding.reject):
+        with pytest.raises(
+            ConflictError, match=rf"another review now, {now.id}: .* approved by Bob .*: fine"
+        ) as refused:
+            await decide(name.format(swarm=swarm_id), Reject(reason="as I saw it"), ANA)
+        assert f"swarm inbox {now.id}" in refused.value.mend
+    with pytest.raises(ConflictError, match="approved by Bob") as refused:
+        await deciding.approve(seen.id, Approve(), ANA)
+    assert f"swarm inbox {now.id}" in refused.value.mend
+    await deciding.approve(now.short, Approve(), ANA)
+    assert await plane.states(swarm_id) == {"a": "queued"}
+
+
+async def test_a_yes_to_a_task_is_none_to_a_change_that_was_submitted_meanwhile(
+    plane, worker, deciding, inbox, tmp_path
+):
+    base = repository(tmp_path / "repo", FILES)
+    await create(plane, tmp_path / "repo", base, plan(task("a")), config=gates(OWNER))
+    await submitted(plane, worker)
+    await deciding.reject("a", Reject(reason="say two"), BOB)
+    await submitted(plane, worker, "two\n")
+    with pytest.raises(ConflictError, match="rejected by Bob"):
+        await deciding.approve("a", Approve(), ANA)
+    assert (await deciding.approve("a", Approve(), BOB)).task_id == "a"
+
+
+async def test_one_person_alone_names_every_gate_by_the_task(plane, worker, deciding, inbox, tmp_path):
+    base = repository(tmp_path / "repo", FILES)
+    swarm_id = await create(plane, tmp_path / "repo", base, plan(task("a")), config=gates(EARLY, OWNER))
+    await submitted(plane, worker)
+    assert (await inbox.detail("a")).item.gate == "early"
+    await deciding.approve("a", Approve(), ANA)
+    assert (await inbox.detail("a")).item.gate == "owner"
+    await deciding.approve("a", Approve(), ANA)
+    assert await plane.states(swarm_id) == {"a": "queued"}
+
+
+@pytest.mark.parametrize("became", ["answered", "withdrawn"])
+async def test_an_answer_to_a_task_is_none_to_a_question_that_came_later(
+    plane, worker, deciding, inbox, tmp_path, became
+):
+    base = repository(tmp_path / "repo", FILES)
+    await create(plane, tmp_path / "repo", base, plan(task("a")))
+    (session,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
+
+    def put(name, text, paths=()):
+        return lambda tx: tx.insert_question(QuestionId(name), session.session_id, text, paths)
+
+    await plane.store.transact(put("qst_1", "Is it blue?"))
+    if became == "answered":
+        await deciding.answer("a", AnswerQuestion(text="yes"), BOB)
+    else:
+        await plane.store.transact(lambda tx: tx.withdraw_question(QuestionId("qst_1")))
+    await plane.store.transact(put("qst_2", "May I write it?", ("keys.txt",)))
+    with pytest.raises(ConflictError, match="another question now, qst_2") as refused:
+        await deciding.answer("a", AnswerQuestion(text="yes"), ANA)
+    assert became in str(refused.value)
+    await deciding.answer("qst_2", AnswerQuestion(text="yes"), ANA)
+    assert (await inbox.inbox()).items == ()
+
+
 async def test_a_review_that_waits_does_not_keep_the_rest_from_going_on(plane, worker, tmp_path):
     base = repository(tmp_path / "repo", FILES)
     tasks = plan(task("a"), task("b", owns=("b.md",)), task("c", after=("b",), owns=("c.md",)))

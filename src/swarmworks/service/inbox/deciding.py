@@ -67,7 +67,7 @@ class Deciding:
         return await self._decide(wanted, request.reason, actor, approve=False)
 
     async def _decide(self, wanted: str, reason: str, actor: str, *, approve: bool) -> Decided:
-        review = await self._store.read(lambda reader: finding.review(reader, wanted))
+        review = await self._store.read(lambda reader: finding.review(reader, wanted, actor))
         facts = await self._facts(review)
 
         def write(tx: Tx) -> Decided:
@@ -108,7 +108,7 @@ class Deciding:
         message_id = MessageId(self._ids.new("msg"))
 
         def write(tx: Tx) -> Decided:
-            asked = finding.question(tx, wanted)
+            asked = finding.question(tx, wanted, actor)
             question = tx.answer_question(asked.id, words, actor)
             data = {"question": question.id, "answer": words}
             event = NewEvent("question.answered", actor, data, question.task_id, question.session_id)

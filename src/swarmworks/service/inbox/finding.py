@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from swarmworks.base.errors import ConflictError, NotFoundError, UsageError
 from swarmworks.base.ids import TaskId
@@ -17,6 +18,8 @@ from swarmworks.store.protocol import Reader
 SEE = "see what waits with `swarm inbox`"
 MOST_NAMED = 5
 
+Asked = TypeVar("Asked", Review, Question)
+
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
@@ -26,28 +29,39 @@ class _Candidate:
     label: str
 
 
-def review(reader: Reader, wanted: str) -> Review:
-    """The open review of that id or task. One that was answered is a ConflictError with who answered, and when."""
+def review(reader: Reader, wanted: str, actor: str) -> Review:
+    """The open review of that id or task. One that was answered is a ConflictError with who answered, and when. So is a
+    task whose review before was settled by another than `actor`, who may have looked at that one.
+    """
     every = [one for swarm in reader.swarms() for one in reader.reviews(swarm.id)]
     asked = [one for one in every if one.state is ReviewState.OPEN]
     number = _pick(wanted, [_names(one.id, one.task_id, one.swarm_id) for one in asked], "review")
     if number is not None:
-        return asked[number]
+        found = asked[number]
+        before = _before(every, found)
+        if before is not None and _by_task(wanted, found) and not _same_person(before.decided_by, actor):
+            raise _another(found, "review", decided(before))
+        return found
     past = [one for one in every if one.state is not ReviewState.OPEN and _means(wanted, one.id)]
     if past:
-        raise ConflictError(decided(past[-1]), where=past[-1].id, mend=SEE)
+        raise ConflictError(decided(past[-1]), where=past[-1].id, mend=_instead(asked, past[-1]))
     raise NotFoundError(f"no review waits under {wanted!r}", mend=SEE)
 
 
-def question(reader: Reader, wanted: str) -> Question:
+def question(reader: Reader, wanted: str, actor: str) -> Question:
+    """As `review`."""
     every = [one for swarm in reader.swarms() for one in reader.questions(swarm.id)]
     asked = [one for one in every if one.state is QuestionState.OPEN]
     number = _pick(wanted, [_names(one.id, one.task_id, one.swarm_id) for one in asked], "question")
     if number is not None:
-        return asked[number]
+        found = asked[number]
+        before = _before(every, found)
+        if before is not None and _by_task(wanted, found) and not _same_person(before.answered_by, actor):
+            raise _another(found, "question", _answered(before))
+        return found
     past = [one for one in every if one.state is not QuestionState.OPEN and _means(wanted, one.id)]
     if past:
-        raise ConflictError(_answered(past[-1]), where=past[-1].id, mend=SEE)
+        raise ConflictError(_answered(past[-1]), where=past[-1].id, mend=_instead(asked, past[-1]))
     raise NotFoundError(f"no question waits under {wanted!r}", mend=SEE)
 
 
@@ -85,6 +99,38 @@ def _pick(wanted: str, candidates: Sequence[_Candidate], noun: str, *, first_is_
 
 def _means(wanted: str, name: str) -> bool:
     return bool(wanted) and wanted in name
+
+
+def _of(one: Asked) -> tuple[str, TaskId | None]:
+    return one.swarm_id, one.task_id
+
+
+def _by_task(wanted: str, found: Asked) -> bool:
+    return wanted in _names(found.id, found.task_id, found.swarm_id).names[1:]
+
+
+def _same_person(settled_by: str | None, actor: str) -> bool:
+    return (settled_by or "").casefold() == actor.casefold()
+
+
+def _before(every: Sequence[Asked], found: Asked) -> Asked | None:
+    """The task's one before it."""
+    mine = [one for one in every if _of(one) == _of(found)]
+    at = mine.index(found)
+    return mine[at - 1] if at else None
+
+
+def _another(found: Asked, noun: str, became: str) -> ConflictError:
+    return ConflictError(
+        f"{found.task_id} has another {noun} now, {found.id}: of the one before, {became}",
+        where=found.task_id or found.id,
+        mend=f"look at it with `swarm inbox {found.id}`, and name it by that id",
+    )
+
+
+def _instead(asked: Sequence[Asked], past: Asked) -> str:
+    open_now = [one.id for one in asked if past.task_id is not None and _of(one) == _of(past)]
+    return f"what waits now is {open_now[-1]}: look with `swarm inbox {open_now[-1]}`" if open_now else SEE
 
 
 def _answered(found: Question) -> str:
