@@ -62,8 +62,8 @@ class Client:
         del wait_s
         return self.later.pop(0)
 
-    async def approve_delivery(self, _id, reason):
-        self.said.append(("approve", reason))
+    async def approve_delivery(self, _id, review_id, reason):
+        self.said.append(("approve", review_id, reason))
         return self.later.pop(0)
 
     async def confirm_delivery(self, _id, commit):
@@ -134,11 +134,12 @@ def test_without_a_terminal_an_open_question_stays_open(swarm: Swarm, repository
 
 
 def test_a_reason_answers_one_question_after_the_other(swarm: Swarm, repository):
+    second = ASKED.model_copy(update={"id": "rev_2"})
     launcher = repository(
-        view(approved=False, review=ASKED), later=[view(approved=False, review=ASKED), view(approved=True)]
+        view(approved=False, review=ASKED), later=[view(approved=False, review=second), view(approved=True)]
     )
     assert swarm(launcher, "deliver", "--approve", "seen").code == 0
-    assert launcher.client.said[1:] == [("approve", "seen"), ("approve", "seen"), ("confirm", HEAD)]
+    assert launcher.client.said[1:] == [("approve", "rev_1", "seen"), ("approve", "rev_2", "seen"), ("confirm", HEAD)]
 
 
 @pytest.mark.parametrize("option", ["--approve", "--to", "--push"])

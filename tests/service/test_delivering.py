@@ -86,12 +86,14 @@ class Place:
 
 
 @pytest.fixture
-async def place(tmp_path):
-    """A swarm of two tasks that has landed."""
+async def place(tmp_path, request):
+    """A swarm of two tasks that has landed; as parameter, the review gates of its deliveries."""
+    gates = [{"name": name, "on": "delivery", "question": f"{name}?"} for name in getattr(request, "param", ())]
+    config = configuration(review={"gates": gates}) if gates else None
     plane = await start_plane(tmp_path)
     worker = await PlayedWorker.register(plane, tmp_path)
     base = repository(tmp_path / "user", {"README.md": "hello\n"})
-    swarm = await create(plane, tmp_path / "user", base, plan(task("a"), task("b")))
+    swarm = await create(plane, tmp_path / "user", base, plan(task("a"), task("b")), config=config)
     await worker.run_to_the_end(swarm)
     assert await plane.state(swarm) == "landed"
     yield Place(plane, worker, tmp_path / "user", swarm)
@@ -302,3 +304,17 @@ async def test_a_swarm_that_is_not_done_is_delivered_only_when_asked(tmp_path):
     assert "--partial" in error.value.mend
     assert (await place.request(partial=True)).state == "ready"
     await plane.store.close()
+
+
+@pytest.mark.parametrize("place", [("owner", "security")], indirect=True)
+async def test_a_yes_to_one_question_is_none_to_the_next_that_another_person_opened(place):
+    delivery = await place.request()
+    shown = (await place.view(delivery)).review
+    await place.deliveries.approve(delivery.id, "mine", "person:Bob", shown=shown.id)
+    now = (await place.view(delivery)).review
+    with pytest.raises(ConflictError, match="approved by Bob") as refused:
+        await place.deliveries.approve(delivery.id, "fine", ANN, shown=shown.id)
+    assert f"{now.id}: security?" in refused.value.mend
+    assert not (await place.view(delivery)).approved
+    await place.deliveries.approve(delivery.id, "fine", ANN, shown=now.id)
+    assert (await place.view(delivery)).approved

@@ -51,7 +51,7 @@ async def delivery(
 
 @router.post("/deliveries/{delivery_id}/approve")
 async def approve(delivery_id: DeliveryId, body: ApproveDelivery, plane: Services, person: Person) -> DeliveryView:
-    await plane.delivering.approve(delivery_id, body.reason, person)
+    await plane.delivering.approve(delivery_id, body.reason, person, shown=body.review)
     return await plane.delivering.view(delivery_id, person)
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from swarmworks.base.errors import (
     ControlPlaneUnavailableError,
 )
-from swarmworks.base.ids import ChangeId, DeliveryId, MessageId, SessionId, SwarmId, TaskId, WorkerId, WorkId
+from swarmworks.base.ids import ChangeId, DeliveryId, MessageId, ReviewId, SessionId, SwarmId, TaskId, WorkerId, WorkId
 from swarmworks.client.addresses import Addresses
 from swarmworks.client.asking import Asking, Call, error_of
 from swarmworks.client.audit import AuditClient
@@ -191,8 +191,9 @@ class ControlPlaneClient:
         answer = await self._send("GET", f"/api/v1/deliveries/{delivery_id}", params={"wait_s": wait_s})
         return DeliveryView.model_validate_json(answer)
 
-    async def approve_delivery(self, delivery_id: DeliveryId, reason: str) -> DeliveryView:
-        return await self._deliver(delivery_id, "approve", ApproveDelivery(reason=reason))
+    async def approve_delivery(self, delivery_id: DeliveryId, review_id: ReviewId, reason: str) -> DeliveryView:
+        """ConflictError when the review is no longer the one that is open."""
+        return await self._deliver(delivery_id, "approve", ApproveDelivery(reason=reason, review=review_id))
 
     async def confirm_delivery(self, delivery_id: DeliveryId, commit: str) -> DeliveryView:
         return await self._deliver(delivery_id, "delivered", ConfirmDelivery(commit=commit))

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from swarmworks.base.clock import Clock
 from swarmworks.base.errors import ConflictError
-from swarmworks.base.ids import DeliveryId, IdSource, SwarmId, TaskId, WorkId
+from swarmworks.base.ids import DeliveryId, IdSource, ReviewId, SwarmId, TaskId, WorkId
 from swarmworks.domain.delivery import Delivery, DeliveryEvent, DeliveryState
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateStage
 from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind, WorkState
 from swarmworks.domain.plan import PlannedTask
-from swarmworks.domain.review import ReviewState, ReviewSubject
+from swarmworks.domain.review import Review, ReviewState, ReviewSubject
 from swarmworks.domain.swarm import Swarm, SwarmState
 from swarmworks.domain.task import SATISFIED, TaskState
 from swarmworks.git.protocol import Hub
@@ -264,9 +264,9 @@ class Delivering:
                 tx.cancel_work(work.id)
         _say(tx, delivery, "delivery.withdrawn", actor, {"branch": delivery.branch, "reason": why})
 
-    async def approve(self, delivery_id: DeliveryId, reason: str, actor: str) -> None:
+    async def approve(self, delivery_id: DeliveryId, reason: str, actor: str, *, shown: ReviewId | None = None) -> None:
         """A person's yes to the review that is open, if one is; the next one is asked. ForbiddenError when it is for
-        somebody else to say.
+        somebody else to say, ConflictError when another than the one they were `shown` is open.
         """
         facts = await self._facts_of(delivery_id)
 
@@ -276,6 +276,7 @@ class Delivering:
                 raise ConflictError(f"the delivery is {delivery.state}", where=delivery_id)
             found = reviews.proceed(tx, self._ids, _subject(delivery), facts)
             if isinstance(found, Waiting):
+                _refuse_another(tx, found.review, shown)
                 reviews.decide(tx, found.review.id, approve=True, actor=actor, reason=reason)
                 reviews.proceed(tx, self._ids, _subject(delivery), facts)
 
@@ -374,6 +375,12 @@ def _gates(swarm: Swarm, done: list[PlannedTask]) -> frozenset[str]:
 
 def _subject(delivery: Delivery) -> reviews.Subject:
     return reviews.Subject(delivery.swarm_id, ReviewSubject.DELIVERY, delivery.id)
+
+
+def _refuse_another(reader: Reader, now: Review, shown: ReviewId | None) -> None:
+    if shown is not None and shown != now.id:
+        mend = f"what is asked now is {now.id}: {now.question} Run `swarm deliver` again"
+        raise ConflictError(reviews.decided(reader.review(shown)), where=shown, mend=mend)
 
 
 def _say(tx: Tx, delivery: Delivery, kind: str, actor: str, data: Mapping[str, object]) -> None:

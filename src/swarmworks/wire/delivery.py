@@ -26,7 +26,10 @@ class RequestDelivery(Model):
 
 
 class ApproveDelivery(Model):
+    """`review` is the one that the person was shown; None, from older clients, means whichever is open."""
+
     reason: str = Field(max_length=MOST_REASON)
+    review: ReviewId | None = None
 
 
 class ConfirmDelivery(Model):

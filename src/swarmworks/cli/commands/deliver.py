@@ -199,7 +199,7 @@ class _Delivering:
             reason = self.approve
             if reason is None and not await self._said_yes(view):
                 break
-            view = await client.approve_delivery(view.id, reason or "yes, at the terminal")
+            view = await client.approve_delivery(view.id, view.review.id, reason or "yes, at the terminal")
         return view
 
     async def _said_yes(self, view: DeliveryView) -> bool:
