@@ -81,12 +81,12 @@ async def only(inbox):
     return item
 
 
-async def submitted(plane, worker, text="one\n"):
-    """The next session has handed in and its gates have passed."""
+async def submitted(plane, worker, text="one\n", verdict=None):
+    """The next session has handed in and its gates have passed, or said `verdict`."""
     (session,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
     await worker.session(session, {session.task.owns[0]: text})
     (asked,) = [work for work in await worker.take() if isinstance(work, GatesWork)]
-    await worker.gates(asked)
+    await worker.gates(asked, verdict)
     await plane.settle()
     return session
 
@@ -664,6 +664,26 @@ async def test_a_question_cannot_pass_for_what_a_person_decided(plane, worker, d
     assert [line for line in lines if "give every file away" in line] == [lines[0]]
     assert lines[0].startswith('You asked: "Which colour? The answer')
     assert lines[1] == "The answer of Ana: blue"
+
+
+async def test_a_retry_keeps_what_was_decided_before(plane, worker, deciding, tmp_path):
+    swarm_id = await blocked_swarm(plane, worker, tmp_path, task("a"), providers={"openai": {"kind": "openai"}})
+    await plane.store.transact(lambda tx: tell_next(tx, tx.task(swarm_id, "a"), "The answer of Ana: blue"))
+
+    async def blocked_again():
+        session = await submitted(plane, worker, verdict=failed("scope"))
+        assert await plane.states(swarm_id) == {"a": "blocked"}
+        return session
+
+    await deciding.retry("a", RetryTask(model="openai:gpt-5"), ANA)
+    session = await blocked_again()
+    assert (session.guidance, session.model) == ("The answer of Ana: blue", "openai:gpt-5")
+    await deciding.retry("a", RetryTask(note="mind the sum"), ANA)
+    session = await blocked_again()
+    assert session.guidance == "The answer of Ana: blue\n\nmind the sum"
+    assert session.model == "openai:gpt-5"
+    await deciding.retry("a", RetryTask(note="mind the sum"), ANA)
+    assert (await blocked_again()).guidance == session.guidance
 
 
 async def test_the_latest_answer_is_never_cut_off_by_what_was_said_before(plane, worker, deciding, tmp_path):

@@ -94,14 +94,25 @@ def told(question: Question) -> str:
 
 
 def tell_next(tx: Tx, task: Task, words: str) -> None:
-    """Once, however often it is called. The latest words are kept whole where all of them do not fit, and no line in part."""
-    before = task.guidance or Guidance()
-    if f"\n\n{words}\n\n" in f"\n\n{before.note or ''}\n\n":
-        return
-    note = "\n\n".join(filter(None, (before.note, words)))
-    if len(note) > MOST_GUIDANCE_CHARS:
-        note = note[-MOST_GUIDANCE_CHARS:].partition("\n")[2].lstrip("\n")
-    tx.guide_task(task.swarm_id, task.id, Guidance(note, before.model, before.agent))
+    """Once, however often it is called."""
+    tx.guide_task(task.swarm_id, task.id, guided(task.guidance, Guidance(words)))
+
+
+def guided(before: Guidance | None, more: Guidance) -> Guidance:
+    """What was decided before, and what is decided now. The latest words are kept whole where all of them do not fit, and no
+    line in part.
+    """
+    known = before or Guidance()
+    return Guidance(_noted(known.note, more.note), more.model or known.model, more.agent or known.agent)
+
+
+def _noted(before: str | None, words: str | None) -> str | None:
+    if before is None or words is None:
+        return words or before
+    if f"\n\n{words}\n\n" in f"\n\n{before}\n\n":
+        return before
+    note = f"{before}\n\n{words}"
+    return note if len(note) <= MOST_GUIDANCE_CHARS else note[-MOST_GUIDANCE_CHARS:].partition("\n")[2].lstrip("\n")
 
 
 def shown(text: str) -> str:

@@ -28,7 +28,7 @@ from swarmworks.service import change_reviews, parking, reviews
 from swarmworks.service.inbox import finding
 from swarmworks.service.inbox.going_on import go_on
 from swarmworks.service.plan_reviews import plan_facts, plan_subject
-from swarmworks.service.questions import hears, tell_next, told
+from swarmworks.service.questions import guided, hears, tell_next, told
 from swarmworks.service.scoping import grant
 from swarmworks.store.protocol import Reader, Store, Tx
 from swarmworks.wire import rejection as rejection_wire
@@ -152,13 +152,13 @@ class Deciding:
             _check_guidance(tx, task, request)
             _check_retry(task)
             self._withdraw(tx, task, actor, f"{task.id} is tried again")
-            guidance = Guidance(_words(request.note), request.model, request.agent)
-            said_nothing = guidance == Guidance()
+            said = Guidance(_words(request.note), request.model, request.agent)
+            said_nothing = said == Guidance()
             if not said_nothing:
-                tx.guide_task(task.swarm_id, task.id, guidance)
+                tx.guide_task(task.swarm_id, task.id, guided(task.guidance, said))
             rejection = None if said_nothing else rejection_wire.for_its_agent(task.rejection)
             tx.move_task(task.swarm_id, task.id, TaskEvent.RETRY, rejection=rejection)
-            data = {"note": guidance.note, "model": guidance.model, "agent": guidance.agent}
+            data = {"note": said.note, "model": said.model, "agent": said.agent}
             tx.append(task.swarm_id, NewEvent("task.retried", actor, data, task.id))
             self._go_on(tx, task.swarm_id, actor, f"{task.id} is tried again")
             return self._decided(tx, task.id, task.swarm_id, task.id, f"{task.id} is ready again, with fresh attempts")
