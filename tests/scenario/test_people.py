@@ -686,6 +686,21 @@ async def test_a_retry_keeps_what_was_decided_before(plane, worker, deciding, tm
     assert (await blocked_again()).guidance == session.guidance
 
 
+async def test_what_was_said_to_a_session_that_asks_what_was_just_answered_is_told_to_the_next(
+    plane, worker, deciding, tmp_path
+):
+    base = repository(tmp_path / "repo", FILES)
+    swarm_id = await create(plane, tmp_path / "repo", base, plan(task("a")))
+    (session,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
+    await plane.store.transact(lambda tx: tx.insert_question(QuestionId("qst_1"), session.session_id, "Which colour?"))
+    await Conversing(plane.store, RandomIds(), SystemClock()).say(swarm_id, "a", "mind the sum", ANA)
+    await deciding.answer("a", AnswerQuestion(text="blue"), ANA)
+    worker.says = '{"outcome": "needs_answer", "done": "nothing", "question": "Which colour?"}'
+    await worker.session(session, {}, outcome=SessionOutcome.ASKED)
+    (second,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
+    assert second.guidance == 'mind the sum\n\nYou asked: "Which colour?"\nThe answer of Ana: blue'
+
+
 async def test_the_latest_answer_is_never_cut_off_by_what_was_said_before(plane, worker, deciding, tmp_path):
     swarm_id = await blocked_swarm(plane, worker, tmp_path, task("a"))
     await deciding.retry("a", RetryTask(note="x" * 4_000), ANA)

@@ -18,7 +18,6 @@ from swarmworks.domain.event import NewEvent
 from swarmworks.domain.gate import GateStage
 from swarmworks.domain.handoff import Handoff
 from swarmworks.domain.lease import Capacity, WorkerLease, WorkKind
-from swarmworks.domain.question import QuestionState
 from swarmworks.domain.refs import pin_ref
 from swarmworks.domain.session import Session, SessionLimits, SessionOutcome
 from swarmworks.domain.task import TaskEvent
@@ -89,8 +88,7 @@ class Finishing:
             session = tx.session(worked.id)
             asked = questions.last_question(tx, question_id, session, _question(checked)) if _asks(checked) else None
             self._ended(tx, session, checked)
-            if asked is None or asked.state is QuestionState.OPEN:
-                questions.pass_on(tx, session)
+            questions.pass_on(tx, session)
             if asked is not None:
                 questions.block(tx, session, asked)
                 return
