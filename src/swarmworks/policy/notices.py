@@ -12,6 +12,7 @@ from swarmworks.domain.swarm import StopReason, SwarmState
 from swarmworks.policy.reviewing import BY_MODEL_ONLY
 from swarmworks.policy.wording import plain
 
+NOT_TOLD = "notice.failed"
 BUDGET_PERCENT = 90
 MOST_TITLE = 120
 MOST_TEXT = 1_000
@@ -220,6 +221,8 @@ def _chain_broken(event: Happened) -> _Words:
 def _not_told(event: Happened) -> _Words | None:
     if event.data.get("about") == event.kind:
         return None  # that nobody was told that nobody was told: it would never end
+    if event.data.get("known") is True:
+        return None  # the channel has taken nothing since that was told
     channel = _field(event, "channel", MOST_NAME)
     text = f"{_because(event, 'no reason was given')}\nNotices sent there do not arrive."
     title = f"The notification channel {channel} does not work"
@@ -272,7 +275,7 @@ _TELLERS: Mapping[str, Callable[[Happened], _Words | None]] = {
     "delivery.failed": _delivery_failed,
     "plant.failed": _plant_failed,
     "chain.broken": _chain_broken,
-    "notice.failed": _not_told,
+    NOT_TOLD: _not_told,
     "provider.unavailable": _provider,
     "provider.answers": _provider_answers,
 }

@@ -62,6 +62,7 @@ class Unanswered:
 class Ledger:
     """`cursor`: the last event that was decided on. `left_out`: how many a channel's next digest only counts. `warnings`:
     by account, the limit at which the warning that it is nearly used up was given. `broken`: the chain was found broken, and that was said.
+    `failing`: the channels that were given up for something and have taken nothing since.
     """
 
     cursor: int = 0
@@ -70,12 +71,21 @@ class Ledger:
     left_out: dict[str, int] = field(default_factory=dict[str, int])
     warnings: dict[str, Limit] = field(default_factory=dict[str, Limit])
     broken: bool = False
+    failing: tuple[str, ...] = ()
 
 
 def warned(ledger: Ledger, account_id: str, limit: Limit) -> Ledger:
     """The oldest are forgotten: accounts of sessions and tasks come and go."""
     kept = {name: each for name, each in ledger.warnings.items() if name != account_id} | {account_id: limit}
     return replace(ledger, warnings=dict(list(kept.items())[-MOST_WARNINGS:]))
+
+
+def failed(ledger: Ledger, channel: str) -> Ledger:
+    return ledger if channel in ledger.failing else replace(ledger, failing=(*ledger.failing, channel))
+
+
+def took(ledger: Ledger, channel: str) -> Ledger:
+    return replace(ledger, failing=tuple(name for name in ledger.failing if name != channel))
 
 
 def wanted(rule: ChannelRule, notice: Notice) -> bool:

@@ -368,6 +368,32 @@ async def test_a_refusal_is_not_repeated_and_the_other_channel_is_told_of_it(tmp
     await plant.store.close()
 
 
+async def test_a_broken_channel_is_told_of_once_until_it_takes_something_again(tmp_path):
+    plant = Plant(tmp_path)
+    plant.rules = Rules((ChannelRule("desk", Severity.WARNING), ChannelRule("boss", Severity.WARNING)))
+    await plant.start()
+    await plant.create()
+
+    async def warned(percent, *errors):
+        plant.desk.errors = list(errors)
+        await plant.say("budget.warning", percent=percent)
+        await plant.look()
+
+    refused = NotToldError("401", again=False)
+    for percent in (90, 91, 92):
+        await warned(percent, refused)
+    await plant.restart()
+    await warned(93, refused)
+    broken = "The notification channel desk does not work"
+    assert plant.boss.titles.count(broken) == 1
+    assert len(await plant.events("notice.failed")) == 4
+    await warned(94)
+    await warned(95, refused)
+    assert plant.boss.titles.count(broken) == 2
+    assert len(plant.desk.taken) == 1
+    await plant.store.close()
+
+
 async def test_two_broken_channels_do_not_tell_each_other_for_ever(tmp_path):
     plant = Plant(tmp_path)
     plant.rules = Rules((ChannelRule("desk", Severity.WARNING), ChannelRule("boss", Severity.WARNING)))

@@ -10,7 +10,8 @@ from swarmworks.base.ids import SwarmId
 from swarmworks.domain.event import NewEvent
 from swarmworks.notify.outcomes import Outcome
 from swarmworks.notify.protocol import MOST_IN_A_DIGEST, Channel, Dispatch, NotToldError
-from swarmworks.policy.telling import Ledger, Rules, Waiting, done, given_up, present, put_off
+from swarmworks.policy.notices import NOT_TOLD
+from swarmworks.policy.telling import Ledger, Rules, Waiting, done, failed, given_up, present, put_off, took
 from swarmworks.policy.wording import plain
 from swarmworks.service.notifying.looking import is_open
 from swarmworks.store.protocol import Reader, Store, Tx
@@ -75,31 +76,40 @@ class Sending:
         found = present(ledger, waiting)
         if not found:
             return
-        tx.put_blob(ledger_key(swarm_id), dump(self._after(ledger, found, failure)))
+        after = self._after(ledger, found, failure)
         if dispatch is None:
+            tx.put_blob(ledger_key(swarm_id), dump(after))
             return
-        data: dict[str, object] = {
-            "channel": channel.name,
-            "to": plain(channel.address, MOST_REASON),
-            "id": dispatch.key,
-            "about": dispatch.notices[0].kind if len(dispatch.notices) == 1 else "digest",
-            "events": [one.seq for one in dispatch.notices],
-            "severity": str(dispatch.severity),
-            "again": found[0].again,
-        }
+        data = _data(channel, dispatch, again=found[0].again)
         if failure is None:
+            after = took(after, channel.name)
             tx.append(swarm_id, NewEvent("notice.sent", PLATFORM, data))
         elif given_up(found, again=failure.again):
             log.error("the channel %s is given up for %s: %s", channel.name, dispatch.key, _words(failure))
             tries = max(one.tries for one in found) + 1
-            tx.append(
-                swarm_id, NewEvent("notice.failed", PLATFORM, {**data, "reason": _words(failure), "tries": tries})
-            )
+            known = channel.name in ledger.failing
+            data |= {"reason": _words(failure), "tries": tries, "known": known}
+            tx.append(swarm_id, NewEvent(NOT_TOLD, PLATFORM, data))
+            if data["about"] != NOT_TOLD:
+                after = failed(after, channel.name)
+        tx.put_blob(ledger_key(swarm_id), dump(after))
 
     def _after(self, ledger: Ledger, found: Sequence[Waiting], failure: NotToldError | None) -> Ledger:
         if failure is None or given_up(found, again=failure.again):
             return done(ledger, found)
         return put_off(ledger, found, self._rules, self._clock.now())
+
+
+def _data(channel: Channel, dispatch: Dispatch, *, again: bool) -> dict[str, object]:
+    return {
+        "channel": channel.name,
+        "to": plain(channel.address, MOST_REASON),
+        "id": dispatch.key,
+        "about": dispatch.notices[0].kind if len(dispatch.notices) == 1 else "digest",
+        "events": [one.seq for one in dispatch.notices],
+        "severity": str(dispatch.severity),
+        "again": again,
+    }
 
 
 def compose(project: str, swarm_id: SwarmId, told: Sequence[Waiting], left_out: int) -> Dispatch:
