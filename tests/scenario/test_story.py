@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from swarmworks.base.ids import RandomIds
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.session import SessionOutcome
+from swarmworks.service.model_reviews import ModelReviews
 from swarmworks.wire.api import ResumeSwarm
+from swarmworks.wire.work import ReviewResult
 from tests.scenario.harness import PlayedWorker, create, failed, plan, repository, start_plane, task
+from tests.scenario.test_people import MODEL, gates, submitted
 
 
 @pytest.fixture
@@ -46,6 +50,46 @@ async def test_a_rejection_is_told_with_what_it_taught(plane, base, tmp_path):
     assert report.tasks[1].depends_on == ("a",)
     assert [(span.task_id, span.attempt) for span in report.timeline] == [("a", 1), ("a", 2), ("b", 1)]
     assert all(span.end_s >= span.start_s for span in report.timeline)
+
+
+async def test_a_models_look_is_no_try_of_the_task_and_no_session_of_its(plane, base, tmp_path):
+    config = gates({**MODEL, "strategy": "model"})
+    tasks = plan(task("a", role="reviewer"), task("b", after=("a",)))
+    swarm = await create(plane, tmp_path / "repo", base, tasks, config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    reviewer = ModelReviews(plane.store, plane.hub, RandomIds())
+    for _ in tasks.tasks:
+        await submitted(plane, worker)
+        (look,) = await worker.take(WorkKind.REVIEW)
+        await reviewer.finish(worker.lease, look.work_id, look.fence, ReviewResult(verdict="pass", summary="fine"))
+        await plane.settle()
+        (build,) = await worker.take(WorkKind.BUILD)
+        await worker.finish_build(build, worker.build(build))
+        await plane.settle()
+    report = await plane.report.report(swarm)
+    rows = {one.name: (one.landed, one.first_pass_landed) for one in report.agents if one.landed}
+    assert rows == {"reviewer-1": (1, 1), "api-1": (1, 1)}
+    assert [(one.agent, one.sessions) for one in report.tasks] == [("reviewer-1", 1), ("api-1", 1)]
+    assert sum(one.sessions for one in report.agents) == 4
+
+
+@pytest.mark.parametrize(
+    ("outcome", "first"),
+    [(SessionOutcome.HANDED_OFF, 1), (SessionOutcome.INFRASTRUCTURE, 1), (SessionOutcome.FAILED, 0)],
+)
+async def test_only_what_costs_an_attempt_makes_another_try(plane, base, tmp_path, outcome, first):
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")))
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (work,) = await worker.take(WorkKind.SESSION)
+    await worker.session(work, {}, outcome, "it ended")
+    (again,) = await worker.take(WorkKind.SESSION)
+    if outcome is SessionOutcome.HANDED_OFF:
+        await plane.store.transact(lambda tx: tx.try_takeover(again.session_id, accepted=True))
+    await worker.session(again, {"a.txt": "a\n"})
+    await worker.run_to_the_end(swarm)
+    report = await plane.report.report(swarm)
+    assert [one.sessions for one in report.tasks] == [2]
+    assert sum(one.first_pass_landed for one in report.agents) == first
 
 
 async def test_who_stepped_in_and_what_went_wrong_are_told(plane, base, tmp_path):

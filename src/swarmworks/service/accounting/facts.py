@@ -13,7 +13,7 @@ from swarmworks.domain.delivery import Delivery
 from swarmworks.domain.event import Event
 from swarmworks.domain.question import Question
 from swarmworks.domain.review import Review
-from swarmworks.domain.session import Session
+from swarmworks.domain.session import COSTS_AN_ATTEMPT, Session, SessionOutcome
 from swarmworks.domain.swarm import Swarm
 from swarmworks.domain.task import Task
 from swarmworks.policy import authorship
@@ -21,6 +21,7 @@ from swarmworks.policy.authorship import only_made_anew
 from swarmworks.store.protocol import GateRun, ModelUsage, Peak, Reader, SessionUsage, Totals
 
 EVENT_PAGE = 5_000
+HANDED_IN = frozenset({SessionOutcome.SUBMITTED, SessionOutcome.NOTHING_TO_DO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,19 @@ def look(reader: Reader, swarm_id: SwarmId) -> Facts:
         questions=reader.questions(swarm_id),
         deliveries=reader.deliveries(swarm_id),
     )
+
+
+def of_agents(facts: Facts) -> list[Session]:
+    """The sessions of those who were given the tasks: without the models that looked at their changes."""
+    started = (event for event in facts.events if event.kind == "session.started")
+    looks = {event.session_id for event in started if "review" in data_of(event)}
+    return [session for session in facts.sessions if session.id not in looks]
+
+
+def tried(facts: Facts, session: Session) -> bool:
+    """Whether it handed in, or cost an attempt: no first one is lost by a handover, a question or a worker that is gone."""
+    ended = session.outcome in HANDED_IN or session.outcome in COSTS_AN_ATTEMPT
+    return ended and not made_anew(facts, session)
 
 
 def made_anew(facts: Facts, session: Session) -> bool:

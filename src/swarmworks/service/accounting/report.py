@@ -20,7 +20,7 @@ from swarmworks.domain.session import Session
 from swarmworks.git.protocol import Hub
 from swarmworks.service.accounting import story
 from swarmworks.service.accounting.code import measure
-from swarmworks.service.accounting.facts import Facts, data_of, look, made_anew, name_of, written_by
+from swarmworks.service.accounting.facts import Facts, data_of, look, name_of, of_agents, tried, written_by
 from swarmworks.store.protocol import Store
 from swarmworks.wire.api import AgentReport, CodeReport, ModelReport, SandboxReport, SwarmReport, TaskReport
 from swarmworks.wire.options import from_json
@@ -155,7 +155,7 @@ def _gate_runs(facts: Facts) -> dict[str, dict[str, int]]:
 
 def _tasks(facts: Facts) -> list[TaskReport]:
     per_task: defaultdict[TaskId, list[Session]] = defaultdict(list)
-    for session in facts.sessions:
+    for session in of_agents(facts):
         per_task[session.task_id].append(session)
     return [
         TaskReport(
@@ -206,7 +206,7 @@ def _agents(facts: Facts) -> list[AgentReport]:
     good = [c for c in facts.changes if c.state in {ChangeState.LANDED, ChangeState.PROVED}]
     writers = [(change, written_by(facts, change).agent_id) for change in good]
     landed = Counter(agent_id for _, agent_id in writers)
-    tries = Counter(session.task_id for session in facts.sessions if not made_anew(facts, session))
+    tries = Counter(session.task_id for session in of_agents(facts) if tried(facts, session))
     first = Counter(agent_id for change, agent_id in writers if tries[change.task_id] == 1)
     calls: Counter[AgentId] = Counter()
     tokens: Counter[AgentId] = Counter()
