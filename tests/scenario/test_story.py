@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from swarmworks.base.ids import RandomIds
+from swarmworks.base.clock import SystemClock
+from swarmworks.base.ids import QuestionId, RandomIds
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.session import SessionOutcome
+from swarmworks.service.conversing import Conversing
+from swarmworks.service.inbox.deciding import Deciding
 from swarmworks.service.model_reviews import ModelReviews
 from swarmworks.wire.api import ResumeSwarm
+from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask
 from swarmworks.wire.work import ReviewResult
 from tests.scenario.harness import PlayedWorker, create, failed, plan, repository, start_plane, task
-from tests.scenario.test_people import MODEL, gates, submitted
+from tests.scenario.test_people import MODEL, OWNER, gates, submitted
 
 
 @pytest.fixture
@@ -111,6 +115,41 @@ async def test_who_stepped_in_and_what_went_wrong_are_told(plane, base, tmp_path
     assert report.human_interventions == 2
     (incident,) = report.incidents
     assert (incident.kind, incident.what, incident.task_id) == ("session failed", "the model gave up", "a")
+
+
+async def test_a_decision_is_told_once_whatever_follows_from_it(plane, base, tmp_path):
+    behind = (task("d", after=("a",)), task("e", after=("a",)))
+    tasks = plan(task("a"), task("b"), task("c", after=("b",)), *behind)
+    swarm = await create(plane, tmp_path / "repo", base, tasks, config=gates(OWNER), agents=1)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    deciding = Deciding(plane.store, plane.hub, RandomIds(), SystemClock(), working=True)
+    (work,) = await worker.take(WorkKind.SESSION)
+    question = QuestionId("qst_1")
+    asks = ("May I write it?", ("more.txt",))
+    await plane.store.transact(lambda tx: tx.insert_question(question, work.session_id, *asks))
+    await deciding.answer(question, AnswerQuestion(text="yes"), "person:ada")
+    await Conversing(plane.store, RandomIds(), SystemClock()).say(swarm, "a", "mind the sum", "person:ada")
+    await plane.swarms.pause(swarm, "person:ada")
+    await deciding.cancel("b", CancelTask(reason="not needed", with_dependents=True), "person:ada")
+    await plane.swarms.resume(swarm, ResumeSwarm(), "person:ada")
+    await worker.session(work, {"a.txt": "a\n"})
+    (asked,) = await worker.take(WorkKind.GATES)
+    await worker.gates(asked)
+    await plane.settle()
+    assert await plane.state(swarm) == "blocked"
+    await deciding.approve("a", Approve(reason="fine"), "person:ada")
+    kinds = [event.kind for event in await plane.read(lambda reader: reader.events(swarm, limit=500))]
+    assert {"scope.granted", "change.approved"} < set(kinds)
+    assert [kinds.count(kind) for kind in ("message.sent", "swarm.resumed", "task.cancelled")] == [2, 2, 2]
+    report = await plane.report.report(swarm)
+    assert [one.what for one in report.interventions] == [
+        "answered: May I write it?",
+        "said to api-1",
+        "paused the swarm",
+        "cancelled it",
+        "let the swarm go on",
+        "approved at owner: Do you want it?",
+    ]
 
 
 async def test_what_is_under_way_lands_while_a_swarm_is_paused(plane, base, tmp_path):

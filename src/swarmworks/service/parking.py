@@ -161,7 +161,7 @@ def take_back(tx: Tx, swarm_id: SwarmId, task_id: TaskId, actor: str, reason: st
                 mend=f"wait for {fix.id}; when it is blocked, `swarm retry {task_id}` starts over",
             )
         tx.move_task(swarm_id, fix.id, TaskEvent.CANCEL, note=reason)
-        tx.append(swarm_id, NewEvent("task.cancelled", actor, {"reason": reason}, fix.id))
+        tx.append(swarm_id, NewEvent("task.cancelled", actor, {"reason": reason, "with": task_id}, fix.id))
         cancelled.append(fix.id)
     for parked in tx.changes(swarm_id, task_id=task_id, states=(ChangeState.PARKED,)):
         tx.move_change(parked.id, ChangeEvent.REJECT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from swarmworks.domain.gate import GateOutcome
 from swarmworks.domain.session import Session, SessionOutcome
 from swarmworks.git.protocol import Hub
 from swarmworks.service.accounting.facts import Facts, data_of, name_of, text
+from swarmworks.service.questions import told
 from swarmworks.wire.report import (
     AccessReport,
     CostPoint,
@@ -48,6 +49,16 @@ DONE_BY_PERSON = {
     "task.retried": "had it tried again",
     "task.cancelled": "cancelled it",
 }
+FOLLOW = frozenset(
+    {
+        "change.approved",
+        "change.rejected",
+        "scope.granted",
+        "question.withdrawn",
+        "delivery.delivered",
+        "delivery.withdrawn",
+    }
+)
 
 
 def rejections(facts: Facts, hub: Hub) -> Iterator[RejectionReport]:
@@ -137,10 +148,11 @@ def issues(facts: Facts) -> Iterator[IssueReport]:
 
 
 def interventions(facts: Facts) -> Iterator[InterventionReport]:
-    """Everything a person did but starting the swarm."""
+    """Everything a person did but starting the swarm, once: not what followed from it."""
+    answers = {told(question) for question in facts.questions if question.answer is not None}
     for event in facts.events:
         who, _, person = event.actor.partition(":")
-        if who != "person" or event.kind == "swarm.created":
+        if who != "person" or event.kind == "swarm.created" or _follows(event, answers):
             continue
         what, why = _deed(facts, event)
         yield InterventionReport(
@@ -150,6 +162,16 @@ def interventions(facts: Facts) -> Iterator[InterventionReport]:
             why=why[:MOST_TEXT],
             task_id=event.task_id,
         )
+
+
+def _follows(event: Event, answers: Collection[str]) -> bool:
+    """Whether it is the platform's doing, in the name of the person whose decision it follows from."""
+    data = data_of(event)
+    if event.kind == "swarm.resumed":
+        return bool(text(data, "reason"))  # a person who resumes it gives none
+    if event.kind == "task.cancelled":
+        return "with" in data
+    return event.kind in FOLLOW or (event.kind == "message.sent" and text(data, "text") in answers)
 
 
 def _deed(facts: Facts, event: Event) -> tuple[str, str]:

@@ -178,7 +178,8 @@ class Deciding:
                     continue
                 self._withdraw(tx, each, actor, f"{each.id} was cancelled")
                 tx.move_task(each.swarm_id, each.id, TaskEvent.CANCEL, note=words)
-                tx.append(each.swarm_id, NewEvent("task.cancelled", actor, {"reason": words}, each.id))
+                data = {"reason": words} if each is task else {"reason": words, "with": task.id}
+                tx.append(each.swarm_id, NewEvent("task.cancelled", actor, data, each.id))
             self._go_on(tx, task.swarm_id, actor, f"{task.id} was cancelled")
             more = f", and {len(behind)} that waited for it: {_named(behind)}" if behind else ""
             return self._decided(tx, task.id, task.swarm_id, task.id, f"{task.id} is cancelled{more}")
