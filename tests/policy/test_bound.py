@@ -1,14 +1,17 @@
 import json
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmworks.domain.budget import Usage
+from swarmworks.policy import bound
 from swarmworks.policy.bound import (
     FRAME_TOKENS,
     FREE,
+    LONG_PIECE,
     PIECE,
     TOOLS_TOKENS,
     UNFOLDED_BYTES,
@@ -177,3 +180,16 @@ def test_a_tighter_bound_lowers_the_reservation_and_may_miss_a_cliff():
     assert worst_case(shape, price, 1_000).nano_usd == 1_000 * 5 // 4
     assert worst_case(shape, price, 1_001).nano_usd == -(-1_001 * 45 // 4)
     assert worst_case(shape, price, 1_000).tokens == 1_005
+
+
+def test_a_long_text_is_normalised_in_pieces_that_others_can_run_between(monkeypatch):
+    sizes = []
+
+    def told(form, piece):
+        sizes.append(len(piece))
+        return unicodedata.normalize(form, piece)
+
+    monkeypatch.setattr(bound, "unicodedata", SimpleNamespace(normalize=told))
+    text = ("\u0301" * (PIECE - 1) + "a") * 2_000
+    assert text_bytes(text.encode(), text, text) >= len(text.encode())
+    assert max(sizes) <= LONG_PIECE < len(text) == sum(sizes)

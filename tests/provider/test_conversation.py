@@ -1,6 +1,7 @@
 """What of a body is the conversation, and which changes make it another one."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -171,3 +172,25 @@ def test_an_added_item_is_sized_by_its_longest_reading_and_without_its_image():
     assert image.text_bytes == len(encoded[3]) - len(PNG) < 200
     assert [len(item.media) for item in (plain, unfolded, nested, image)] == [0, 0, 0, 1]
     assert demand.conversation.added(encoded, 3) == [image]
+
+
+class CountedMedia(list):
+    """How often it is gone through."""
+
+    rounds = 0
+
+    def __iter__(self):
+        self.rounds += 1
+        return super().__iter__()
+
+
+def test_images_are_gone_through_once_for_all_that_was_added():
+    source = {"type": "base64", "media_type": "image/png", "data": PNG}
+    message = {"role": "user", "content": [{"type": "image", "source": source}]}
+    body = {"messages": [message] * 50, "max_tokens": 1}
+    demand = FORMATS["anthropic"].read(json.dumps(body).encode(), headers={}, allowed_fields=frozenset())
+    media = CountedMedia(demand.conversation.media)
+    found = replace(demand.conversation, media=media)
+    added = found.added(found.encoded_items(), 10)
+    assert [len(item.media) for item in added] == [1] * 40
+    assert media.rounds == 1

@@ -30,9 +30,11 @@ PER_MILLION = 1_000_000
 FRAME_TOKENS = 1_024  # what a provider wraps around a request: roles, separators, its own preamble
 TOOLS_TOKENS = 1_000  # the instructions a provider adds when tools are offered, and again for each tool it predefines
 PIECE = 128  # characters
+LONG_PIECE = 65_536
+"""Where no marks follow each other for long: normalising is one call that nothing interrupts."""
 SEAM_BYTES = 24
 """A mark behind a seam can take the composed characters on both sides of it apart again, into twelve bytes each."""
-_LONG_RUN = re.compile(rf"[^\x00-\x7f]{{{PIECE}}}")
+_RUN = re.compile(r"[^\x00-\x7f]+")
 COUNT_TOKENS = 512  # a provider's own count is an estimate: it may miss this much, and 3 %
 UNFOLDED_BYTES = 33  # the longest NFKC form of one character (U+FDFA), in UTF-8
 _ESCAPE_BYTES = 6  # of a character written as \uXXXX
@@ -233,7 +235,8 @@ def _normal_bytes(text: str) -> int:
     """Of the NFKC form, at most. In pieces where combining marks may follow each other for long: normalising them takes
     the square of their number.
     """
-    size = PIECE if _LONG_RUN.search(text) else max(1, len(text))
+    long = any(run.end() - run.start() >= PIECE for run in _RUN.finditer(text))
+    size = PIECE if long else LONG_PIECE
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     normal = sum(len(unicodedata.normalize("NFKC", piece).encode("utf-8", "surrogatepass")) for piece in pieces)
     return normal + SEAM_BYTES * max(0, len(pieces) - 1)

@@ -23,6 +23,7 @@ What may drop a part of the prefix and take it in again later (edits of the cont
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -93,28 +94,37 @@ def believable(usage: Usage, shape: Shape, match: Match | None) -> bool:
 
 
 class Counts:
-    """What providers counted, by the digest of the conversation, in memory alone: the least recently used goes first."""
+    """What providers counted, by the digest of the conversation, in memory alone: the least recently used goes first. Large bodies are
+    looked up by a thread of their own.
+    """
 
     def __init__(self, most: int = MOST_HELD, kept_s: float = KEPT_S) -> None:
         self._most = most
         self._kept_s = kept_s
         self._held: OrderedDict[bytes, tuple[float, Usage]] = OrderedDict()
+        self._order = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._held)
 
     def put(self, digest: bytes, usage: Usage, now: float) -> None:
         """`now` in seconds of a clock that never goes back."""
-        self._held[digest] = (now + self._kept_s, usage)
-        self._held.move_to_end(digest)
-        if len(self._held) > self._most:
-            self._held.popitem(last=False)
+        with self._order:
+            self._held[digest] = (now + self._kept_s, usage)
+            self._held.move_to_end(digest)
+            if len(self._held) > self._most:
+                self._held.popitem(last=False)
 
     def longest(self, digests: Sequence[bytes], now: float) -> Match | None:
         """By the digests of all prefixes, shortest first."""
         for length in range(len(digests), 0, -1):
             found = self._held.get(digests[length - 1])
             if found is not None and found[0] > now:
-                self._held.move_to_end(digests[length - 1])
+                self._used(digests[length - 1])
                 return Match(length, found[1])
         return None
+
+    def _used(self, digest: bytes) -> None:
+        with self._order:
+            if digest in self._held:  # not pushed out in this moment
+                self._held.move_to_end(digest)

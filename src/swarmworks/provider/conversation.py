@@ -41,9 +41,12 @@ class Conversation:
 
     def added(self, encoded: Sequence[bytes], start: int) -> list[Item]:
         """What the items from `start` on can cost. `encoded` as from `encoded_items`."""
+        carried: dict[int, list[Media]] = {}
+        for each in self.media:
+            carried.setdefault(each.item, []).append(each)
         found: list[Item] = []
         for at in range(start, len(encoded)):
-            media = [each for each in self.media if each.item == at]
+            media = carried.get(at, [])
             longest = json_bytes(self.items[at]) if b"\\u" in encoded[at] else len(encoded[at])
             text = longest - sum(each.payload_bytes for each in media)
             found.append(Item(text, tuple(each.kind for each in media)))

@@ -17,6 +17,12 @@ from swarmworks.base.errors import RejectedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MOST_VALUES = 300_000
+"""In one body, keys aside. A conversation that fills a context of a million tokens has far fewer: each is a token at least,
+and its text is the rest. Ten megabytes of empty objects would be a gigabyte of them in memory, and minutes of reading.
+"""
+
+_BRACKETS = ((b"{", b"{}"), (b"[", b"[]"))
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -85,7 +91,8 @@ def _written(value: object, present: str = "{}") -> str:
 
 
 def parse(raw: bytes) -> JsonBody:
-    """RejectedError when `raw` is not one JSON object in UTF-8."""
+    """RejectedError when `raw` is not one JSON object in UTF-8, or one of more than MOST_VALUES."""
+    _check_size(raw)
     try:
         return _parse(raw)
     except UnicodeDecodeError as error:
@@ -94,6 +101,23 @@ def parse(raw: bytes) -> JsonBody:
         raise _rejected("it is nested too deeply") from error
     except ValueError as error:
         raise _rejected(str(error)[:200]) from error
+
+
+def _check_size(raw: bytes) -> None:
+    """Before anything is made of it. What stands inside of strings, code or tables, is looked away from only where it matters."""
+    if _values(raw) <= MOST_VALUES:
+        return
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if plain.count(b'"') > 4 * MOST_VALUES or _values(b"0".join(plain.split(b'"')[::2])) > MOST_VALUES:
+        raise RejectedError(
+            f"the request body holds more than {MOST_VALUES:,} JSON values",
+            mend="send a shorter conversation, or data as text inside of a string",
+        )
+
+
+def _values(raw: bytes) -> int:
+    """At most: each is the first inside of a bracket, or follows a comma."""
+    return 1 + raw.count(b",") + sum(raw.count(opened) - raw.count(empty) for opened, empty in _BRACKETS)
 
 
 def _rejected(why: str) -> RejectedError:

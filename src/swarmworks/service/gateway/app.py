@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import (
@@ -22,22 +23,23 @@ from swarmworks.base.errors import (
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.session import Session, SessionLimits
 from swarmworks.policy.circuit import Ended
-from swarmworks.policy.clamp import Offer
 from swarmworks.provider import jsonbody
 from swarmworks.provider.limits import LimitTable
 from swarmworks.service.gateway import faults, routes
 from swarmworks.service.gateway.announcing import Announcing
 from swarmworks.service.gateway.approved import ApprovedPrices
 from swarmworks.service.gateway.bounding import InputBounds
-from swarmworks.service.gateway.calling import Call, Desk, Plan, Target
+from swarmworks.service.gateway.calling import Call, Desk, Target
 from swarmworks.service.gateway.client import Client
-from swarmworks.service.gateway.content import KEPT_ANSWER_BYTES, prompt_of
+from swarmworks.service.gateway.content import KEPT_ANSWER_BYTES
 from swarmworks.service.gateway.counting import InputCounter
-from swarmworks.service.gateway.exchange import Drains, Letter
+from swarmworks.service.gateway.exchange import Drains
 from swarmworks.service.gateway.lanes import Accounts
 from swarmworks.service.gateway.ledger import Ledger
+from swarmworks.service.gateway.planning import planned
 from swarmworks.service.gateway.prices import price_at
 from swarmworks.service.gateway.queue import FairQueue
+from swarmworks.service.gateway.reading import Reading
 from swarmworks.service.gateway.record import CallRecord
 from swarmworks.service.gateway.sessions import SessionBook
 from swarmworks.service.gateway.standing import standing
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from swarmworks.policy.retry import HeldUp
     from swarmworks.provider.format import WireFormat
     from swarmworks.provider.prices import PriceTable
+    from swarmworks.service.gateway.calling import Plan
     from swarmworks.service.gateway.ledger import Caller
     from swarmworks.service.gateway.record import GatewaySettings, Upstream
     from swarmworks.service.gateway.routes import Route
@@ -100,6 +103,7 @@ class Gateway:
             session_length=settings.queue_session_length,
         )
         self._client = UpstreamClient(settings)
+        self._reading = Reading()
         self._tiers = dict(tiers or {})
         self.accounts = Accounts(self._upstreams, clock)
         self.turns = Turns(clock, self.accounts, poll_s=settings.provider_poll_s, length=settings.provider_queue_length)
@@ -118,7 +122,8 @@ class Gateway:
             judge=self._judge,
             answering={},
             bounds=InputBounds(model_limits or LimitTable.load(), clock),
-            counter=InputCounter(self._client, self._book, settings),
+            counter=InputCounter(self._client, self._book, settings, self._reading),
+            reading=self._reading,
         )
         self._under_way: set[asyncio.Task[object]] = set()
         self._closing = False
@@ -169,6 +174,7 @@ class Gateway:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._reading.close()
         await self._client.close()
         await self._announcing.close()
         await self._ledger.close()
@@ -269,27 +275,17 @@ class Gateway:
                     "import a list with `swarm prices import`",
                 )
             targets = priced
-        target, *fallbacks = targets
-        try:
-            demand = wire.read(raw, headers=headers, allowed_fields=self._settings.allowed_fields)
-            cap = caller.limits.output_tokens_per_call
-            if demand.asked_output is not None:
-                cap = min(cap, demand.asked_output)
-            bounded = self._desk.bounds.of(target.upstream, target.model, target.price, wire, demand)
-            body = wire.rewrite(demand, model=target.model, output_cap=cap)
-        except RecursionError as error:
-            raise RejectedError("the request is nested too deeply", mend="send a flatter one") from error
-        most = self._settings.content_chars
-        return Plan(
-            target=target,
-            clamped=demand.asked_output is None or demand.asked_output > cap,
-            strip_usage=demand.stream and not demand.wants_usage,
-            bounded=bounded,
-            offer=Offer(demand.shape, target.price, bounded.most_input, cap),
-            letter=Letter(target.model, cap, body),
-            prompt=prompt_of(demand.body.values, most, target.upstream.keys()) if most else (),
-            fallbacks=tuple(fallbacks),
+        work = partial(
+            planned,
+            raw,
+            wire=wire,
+            headers=headers,
+            targets=targets,
+            most_output=caller.limits.output_tokens_per_call,
+            bounds=self._desk.bounds,
+            settings=self._settings,
         )
+        return await self._reading.run(caller.session.id, len(raw), work)
 
     async def _call(
         self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send, route: Route
@@ -347,9 +343,10 @@ class Gateway:
         """Counting tokens is free at the provider, so nothing is reserved; how often is bounded."""
         limit = self._settings.counts_per_session
         self._book.begin_count(caller.session.id, limit=limit)
-        body = jsonbody.parse(await self._body(receive, headers))
+        raw = await self._body(receive, headers)
         target = self._targets(caller, route.wire)[0]
-        changed = route.wire.counted(body, model=target.model)
+        work = partial(_counted, raw, wire=route.wire, model=target.model)
+        changed = await self._reading.run(caller.session.id, len(raw), work)
         account = self.accounts.lanes(target.upstream.name, target.model)[0].account
         response = await self._client.post(account.upstream, route.at(target.model), headers, changed)
         try:
@@ -361,6 +358,10 @@ class Gateway:
         if response.status != 200:
             raise UnavailableError(f"the provider does not count tokens now ({response.status})")
         await respond(send, 200, answer, answer_headers(response))
+
+
+def _counted(raw: bytes, *, wire: WireFormat, model: str) -> bytes:
+    return wire.counted(jsonbody.parse(raw), model=model)
 
 
 def _speaks(upstream: Upstream, wire: WireFormat) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from swarmworks.base.clock import Clock
     from swarmworks.domain.budget import Reservation
-    from swarmworks.policy.bound import Billed, Price
+    from swarmworks.policy.bound import Billed, Price, Shape
     from swarmworks.provider.content import Said
     from swarmworks.provider.format import Demand
     from swarmworks.service.gateway.bounding import Bounded, InputBounds
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from swarmworks.service.gateway.lanes import Accounts, Lane, Turn
     from swarmworks.service.gateway.ledger import Caller, Ledger
     from swarmworks.service.gateway.queue import FairQueue
+    from swarmworks.service.gateway.reading import Reading
     from swarmworks.service.gateway.record import GatewaySettings, Upstream
     from swarmworks.service.gateway.routes import Route
     from swarmworks.service.gateway.sessions import SessionBook
@@ -104,6 +105,7 @@ class Desk:
     answering: dict[str, str]
     bounds: InputBounds
     counter: InputCounter
+    reading: Reading
 
 
 class Call:
@@ -228,16 +230,24 @@ class Call:
         """
         return self._wire.read(letter.body, headers=self._headers, allowed_fields=self._desk.settings.allowed_fields)
 
-    def _at(self, plan: Plan, target: Target) -> Plan:
+    async def _at(self, plan: Plan, target: Target) -> Plan:
         """As it is for another model."""
-        read = self._read(plan.letter)
-        bounded = self._desk.bounds.of(target.upstream, target.model, target.price, self._wire, read)
-        offer = Offer(read.shape, target.price, bounded.most_input, plan.offer.wanted)
+
+        def read() -> tuple[Shape, Bounded]:
+            found = self._read(plan.letter)
+            bounds = self._desk.bounds
+            return found.shape, bounds.of(target.upstream, target.model, target.price, self._wire, found)
+
+        shape, bounded = await self._desk.reading.run(self._caller.session.id, len(plan.letter.body), read)
+        offer = Offer(shape, target.price, bounded.most_input, plan.offer.wanted)
         return replace(plan, target=target, bounded=bounded, offer=offer, fallbacks=())
 
-    def _write(self, letter: Letter, target: Target, output_cap: int) -> None:
+    async def _write(self, letter: Letter, target: Target, output_cap: int) -> None:
+        def rewritten() -> bytes:
+            return self._wire.rewrite(self._read(letter), model=target.model, output_cap=output_cap)
+
         if (letter.model, letter.output_cap) != (target.model, output_cap):
-            letter.body = self._wire.rewrite(self._read(letter), model=target.model, output_cap=output_cap)
+            letter.body = await self._desk.reading.run(self._caller.session.id, len(letter.body), rewritten)
             letter.model, letter.output_cap = target.model, output_cap
 
     async def _reserved_for(
@@ -247,7 +257,7 @@ class Call:
         asked; PassedOverError where its subscription is used up for now, and `passes`. The turn is over then.
         """
         try:
-            here = plan if target is plan.target else self._at(plan, target)
+            here = plan if target is plan.target else await self._at(plan, target)
             counting, subscription = self._counting(here, turn), target.upstream.subscription
             bid = Bid(self._desk.ledger, self._caller, target.full_name, here.offer, counting, subscription)
             line = line_of(subscription)
@@ -274,6 +284,7 @@ class Call:
             target.model,
             self._wire,
             lambda: self._read(plan.letter),
+            len(plan.letter.body),
             self._headers,
         )
 
@@ -298,7 +309,7 @@ class Call:
         self._tries += 1
         self._asked, self._account = target.full_name, turn.lane.account.name
         try:
-            self._write(plan.letter, target, output_cap)
+            await self._write(plan.letter, target, output_cap)
         except BaseException:
             desk.accounts.withdrawn(turn, sent=False)
             await desk.ledger.settle(reservation, Amount())  # nothing was sent

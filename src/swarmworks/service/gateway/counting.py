@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from swarmworks.base.ids import SessionId
     from swarmworks.provider.format import Demand, WireFormat
+    from swarmworks.service.gateway.reading import Reading
     from swarmworks.service.gateway.record import GatewaySettings, Upstream
     from swarmworks.service.gateway.sessions import SessionBook
     from swarmworks.service.gateway.upstream import UpstreamClient
@@ -22,10 +23,11 @@ ANSWER_BYTES = 64_000
 
 
 class InputCounter:
-    def __init__(self, client: UpstreamClient, book: SessionBook, settings: GatewaySettings) -> None:
+    def __init__(self, client: UpstreamClient, book: SessionBook, settings: GatewaySettings, reading: Reading) -> None:
         self._client = client
         self._book = book
         self._settings = settings
+        self._reading = reading
 
     def asking(
         self,
@@ -34,17 +36,18 @@ class InputCounter:
         model: str,
         wire: WireFormat,
         read: Callable[[], Demand],
+        size: int,
         headers: Mapping[str, str],
     ) -> Callable[[], Awaitable[int | None]] | None:
         """None where this format's requests cannot be counted; else what asks, and gives tokens, or None when that failed.
-        Only then the request is `read` again.
+        Only then the request, of `size` bytes, is `read` again.
         """
         path = wire.count_path
         if path is None:
             return None
 
         async def ask() -> int | None:
-            body = wire.to_count(read(), model=model)
+            body = await self._reading.run(session_id, size, lambda: wire.to_count(read(), model=model))
             if body is None or not self._book.take_count(session_id, limit=self._settings.bound_counts_per_session):
                 return None
             try:

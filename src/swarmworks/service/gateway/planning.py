@@ -1,0 +1,51 @@
+"""A request that was read becomes a plan: what it may cost with the first model that can answer it, and what is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swarmworks.base.errors import RejectedError
+from swarmworks.policy.clamp import Offer
+from swarmworks.service.gateway.calling import Plan
+from swarmworks.service.gateway.content import prompt_of
+from swarmworks.service.gateway.exchange import Letter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from swarmworks.provider.format import WireFormat
+    from swarmworks.service.gateway.bounding import InputBounds
+    from swarmworks.service.gateway.calling import Target
+    from swarmworks.service.gateway.record import GatewaySettings
+
+
+def planned(
+    raw: bytes,
+    *,
+    wire: WireFormat,
+    headers: Mapping[str, str],
+    targets: Sequence[Target],
+    most_output: int,
+    bounds: InputBounds,
+    settings: GatewaySettings,
+) -> Plan:
+    """`targets` in the order of preference. RejectedError for a request whose cost has no bound. Runs off the loop."""
+    target, *fallbacks = targets
+    try:
+        demand = wire.read(raw, headers=headers, allowed_fields=settings.allowed_fields)
+        cap = most_output if demand.asked_output is None else min(most_output, demand.asked_output)
+        bounded = bounds.of(target.upstream, target.model, target.price, wire, demand)
+        body = wire.rewrite(demand, model=target.model, output_cap=cap)
+    except RecursionError as error:
+        raise RejectedError("the request is nested too deeply", mend="send a flatter one") from error
+    most = settings.content_chars
+    return Plan(
+        target=target,
+        clamped=demand.asked_output is None or demand.asked_output > cap,
+        strip_usage=demand.stream and not demand.wants_usage,
+        bounded=bounded,
+        offer=Offer(demand.shape, target.price, bounded.most_input, cap),
+        letter=Letter(target.model, cap, body),
+        prompt=prompt_of(demand.body.values, most, target.upstream.keys()) if most else (),
+        fallbacks=tuple(fallbacks),
+    )
