@@ -103,8 +103,8 @@ class Messages:
                 changes["thinking"] = Inside({"budget_tokens": output_cap - output_cap // 4})
         return demand.body.spliced(changes)
 
-    def counted(self, body: jsonbody.JsonBody, *, model: str) -> bytes:
-        return body.spliced({"model": model})
+    def counted(self, raw: bytes, *, model: str, allowed_fields: frozenset[str]) -> bytes:
+        return self.read(raw, headers={}, allowed_fields=allowed_fields).body.spliced({"model": model})
 
     def to_count(self, demand: Demand, *, model: str) -> bytes | None:
         """None with edits of the context: what is counted is not what another answer of the same size would be."""

@@ -82,8 +82,10 @@ class WireFormat(Protocol):
 
     def rewrite(self, demand: Demand, *, model: str, output_cap: int) -> bytes: ...
 
-    def counted(self, body: JsonBody, *, model: str) -> bytes:
-        """The body of a request to count tokens, with the session's model in it."""
+    def counted(self, raw: bytes, *, model: str, allowed_fields: frozenset[str]) -> bytes:
+        """The body of a request to count tokens, with the session's model in it. RejectedError for what `read` refuses: a
+        count reaches no further than a call.
+        """
         ...
 
     def to_count(self, demand: Demand, *, model: str) -> bytes | None:

@@ -39,6 +39,7 @@ MOST_CANDIDATES = 8
 WHOLE, STREAM, COUNT = "generateContent", "streamGenerateContent", "countTokens"
 
 _FIELDS = words("contents systemInstruction tools toolConfig safetySettings generationConfig labels")
+_COUNTED = words("generateContentRequest contents")
 _GENERATION = words(
     "maxOutputTokens candidateCount temperature topP topK stopSequences responseMimeType responseSchema responseJsonSchema "
     "thinkingConfig seed presencePenalty frequencyPenalty responseLogprobs logprobs responseModalities "
@@ -71,17 +72,8 @@ class GenerateContent:
         del headers  # none of this format's changes a price
         body = jsonbody.parse(raw)
         values = body.values
-        _check_spelling(values, _FIELDS)
-        check_fields(values, _FIELDS, allowed_fields)
+        found = _bounded(values, allowed_fields)
         wanted = _object(values, "generationConfig")
-        _check_spelling(wanted, _GENERATION)
-        check_fields(
-            {f"generationConfig.{key}": value for key, value in wanted.items() if key not in _GENERATION},
-            frozenset(),
-            allowed_fields,
-        )
-        _check_modalities(wanted)
-        found = _read_contents(values)
         choices = whole_number(wanted, "candidateCount", most=MOST_CANDIDATES) or 1
         if self._stream and choices > 1:
             raise refuse("generationConfig.candidateCount", "a stream has one candidate here", "ask for one")
@@ -111,12 +103,16 @@ class GenerateContent:
                 changes["thinkingConfig"] = Inside({"thinkingBudget": output_cap - output_cap // 4})
         return demand.body.spliced({"generationConfig": Inside(changes)}) if changes else demand.body.raw
 
-    def counted(self, body: jsonbody.JsonBody, *, model: str) -> bytes:
-        _check_spelling(body.values, frozenset({"generateContentRequest", "contents"}))
-        whole = body.values.get("generateContentRequest")
-        if whole is None:
+    def counted(self, raw: bytes, *, model: str, allowed_fields: frozenset[str]) -> bytes:
+        body = jsonbody.parse(raw)
+        _check_spelling(body.values, _COUNTED)
+        check_fields(body.values, _COUNTED, frozenset())
+        _bounded({"contents": body.values.get("contents")}, allowed_fields)
+        whole = _object(body.values, "generateContentRequest")
+        _bounded({key: value for key, value in whole.items() if key != "model"}, allowed_fields)
+        if body.values.get("generateContentRequest") is None:
             return body.raw
-        return body.spliced({"generateContentRequest": {**mapping(whole), "model": f"models/{model}"}})
+        return body.spliced({"generateContentRequest": {**whole, "model": f"models/{model}"}})
 
     def to_count(self, demand: Demand, *, model: str) -> bytes | None:
         return json.dumps({"generateContentRequest": {"model": f"models/{model}", **demand.body.values}}).encode()
@@ -199,6 +195,22 @@ def _billed(answer: Mapping[str, Any]) -> Billed | None:
     output = max(given, (count(usage, "totalTokenCount") or 0) - prompt)
     cached = count(usage, "cachedContentTokenCount") or 0
     return Billed(Usage(max(prompt, cached), output, cached, 0))
+
+
+def _bounded(values: Mapping[str, Any], allowed_fields: frozenset[str]) -> list[Media]:
+    """The media of a request. RejectedError, naming the field, for what has no bound or reaches beyond the gateway."""
+    _check_spelling(values, _FIELDS)
+    check_fields(values, _FIELDS, allowed_fields)
+    wanted = _object(values, "generationConfig")
+    _check_spelling(wanted, _GENERATION)
+    check_fields(
+        {f"generationConfig.{key}": value for key, value in wanted.items() if key not in _GENERATION},
+        frozenset(),
+        allowed_fields,
+    )
+    _check_modalities(wanted)
+    _offers_tools(values)
+    return _read_contents(values)
 
 
 def _check_spelling(values: Mapping[str, Any], known: frozenset[str]) -> None:

@@ -115,8 +115,8 @@ class ChatCompletions:
             changes["stream_options"] = Inside({"include_usage": True})
         return demand.body.spliced(changes, renamed)
 
-    def counted(self, body: jsonbody.JsonBody, *, model: str) -> bytes:
-        return body.spliced({"model": model})
+    def counted(self, raw: bytes, *, model: str, allowed_fields: frozenset[str]) -> bytes:
+        return self.read(raw, headers={}, allowed_fields=allowed_fields).body.spliced({"model": model})
 
     def to_count(self, demand: Demand, *, model: str) -> bytes | None:
         del demand, model  # no server of this format is asked

@@ -104,8 +104,8 @@ class Responses:
             changes["max_output_tokens"] = output_cap
         return demand.body.spliced(changes)
 
-    def counted(self, body: jsonbody.JsonBody, *, model: str) -> bytes:
-        return body.spliced({"model": model})
+    def counted(self, raw: bytes, *, model: str, allowed_fields: frozenset[str]) -> bytes:
+        return self.read(raw, headers={}, allowed_fields=allowed_fields).body.spliced({"model": model})
 
     def to_count(self, demand: Demand, *, model: str) -> bytes | None:
         return _CHAT.to_count(demand, model=model)

@@ -23,7 +23,6 @@ from swarmworks.base.errors import (
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.session import Session, SessionLimits
 from swarmworks.policy.circuit import Ended
-from swarmworks.provider import jsonbody
 from swarmworks.provider.limits import LimitTable
 from swarmworks.service.gateway import faults, routes
 from swarmworks.service.gateway.announcing import Announcing
@@ -345,7 +344,8 @@ class Gateway:
         self._book.begin_count(caller.session.id, limit=limit)
         raw = await self._body(receive, headers)
         target = self._targets(caller, route.wire)[0]
-        work = partial(_counted, raw, wire=route.wire, model=target.model)
+        allowed = self._settings.allowed_fields
+        work = partial(_counted, raw, wire=route.wire, model=target.model, allowed_fields=allowed)
         changed = await self._reading.run(caller.session.id, len(raw), work)
         account = self.accounts.lanes(target.upstream.name, target.model)[0].account
         response = await self._client.post(account.upstream, route.at(target.model), headers, changed)
@@ -360,8 +360,11 @@ class Gateway:
         await respond(send, 200, answer, answer_headers(response))
 
 
-def _counted(raw: bytes, *, wire: WireFormat, model: str) -> bytes:
-    return wire.counted(jsonbody.parse(raw), model=model)
+def _counted(raw: bytes, *, wire: WireFormat, model: str, allowed_fields: frozenset[str]) -> bytes:
+    try:
+        return wire.counted(raw, model=model, allowed_fields=allowed_fields)
+    except RecursionError as error:
+        raise RejectedError("the request is nested too deeply", mend="send a flatter one") from error
 
 
 def _speaks(upstream: Upstream, wire: WireFormat) -> bool:

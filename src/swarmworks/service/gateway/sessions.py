@@ -76,15 +76,7 @@ class SessionBook:
 
     def begin_call(self, session_id: SessionId, *, limit: int) -> None:
         """TooManyCallsError at the limit, HandedInError once the session has handed in, StoppedError after the breaker."""
-        entry = self._entry(session_id)
-        if entry.stopped is not None:
-            raise StoppedError(
-                f"this session was stopped: {entry.stopped}",
-                where=str(session_id),
-                mend="end it; go about it otherwise",
-            )
-        if entry.shut:
-            raise HandedInError("this session has handed in", where=str(session_id), mend="end it")
+        entry = self._going_on(session_id)
         if entry.calls >= limit:
             raise TooManyCallsError(
                 f"this session has made its {limit} model calls",
@@ -123,8 +115,8 @@ class SessionBook:
             self._entries[session_id].calls -= 1
 
     def begin_count(self, session_id: SessionId, *, limit: int) -> None:
-        """Counting tokens before a call is free, and bounded all the same."""
-        entry = self._entry(session_id)
+        """Counting tokens before a call is free, and bounded all the same. Errors as of `begin_call`."""
+        entry = self._going_on(session_id)
         if entry.counts >= limit:
             raise TooManyCallsError(f"this session has counted tokens {limit} times", where=str(session_id))
         entry.counts += 1
@@ -160,6 +152,18 @@ class SessionBook:
     def last_at(self, session_id: SessionId) -> datetime | None:
         entry = self._entries.get(session_id)
         return entry.last_at if entry else None
+
+    def _going_on(self, session_id: SessionId) -> _Entry:
+        entry = self._entry(session_id)
+        if entry.stopped is not None:
+            raise StoppedError(
+                f"this session was stopped: {entry.stopped}",
+                where=str(session_id),
+                mend="end it; go about it otherwise",
+            )
+        if entry.shut:
+            raise HandedInError("this session has handed in", where=str(session_id), mend="end it")
+        return entry
 
     def _entry(self, session_id: SessionId) -> _Entry:
         self.open(session_id, 0)  # pushed out since it was opened: only with very many sessions at once
