@@ -57,6 +57,21 @@ async def test_a_fallback_that_cannot_bound_an_image_is_left_out_and_the_first_c
         assert models(p) == ["real-model", "real-model"]
 
 
+@pytest.mark.parametrize("bounds_it", [True, False])
+async def test_a_first_choice_that_cannot_bound_an_image_is_passed_over(bounds_it):
+    images = (ImageRow(("=other-model",), 1_500 if bounds_it else None), ImageRow(("*",), None))
+    published = VendorLimits("openai", frozenset({"127.0.0.1"}), whole_input=True, counts=False, images=images)
+    async with plant(providers=two_providers, prices=BOTH_PRICED, published=published, **CHAIN) as p:
+        p.upstream.script = lambda number, body: Answer(prompt=1_500)
+        status, told, _headers = await p.ask("openai", data=json.dumps(carried("chat", "image/png", PNG)).encode())
+        [call] = await p.recorded(1)
+        if bounds_it:
+            assert (status, models(p), call.model) == (200, ["other-model"], "q:other-model")
+        else:
+            assert (status, models(p)) == (400, [])
+            assert b"nothing bounds what a image costs with real-model" in told
+
+
 async def test_a_fault_of_ours_while_a_call_probes_an_account_leaves_it_to_the_next_call():
     clock = ManualClock()
     async with plant(clock=clock) as p:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import RejectedError
 from swarmworks.policy.clamp import Offer
+from swarmworks.service.gateway.bounding import UnboundedError
 from swarmworks.service.gateway.calling import Plan
 from swarmworks.service.gateway.content import prompt_of
 from swarmworks.service.gateway.exchange import Letter
@@ -13,8 +14,8 @@ from swarmworks.service.gateway.exchange import Letter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from swarmworks.provider.format import WireFormat
-    from swarmworks.service.gateway.bounding import InputBounds
+    from swarmworks.provider.format import Demand, WireFormat
+    from swarmworks.service.gateway.bounding import Bounded, InputBounds
     from swarmworks.service.gateway.calling import Target
     from swarmworks.service.gateway.record import GatewaySettings
 
@@ -29,12 +30,13 @@ def planned(
     bounds: InputBounds,
     settings: GatewaySettings,
 ) -> Plan:
-    """`targets` in the order of preference. RejectedError for a request whose cost has no bound. Runs off the loop."""
-    target, *fallbacks = targets
+    """`targets` in the order of preference: those that cannot bound the request are passed over. RejectedError for one
+    whose cost has no bound with any. May run off the loop.
+    """
     try:
         demand = wire.read(raw, headers=headers, allowed_fields=settings.allowed_fields)
         cap = most_output if demand.asked_output is None else min(most_output, demand.asked_output)
-        bounded = bounds.of(target.upstream, target.model, target.price, wire, demand)
+        target, bounded, fallbacks = _first_bounded(targets, wire, demand, bounds)
         body = wire.rewrite(demand, model=target.model, output_cap=cap)
     except RecursionError as error:
         raise RejectedError("the request is nested too deeply", mend="send a flatter one") from error
@@ -49,3 +51,19 @@ def planned(
         prompt=prompt_of(demand.body.values, most, target.upstream.keys()) if most else (),
         fallbacks=tuple(fallbacks),
     )
+
+
+def _first_bounded(
+    targets: Sequence[Target], wire: WireFormat, demand: Demand, bounds: InputBounds
+) -> tuple[Target, Bounded, Sequence[Target]]:
+    """And the targets behind it. UnboundedError, the first choice's, when there is none."""
+    first: UnboundedError | None = None
+    for at, target in enumerate(targets):
+        try:
+            bounded = bounds.of(target.upstream, target.model, target.price, wire, demand)
+        except UnboundedError as error:
+            first = first or error
+        else:
+            return target, bounded, targets[at + 1 :]
+    assert first is not None
+    raise first
