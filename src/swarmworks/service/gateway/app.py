@@ -27,6 +27,7 @@ from swarmworks.provider.limits import LimitTable
 from swarmworks.service.gateway import faults, routes
 from swarmworks.service.gateway.announcing import Announcing
 from swarmworks.service.gateway.approved import ApprovedPrices
+from swarmworks.service.gateway.bodies import Bodies
 from swarmworks.service.gateway.bounding import InputBounds
 from swarmworks.service.gateway.calling import Call, Desk, Target
 from swarmworks.service.gateway.client import Client
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from swarmworks.policy.retry import HeldUp
     from swarmworks.provider.format import WireFormat
     from swarmworks.provider.prices import PriceTable
+    from swarmworks.service.gateway.bodies import Held
     from swarmworks.service.gateway.calling import Plan
     from swarmworks.service.gateway.ledger import Caller
     from swarmworks.service.gateway.record import GatewaySettings, Upstream
@@ -103,6 +105,7 @@ class Gateway:
         )
         self._client = UpstreamClient(settings)
         self._reading = Reading()
+        self._bodies = Bodies(session_bytes=settings.session_bodies_bytes, all_bytes=settings.bodies_bytes)
         self._tiers = dict(tiers or {})
         self.accounts = Accounts(self._upstreams, clock)
         self.turns = Turns(clock, self.accounts, poll_s=settings.provider_poll_s, length=settings.provider_queue_length)
@@ -290,21 +293,22 @@ class Gateway:
         self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send, route: Route
     ) -> None:
         call = Call(self._desk, caller, route, headers)
-        try:
-            raw = await self._body(receive, headers)
-            call.request = hashlib.sha256(raw).hexdigest()
-            plan = await self._plan(caller, route.wire, headers, raw)
-            del raw  # it would lie in memory for as long as the call takes
-        except SwarmworksError as error:
-            await call.refused(error)
-            raise
-        keeps = KEPT_ANSWER_BYTES if self._settings.content_chars else 0
-        client = Client(receive, send, self._settings.client_idle_s, keeps)
-        client.watch()
-        try:
-            await call.run(plan, client)
-        finally:
-            await client.close()
+        with self._bodies.holding(caller.session.id) as held:
+            try:
+                raw = await self._body(receive, headers, held)
+                call.request = hashlib.sha256(raw).hexdigest()
+                plan = await self._plan(caller, route.wire, headers, raw)
+                del raw  # it would lie in memory for as long as the call takes
+            except SwarmworksError as error:
+                await call.refused(error)
+                raise
+            keeps = KEPT_ANSWER_BYTES if self._settings.content_chars else 0
+            client = Client(receive, send, self._settings.client_idle_s, keeps, held.release)
+            client.watch()
+            try:
+                await call.run(plan, client)
+            finally:
+                await client.close()
 
     async def _judge(self, caller: Caller, request: str, record: CallRecord) -> None:
         """Whether the session is to be stopped by how its calls go; then everybody is told. `request` stands for its body."""
@@ -333,8 +337,16 @@ class Gateway:
         if window is not None and rules.is_full(tokens, window) and self._book.asks_to_hand_over(caller.session.id):
             await self._ledger.ask_to_hand_over(caller, tokens, window)
 
-    async def _body(self, receive: Receive, headers: Mapping[str, str]) -> bytes:
-        return await read_body(receive, headers, self._settings.body_bytes, self._settings.client_idle_s)
+    async def _body(self, receive: Receive, headers: Mapping[str, str], held: Held) -> bytes:
+        settings = self._settings
+        return await read_body(
+            receive,
+            headers,
+            settings.body_bytes,
+            idle_s=settings.client_idle_s,
+            body_s=settings.body_s,
+            take=held.take,
+        )
 
     async def _count(
         self, caller: Caller, headers: Mapping[str, str], receive: Receive, send: Send, route: Route
@@ -342,17 +354,18 @@ class Gateway:
         """Counting tokens is free at the provider, so nothing is reserved; how often is bounded."""
         limit = self._settings.counts_per_session
         self._book.begin_count(caller.session.id, limit=limit)
-        raw = await self._body(receive, headers)
-        target = self._targets(caller, route.wire)[0]
-        allowed = self._settings.allowed_fields
-        work = partial(_counted, raw, wire=route.wire, model=target.model, allowed_fields=allowed)
-        changed = await self._reading.run(caller.session.id, len(raw), work)
-        account = self.accounts.lanes(target.upstream.name, target.model)[0].account
-        response = await self._client.post(account.upstream, route.at(target.model), headers, changed)
-        try:
-            answer = await self._client.read(response, self._settings.body_bytes)
-        finally:
-            response.close()
+        with self._bodies.holding(caller.session.id) as held:
+            raw = await self._body(receive, headers, held)
+            target = self._targets(caller, route.wire)[0]
+            allowed = self._settings.allowed_fields
+            work = partial(_counted, raw, wire=route.wire, model=target.model, allowed_fields=allowed)
+            changed = await self._reading.run(caller.session.id, len(raw), work)
+            account = self.accounts.lanes(target.upstream.name, target.model)[0].account
+            response = await self._client.post(account.upstream, route.at(target.model), headers, changed)
+            try:
+                answer = await self._client.read(response, self._settings.body_bytes)
+            finally:
+                response.close()
         if response.status == 404:
             raise NotFoundError("the provider of this session does not count tokens", where=target.upstream.name)
         if response.status != 200:

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 class Client:
     """Sending to a client that is gone does nothing. `idle_s`: one that takes nothing for so long counts as gone. `keeps`: how
-    many bytes of the answer are kept in `kept`.
+    many bytes of the answer are kept in `kept`. `on_start`: what is done when the answer begins.
     """
 
-    def __init__(self, receive: Receive, send: Send, idle_s: float, keeps: int = 0) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, idle_s: float, keeps: int = 0, on_start: Callable[[], None] | None = None
+    ) -> None:
         self._receive = receive
         self._send = send
         self._patience = Patience(idle_s)
+        self._on_start = on_start
         self._on_gone: Callable[[], None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._keeps = keeps
@@ -52,6 +55,8 @@ class Client:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
+        if self._on_start is not None:
+            self._on_start()
         lines = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
         await self._pass({"type": "http.response.start", "status": status, "headers": lines})
 

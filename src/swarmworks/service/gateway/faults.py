@@ -15,6 +15,7 @@ from swarmworks.base.errors import (
     UnpricedError,
 )
 from swarmworks.provider.format import Fault
+from swarmworks.service.gateway.bodies import CrowdedError
 from swarmworks.service.gateway.ledger import AccountClosedError
 from swarmworks.service.gateway.queue import BusyError
 from swarmworks.service.gateway.sessions import StoppedError, TooManyCallsError
@@ -40,6 +41,7 @@ _TABLE: tuple[tuple[type[SwarmworksError], Verdict], ...] = (
     (NotFoundError, Verdict(Fault.NOT_FOUND, "not_found")),
     (BodyTooLargeError, Verdict(Fault.TOO_LARGE, "rejected")),
     (BusyError, Verdict(Fault.BUSY, "busy")),
+    (CrowdedError, Verdict(Fault.BUSY, "busy")),
     (RateLimitedError, Verdict(Fault.BUSY, "busy")),
     (CredentialsRefusedError, Verdict(Fault.FORBIDDEN, "provider_403", stop=True)),
     (BudgetExceededError, Verdict(Fault.REJECTED, "budget", stop=True)),

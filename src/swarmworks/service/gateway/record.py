@@ -75,6 +75,11 @@ class GatewaySettings:
     charged_tries: int = 3  # of one call, that may each cost its whole reservation
     retry_after_s: int = 15  # told to a client that waited in vain
     body_bytes: int = 10_000_000
+    body_s: float = 120.0  # for a whole body: `client_idle_s` alone would let it come byte by byte
+    session_bodies_bytes: int = (
+        40_000_000  # of one session's calls that are being read or wait for their answer to begin
+    )
+    bodies_bytes: int = 256_000_000  # and of all sessions
     answer_bytes: int = 64_000_000  # of an answer that is not streamed; a single event of a stream
     stream_bytes: int = 256_000_000
     counts_per_session: int = 2_000  # of tokens before a call: free, but bounded

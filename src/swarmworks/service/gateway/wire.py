@@ -41,27 +41,55 @@ def headers_of(scope: Scope) -> dict[str, str]:
 _SINGLE = frozenset({"authorization", "x-api-key", "x-goog-api-key", "content-encoding", "content-type"})
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], limit: int, idle_s: float) -> bytes:
+async def read_body(
+    receive: Receive,
+    headers: Mapping[str, str],
+    limit: int,
+    *,
+    idle_s: float,
+    body_s: float,
+    take: Callable[[int], None],
+) -> bytes:
     """The body with its Content-Encoding undone. BodyTooLargeError beyond `limit` bytes, packed or not; RejectedError
-    when the client sends nothing for `idle_s`.
+    when the client sends nothing for `idle_s`, or not all of it within `body_s`. `take` is told of bytes before they are
+    kept, and may refuse them.
     """
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(body_s):
+            packed = await _packed(receive, limit, idle_s, take)
+    except TimeoutError as error:
+        raise _too_slow(body_s) from error
+    plain = _decoded(packed, headers.get("content-encoding", "identity").strip().lower(), limit)
+    take(max(0, len(plain) - len(packed)))
+    return plain
+
+
+async def _packed(receive: Receive, limit: int, idle_s: float, take: Callable[[int], None]) -> bytes:
     packed = bytearray()
     while True:
         try:
             async with asyncio.timeout(idle_s):
                 message = await receive()
         except TimeoutError as error:
-            raise RejectedError(f"the request's body did not come within {idle_s:g} s") from error
+            raise _too_slow(idle_s) from error
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        packed += message.get("body", b"")
-        if len(packed) > limit:
+        piece = message.get("body", b"")
+        if len(packed) + len(piece) > limit:
             raise _too_large(limit)
+        take(len(piece))
+        packed += piece
         if not message.get("more_body", False):
-            return _decoded(bytes(packed), headers.get("content-encoding", "identity").strip().lower(), limit)
+            return bytes(packed)
+
+
+def _too_slow(allowed_s: float) -> RejectedError:
+    return RejectedError(
+        f"the request's body did not come within {allowed_s:g} s", mend="send it faster, or a shorter one"
+    )
 
 
 def _decoded(packed: bytes, encoding: str, limit: int) -> bytes:
