@@ -70,31 +70,50 @@ def error(**fields):
     return json.dumps({"error": fields}).encode()
 
 
+NO_CREDIT = Refusal(Outage.NO_CREDIT, unbilled=True)
+KEY_REFUSED = Refusal(Outage.KEY_REFUSED, unbilled=True)
+
+
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "expected"),
+    ("kind", "status", "headers", "body", "expected"),
     [
-        (429, {}, b"", Refusal(Outage.RATE_LIMITED, unbilled=True)),
-        (429, {}, error(code="rate_limit_exceeded"), Refusal(Outage.RATE_LIMITED, unbilled=True)),
-        (429, {}, error(code="insufficient_quota"), Refusal(Outage.NO_CREDIT, unbilled=True)),
-        (402, {}, b"", Refusal(Outage.NO_CREDIT, unbilled=True)),
-        (400, {}, error(message="Your credit balance is too low to"), Refusal(Outage.NO_CREDIT, unbilled=True)),
-        (400, {}, error(message="max_tokens is too large", type="invalid_request_error"), None),
-        (400, {}, error(details=[{"reason": "API_KEY_INVALID"}]), Refusal(Outage.KEY_REFUSED, unbilled=True)),
-        (401, {}, b"", Refusal(Outage.KEY_REFUSED, unbilled=True)),
-        (403, {}, b"", Refusal(Outage.KEY_REFUSED, unbilled=True)),
-        (404, {}, b"", None),
-        (529, {}, error(type="overloaded_error"), Refusal(Outage.OVERLOADED, unbilled=True)),
-        (503, {}, error(status="UNAVAILABLE", code=503), Refusal(Outage.OVERLOADED, unbilled=True)),
-        (500, {}, error(type="overloaded_error"), Refusal(Outage.OVERLOADED, unbilled=True)),
-        (529, {}, b"<html>", Refusal(Outage.OVERLOADED, unbilled=False)),
-        (503, {"retry-after": "1"}, b"", Refusal(Outage.OVERLOADED, unbilled=False)),
-        (503, {}, b"", Refusal(Outage.FAILING, unbilled=False)),
-        (500, {}, error(type="server_error"), Refusal(Outage.FAILING, unbilled=False)),
-        (200, {}, b"", None),
+        ("openai", 429, {}, b"", Refusal(Outage.RATE_LIMITED, unbilled=True)),
+        ("openai", 429, {}, error(code="rate_limit_exceeded"), Refusal(Outage.RATE_LIMITED, unbilled=True)),
+        ("openai", 429, {}, error(code="insufficient_quota"), NO_CREDIT),
+        ("openai", 402, {}, b"", NO_CREDIT),
+        ("anthropic", 400, {}, error(message="Your credit balance is too low to"), NO_CREDIT),
+        ("openai", 400, {}, error(message="max_tokens is too large", type="invalid_request_error"), None),
+        ("google", 400, {}, error(details=[{"reason": "API_KEY_INVALID"}]), KEY_REFUSED),
+        ("openai", 401, {}, b"", KEY_REFUSED),
+        ("openai", 403, {}, b"", KEY_REFUSED),
+        ("openai", 404, {}, b"", None),
+        ("anthropic", 529, {}, error(type="overloaded_error"), Refusal(Outage.OVERLOADED, unbilled=True)),
+        ("google", 503, {}, error(status="UNAVAILABLE", code=503), Refusal(Outage.OVERLOADED, unbilled=True)),
+        ("anthropic", 500, {}, error(type="overloaded_error"), Refusal(Outage.OVERLOADED, unbilled=True)),
+        ("anthropic", 529, {}, b"<html>", Refusal(Outage.OVERLOADED, unbilled=False)),
+        ("openai", 503, {"retry-after": "1"}, b"", Refusal(Outage.OVERLOADED, unbilled=False)),
+        ("openai", 503, {}, b"", Refusal(Outage.FAILING, unbilled=False)),
+        ("openai", 500, {}, error(type="server_error"), Refusal(Outage.FAILING, unbilled=False)),
+        ("openai", 200, {}, b"", None),
     ],
 )
-def test_whose_fault_a_refusal_is_and_whether_it_may_have_cost(status, headers, body, expected):
-    assert refusal(status, headers, body) == expected
+def test_whose_fault_a_refusal_is_and_whether_it_may_have_cost(kind, status, headers, body, expected):
+    assert refusal(kind, status, headers, body) == expected
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "google"])
+@pytest.mark.parametrize(
+    "value", ["credit balance is too low", "Your credit balance is too low to", "insufficient_quota", "API_KEY_INVALID"]
+)
+@pytest.mark.parametrize("told", ["Invalid value: '{}'.", "reasoning_effort: {}", '{{"reason": "{}"}}'])
+def test_a_value_that_the_provider_repeats_in_its_refusal_shuts_no_account(kind, value, told):
+    echoed = error(message=told.format(value), type="invalid_request_error", param=value)
+    assert refusal(kind, 400, {}, echoed) is None
+
+
+def test_the_beginning_of_a_message_means_something_at_the_vendor_that_writes_it_only():
+    assert refusal("openai", 400, {}, error(message="Your credit balance is too low: no such effort")) is None
+    assert refusal("openai", 400, {}, error(details=[{"reason": "API_KEY_INVALID"}])) is None
 
 
 JSON = st.recursive(
@@ -105,7 +124,8 @@ JSON = st.recursive(
 
 @given(st.integers(100, 599), st.binary(max_size=50) | JSON.map(lambda value: json.dumps({"error": value}).encode()))
 def test_no_body_and_no_header_breaks_the_reading(status, body):
-    refusal(status, {}, body)
+    for kind in ("openai", "anthropic", "google"):
+        refusal(kind, status, {}, body)
     retry_after_s({}, b"RetryInfo" + body, NOW)
 
 

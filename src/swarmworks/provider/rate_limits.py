@@ -43,7 +43,10 @@ _OVERLOADED = frozenset(
 )
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error"})
 _BAD_KEY = frozenset({"API_KEY_INVALID", "invalid_api_key", "authentication_error"})
-_CREDIT_WORDS = "credit balance is too low"
+_CREDIT_WORDS: Mapping[str, tuple[str, ...]] = {"anthropic": ("Your credit balance is too low",)}
+"""By kind of provider: how the message begins where no type or code says it. Vendors repeat a request's invalid values in the
+middle of theirs, so that a session could write these words itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +95,17 @@ class Refusal:
     unbilled: bool
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal | None:
+def refusal(kind: str, status: int, headers: Mapping[str, str], body: bytes) -> Refusal | None:
     """Why the account, and not the request, was refused; None when it is the request's own fault, or unknown.
 
     A body in which the provider says that it took no request in (overloaded) counts as unbilled; the bare status does not.
     """
-    words = _words(body)
+    words, message = _words(kind, body), _message(body)
     if status in {401, 403} or (status == 400 and words & _BAD_KEY):
         return Refusal(Outage.KEY_REFUSED, unbilled=True)
-    if status == 402 or (status in {400, 429} and (words & _NO_CREDIT or _CREDIT_WORDS in _message(body))):
+    if status == 402 or (
+        status in {400, 429} and (words & _NO_CREDIT or message.startswith(_CREDIT_WORDS.get(kind, ())))
+    ):
         return Refusal(Outage.NO_CREDIT, unbilled=True)
     if status == 429:
         return Refusal(Outage.RATE_LIMITED, unbilled=True)
@@ -122,11 +127,12 @@ def _error(body: bytes) -> Mapping[str, Any]:
     return mapping(mapping(answer).get("error"))
 
 
-def _words(body: bytes) -> frozenset[str]:
-    """The names a provider gives an error: its type, code and status, and the reasons in its details."""
+def _words(kind: str, body: bytes) -> frozenset[str]:
+    """The names a provider gives an error: its type, code and status, and the reasons in Google's details."""
     error = _error(body)
     found = [error.get(name) for name in ("type", "code", "status")]
-    found += [detail.get("reason") for detail in _details(error)]
+    if kind == "google":
+        found += [detail.get("reason") for detail in _details(error)]
     return frozenset(word for word in found if isinstance(word, str))
 
 

@@ -234,7 +234,7 @@ class Exchange:
             await self._relay_events(response, headers, splitter, meter, end, strip_usage=strip_usage)
         except _OpeningError as error:
             await self._settle(None)
-            refused = rate_limits.refusal(503, {}, data_of(error.event))
+            refused = rate_limits.refusal(self._upstream.kind, 503, {}, data_of(error.event))
             outage = refused.outage if refused else Outage.FAILING
             self._turned_away(outage, lambda event=error.event: self._tell_stream(headers, event), charged=True)
             return
@@ -299,7 +299,7 @@ class Exchange:
         except ProviderUnavailableError:
             body = b""
         headers = answer_headers(response)
-        found = rate_limits.refusal(status, headers, body)
+        found = rate_limits.refusal(self._upstream.kind, status, headers, body)
         await self._settle(Amount() if found is not None and found.unbilled else None)
         if found is None:
             self._accounts.answered(self._turn, 0)
