@@ -85,7 +85,7 @@ KEY_REFUSED = Refusal(Outage.KEY_REFUSED, unbilled=True)
         ("openai", 400, {}, error(message="max_tokens is too large", type="invalid_request_error"), None),
         ("google", 400, {}, error(details=[{"reason": "API_KEY_INVALID"}]), KEY_REFUSED),
         ("openai", 401, {}, b"", KEY_REFUSED),
-        ("openai", 403, {}, b"", KEY_REFUSED),
+        ("openai", 403, {}, b"", None),
         ("openai", 404, {}, b"", None),
         ("anthropic", 529, {}, error(type="overloaded_error"), Refusal(Outage.OVERLOADED, unbilled=True)),
         ("google", 503, {}, error(status="UNAVAILABLE", code=503), Refusal(Outage.OVERLOADED, unbilled=True)),
@@ -109,6 +109,31 @@ def test_whose_fault_a_refusal_is_and_whether_it_may_have_cost(kind, status, hea
 def test_a_value_that_the_provider_repeats_in_its_refusal_shuts_no_account(kind, value, told):
     echoed = error(message=told.format(value), type="invalid_request_error", param=value)
     assert refusal(kind, 400, {}, echoed) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        ("anthropic", error(type="permission_error", message="Your API key does not have permission to"), KEY_REFUSED),
+        ("anthropic", error(type="authentication_error", message="no"), KEY_REFUSED),
+        ("anthropic", error(type="permission_error", message="This model is not for you"), None),
+        ("anthropic", error(type="forbidden", message="Request not allowed"), None),
+        ("google", error(status="PERMISSION_DENIED", message="Your API key was reported as leaked."), KEY_REFUSED),
+        ("google", error(status="PERMISSION_DENIED", message="Your project has been denied access."), KEY_REFUSED),
+        ("google", error(details=[{"reason": "API_KEY_SERVICE_BLOCKED"}]), KEY_REFUSED),
+        ("google", error(details=[{"reason": "BILLING_DISABLED"}]), NO_CREDIT),
+        ("google", error(status="PERMISSION_DENIED", message="You do not have access to this model"), None),
+        ("openai", error(code="invalid_api_key"), KEY_REFUSED),
+        ("openai", error(code=403, message="Key limit exceeded (total limit)."), NO_CREDIT),
+        ("openai", json.dumps({"error": "Your newly created teams doesn't have any credits yet."}).encode(), NO_CREDIT),
+        ("openai", error(code=403, message="m requires moderation", metadata={"reasons": ["violence"]}), None),
+        ("openai", error(code="unsupported_country_region_territory"), None),
+        ("openai", error(code="model_not_found", message="Project p does not have access to model m"), None),
+        ("openai", b"<html>Request blocked</html>", None),
+    ],
+)
+def test_a_403_is_the_keys_by_the_vendors_word_only(kind, body, expected):
+    assert refusal(kind, 403, {}, body) == expected
 
 
 def test_the_beginning_of_a_message_means_something_at_the_vendor_that_writes_it_only():

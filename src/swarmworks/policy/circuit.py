@@ -14,8 +14,10 @@ LEAST_SHARE = 4
 """Of its limit a session may spend at least one in so many parts within RATE_OVER_S, however long it may take in all."""
 MOST_CALLS = 10_000
 _OWN_FAULTS = frozenset({"rejected", "budget", "unpriced", "calls", "closed"})
-_NOT_ITS_FAULT = frozenset({401, 403, 408, 409, 429})
-"""A provider that is away or busy, or refuses the platform's key, says nothing about the session."""
+_NOT_ITS_FAULT = frozenset({401, 408, 409, 429})
+"""A provider that is away or busy says nothing about the session. 403 is said to its content; a session for which the
+platform's key is refused has been stopped by then.
+"""
 
 
 @dataclass(frozen=True, slots=True)

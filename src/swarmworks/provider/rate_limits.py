@@ -41,12 +41,36 @@ _HEADERS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
 _OVERLOADED = frozenset(
     {"overloaded_error", "overloaded", "server_overloaded", "engine_overloaded", "engine_overloaded_error"}
 )
-_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error"})
-_BAD_KEY = frozenset({"API_KEY_INVALID", "invalid_api_key", "authentication_error"})
-_CREDIT_WORDS: Mapping[str, tuple[str, ...]] = {"anthropic": ("Your credit balance is too low",)}
+_NO_CREDIT = frozenset({
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "billing_error",
+    "BILLING_DISABLED",
+})  # fmt: skip
+_BAD_KEY = frozenset({
+    "invalid_api_key",
+    "authentication_error",
+    "account_deactivated",
+    "API_KEY_INVALID",
+    "API_KEY_SERVICE_BLOCKED",
+    "API_KEY_HTTP_REFERRER_BLOCKED",
+    "API_KEY_IP_ADDRESS_BLOCKED",
+    "SERVICE_DISABLED",
+    "CONSUMER_SUSPENDED",
+    "CONSUMER_INVALID",
+})  # fmt: skip
+_CREDIT_WORDS: Mapping[str, tuple[str, ...]] = {
+    "anthropic": ("Your credit balance is too low",),
+    "openai": ("Your newly created team", "Your team ", "Key limit exceeded"),  # xAI and OpenRouter, with 403
+}
 """By kind of provider: how the message begins where no type or code says it. Vendors repeat a request's invalid values in the
 middle of theirs, so that a session could write these words itself.
 """
+_KEY_WORDS: Mapping[str, tuple[str, ...]] = {
+    "anthropic": ("Your API key", "This organization has been disabled", "Your organization has disabled"),
+    "google": ("Your API key", "Your project has been denied access", "Permission denied: Consumer "),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +124,10 @@ def refusal(kind: str, status: int, headers: Mapping[str, str], body: bytes) -> 
 
     A body in which the provider says that it took no request in (overloaded) counts as unbilled; the bare status does not.
     """
-    words, message = _words(kind, body), _message(body)
-    if status in {401, 403} or (status == 400 and words & _BAD_KEY):
-        return Refusal(Outage.KEY_REFUSED, unbilled=True)
-    if status == 402 or (
-        status in {400, 429} and (words & _NO_CREDIT or message.startswith(_CREDIT_WORDS.get(kind, ())))
-    ):
-        return Refusal(Outage.NO_CREDIT, unbilled=True)
+    person = _needs_a_person(kind, status, body)
+    if person is not None:
+        return Refusal(person, unbilled=True)
+    words = _words(kind, body)
     if status == 429:
         return Refusal(Outage.RATE_LIMITED, unbilled=True)
     if status < 500:
@@ -117,14 +138,38 @@ def refusal(kind: str, status: int, headers: Mapping[str, str], body: bytes) -> 
     return Refusal(Outage.FAILING, unbilled=False)
 
 
-def _error(body: bytes) -> Mapping[str, Any]:
+def _needs_a_person(kind: str, status: int, body: bytes) -> Outage | None:
+    """Whether it is the key or the credit. 403 is also said to a request whose content, model or place is refused, and by
+    firewalls: without the vendor's own word on the key it says nothing of the account.
+    """
+    if status == 401:
+        return Outage.KEY_REFUSED
+    if status == 402:
+        return Outage.NO_CREDIT
+    words, message = _words(kind, body), _message(body)
+    if status in {400, 403, 429} and (words & _NO_CREDIT or _begins(message, _CREDIT_WORDS, kind)):
+        return Outage.NO_CREDIT
+    if status in {400, 403} and (words & _BAD_KEY or _begins(message, _KEY_WORDS, kind)):
+        return Outage.KEY_REFUSED
+    return None
+
+
+def _begins(message: str, words: Mapping[str, tuple[str, ...]], kind: str) -> bool:
+    return message.startswith(words.get(kind, ()))
+
+
+def _answer(body: bytes) -> Mapping[str, Any]:
     try:
         answer: object = json.loads(body)
     except (ValueError, RecursionError):
         return {}
     if isinstance(answer, list):  # Google's, outside of streams of events
         answer = next(iter(cast("list[object]", answer)), None)
-    return mapping(mapping(answer).get("error"))
+    return mapping(answer)
+
+
+def _error(body: bytes) -> Mapping[str, Any]:
+    return mapping(_answer(body).get("error"))
 
 
 def _words(kind: str, body: bytes) -> frozenset[str]:
@@ -137,7 +182,8 @@ def _words(kind: str, body: bytes) -> frozenset[str]:
 
 
 def _message(body: bytes) -> str:
-    message = _error(body).get("message")
+    error = _answer(body).get("error")
+    message = error if isinstance(error, str) else mapping(error).get("message")  # xAI's is the message itself
     return message if isinstance(message, str) else ""
 
 

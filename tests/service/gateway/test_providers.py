@@ -236,6 +236,21 @@ async def test_with_every_key_refused_the_session_is_told_to_stop():
         assert [call.stop for call in await p.recorded(2)] == [True, True]
 
 
+async def test_content_that_is_refused_with_403_takes_no_account_out_and_stops_no_session():
+    flagged = {"error": {"code": 403, "message": "p/m requires moderation on P. Your input was flagged"}}
+    changes = []
+    async with plant(providers=two_accounts(), sessions=2) as p:
+        p.gateway.accounts.changed = changes.append
+        p.upstream.script = in_turn(Answer(status=403, body=json.dumps(flagged).encode()), Answer())
+        status, body, _headers = await p.ask("openai")
+        assert (status, json.loads(body)) == (403, flagged)
+        assert (await p.ask("openai", token=p.tokens[1]))[0] == 200
+        assert len(p.upstream.received) == 2
+        refused, answered = await p.recorded(2)
+        assert (refused.refusal, refused.stop, refused.settled.nano_usd) == ("provider_403", False, 0)
+        assert (answered.refusal, changes) == (None, [])
+
+
 @pytest.mark.parametrize(
     "turned_away", [limited(60), Answer(status=529, body=OVERLOADED), Answer(status=401), Answer(status=500)]
 )

@@ -151,7 +151,7 @@ class Call:
         if last.failure is None and self._caller.session.model != self._asked:
             self._desk.answering[self._caller.session.model] = self._asked
         self._keep(plan, client)
-        stop = last.failure in ("provider_401", "provider_403")
+        stop = last.away is not None and last.away.outage in NEEDS_A_PERSON
         await self._end(client.status or 0, last.failure, stop=stop, unanswered=last.away is not None)
 
     def _keep(self, plan: Plan, client: Client) -> None:
