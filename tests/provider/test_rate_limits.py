@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmworks.domain.provider import Outage
-from swarmworks.provider.rate_limits import Refusal, Told, refusal, retry_after_s, told
+from swarmworks.provider.rate_limits import Refusal, Told, failed_stream, refusal, retry_after_s, told
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -141,6 +141,33 @@ def test_the_beginning_of_a_message_means_something_at_the_vendor_that_writes_it
     assert refusal("openai", 400, {}, error(details=[{"reason": "API_KEY_INVALID"}])) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "event", "expected"),
+    [
+        ("anthropic", {"type": "error", "error": {"type": "overloaded_error"}}, (503, Outage.OVERLOADED)),
+        ("anthropic", {"type": "error", "error": {"type": "rate_limit_error"}}, (429, Outage.RATE_LIMITED)),
+        ("anthropic", {"type": "error", "error": {"type": "api_error"}}, (500, Outage.FAILING)),
+        ("openai", {"type": "error", "code": "rate_limit_exceeded", "message": "x"}, (429, Outage.RATE_LIMITED)),
+        ("openai", {"type": "response.failed", "response": {"error": {"code": "server_error"}}}, (500, Outage.FAILING)),
+        (
+            "openai",
+            {"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}},
+            (429, Outage.RATE_LIMITED),
+        ),
+        ("openai", {"type": "response.failed", "response": {"error": {"code": "invalid_prompt"}}}, (400, None)),
+        ("openai", {"choices": [], "error": {"code": 502, "message": "gone"}}, (502, Outage.FAILING)),
+        ("openai", {"error": {"code": "insufficient_quota"}}, (429, Outage.NO_CREDIT)),
+        ("openai", {"error": "credit balance is too low"}, (500, Outage.FAILING)),
+        ("google", {"error": {"code": 503, "status": "UNAVAILABLE"}}, (503, Outage.OVERLOADED)),
+        ("google", {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}, (429, Outage.RATE_LIMITED)),
+        ("google", {"error": {"code": 400, "status": "INVALID_ARGUMENT"}}, (400, None)),
+    ],
+)
+def test_what_an_error_in_the_middle_of_an_answer_says_of_the_account(kind, event, expected):
+    status, found = failed_stream(kind, json.dumps(event).encode())
+    assert (status, found and found.outage) == expected
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
@@ -151,6 +178,7 @@ JSON = st.recursive(
 def test_no_body_and_no_header_breaks_the_reading(status, body):
     for kind in ("openai", "anthropic", "google"):
         refusal(kind, status, {}, body)
+        failed_stream(kind, body)
     retry_after_s({}, b"RetryInfo" + body, NOW)
 
 

@@ -143,6 +143,7 @@ class _Meter:
 
     def __init__(self) -> None:
         self.finished = False
+        self.error = b""
         self._failed = False
         self._stopped = False
         self._usage: dict[str, Any] = {}
@@ -156,14 +157,14 @@ class _Meter:
         except (ValueError, RecursionError):
             self._failed = True
             return False
+        if message.get("type") == "error":
+            self._failed, self.error = True, data
         self._take(message)
         return False
 
     def _take(self, message: Mapping[str, Any]) -> None:
         kind = message.get("type")
-        if kind == "error":
-            self._failed = True
-        elif kind == "message_start":
+        if kind == "message_start":
             started = mapping(mapping(message.get("message")).get("usage"))
             self._merge({key: value for key, value in started.items() if key != "output_tokens"})
         elif kind == "message_delta":
@@ -174,6 +175,10 @@ class _Meter:
 
     def _merge(self, usage: Mapping[str, Any]) -> None:
         self._usage |= {key: value for key, value in usage.items() if value is not None}
+
+    @property
+    def ended(self) -> bool:
+        return self.finished or self._stopped
 
     def billed(self) -> Billed | None:
         return _billed(self._usage) if self._stopped and not self._failed else None

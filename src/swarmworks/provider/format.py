@@ -59,6 +59,16 @@ class StreamMeter(Protocol):
         """The provider said that this was the end."""
         ...
 
+    @property
+    def ended(self) -> bool:
+        """The provider said why the answer is over, or that it is, whether or not it counted."""
+        ...
+
+    @property
+    def error(self) -> bytes:
+        """The data of the event in which the provider said that it failed; empty where it did not."""
+        ...
+
     def feed(self, event: bytes) -> bool:
         """True when the event holds nothing but the usage: what a client that did not ask for it must not see."""
         ...

@@ -148,6 +148,7 @@ class _Meter:
 
     def __init__(self) -> None:
         self.finished = False
+        self.error = b""
         self._failed = False
         self._begun: set[int] = set()
         self._ended: set[int] = set()
@@ -163,21 +164,24 @@ class _Meter:
         except (ValueError, RecursionError):
             self._failed = True
             return False
+        if told.get("error"):
+            self._failed, self.error = True, data
         self._take(told)
         return False
 
     def _take(self, told: Mapping[str, Any]) -> None:
-        if told.get("error"):
-            self._failed = True
         for candidate in map(mapping, listed(told.get("candidates"))):
             number = count(candidate, "index") or 0
             self._begun.add(number)
             if candidate.get("finishReason"):
                 self._ended.add(number)
         self._blocked = self._blocked or bool(mapping(told.get("promptFeedback")).get("blockReason"))
-        over = self._blocked or (bool(self._begun) and self._begun <= self._ended)
         if told.get("usageMetadata"):
-            self._final = larger(_billed(told), self._final) if over else None
+            self._final = larger(_billed(told), self._final) if self.ended else None
+
+    @property
+    def ended(self) -> bool:
+        return self._blocked or (bool(self._begun) and self._begun <= self._ended)
 
     def billed(self) -> Billed | None:
         return None if self._failed else self._final

@@ -153,6 +153,7 @@ class _Meter:
 
     def __init__(self) -> None:
         self.finished = False
+        self.error = b""
         self._failed = False
         self._ended_choices = False
         self._last: Billed | None = None
@@ -171,11 +172,11 @@ class _Meter:
         except (ValueError, RecursionError):
             self._failed = True
             return False
+        if chunk.get("error"):
+            self._failed, self.error = True, data
         return self._take(chunk)
 
     def _take(self, chunk: Mapping[str, Any]) -> bool:
-        if chunk.get("error"):
-            self._failed = True
         choices = listed(chunk.get("choices"))
         if any(mapping(choice).get("finish_reason") for choice in choices):
             self._ended_choices = True
@@ -185,6 +186,10 @@ class _Meter:
             if self.finished or (not choices and self._ended_choices):
                 self._final = larger(self._last, self._final)
         return bool(chunk.get("usage")) and not choices
+
+    @property
+    def ended(self) -> bool:
+        return self.finished or self._ended_choices
 
     def billed(self) -> Billed | None:
         return None if self._failed else self._final

@@ -60,6 +60,8 @@ _BAD_KEY = frozenset({
     "CONSUMER_SUSPENDED",
     "CONSUMER_INVALID",
 })  # fmt: skip
+_LIMITED = frozenset({"rate_limit_error", "rate_limit_exceeded", "RESOURCE_EXHAUSTED", "insufficient_quota"})
+_WRONG = frozenset({"invalid_request_error", "invalid_prompt", "INVALID_ARGUMENT", "FAILED_PRECONDITION"})
 _CREDIT_WORDS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("Your credit balance is too low",),
     "openai": ("Your newly created team", "Your team ", "Key limit exceeded"),  # xAI and OpenRouter, with 403
@@ -136,6 +138,28 @@ def refusal(kind: str, status: int, headers: Mapping[str, str], body: bytes) -> 
     if overloaded or status == 529 or (status == 503 and {"retry-after", "retry-after-ms"} & set(headers)):
         return Refusal(Outage.OVERLOADED, unbilled=overloaded)
     return Refusal(Outage.FAILING, unbilled=False)
+
+
+def failed_stream(kind: str, data: bytes) -> tuple[int, Refusal | None]:
+    """Of the event in which a provider said, in the middle of an answer, that it failed: the status that it would have had as an
+    answer of its own, and the refusal that would have been.
+    """
+    body = json.dumps({"error": _stream_error(data)}).encode()
+    code, words = _error(body).get("code"), _words(kind, body)
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    if words & _LIMITED:
+        status = 429
+    elif words & _WRONG:
+        status = 400
+    elif words & _OVERLOADED or "UNAVAILABLE" in words:
+        status = 503
+    return status, refusal(kind, status, {}, body)
+
+
+def _stream_error(data: bytes) -> Mapping[str, Any]:
+    """Wherever a format puts it: `error`, the failed response's, or beside the event's own type."""
+    told = _answer(data)
+    return mapping(told.get("error")) or mapping(mapping(told.get("response")).get("error")) or told
 
 
 def _needs_a_person(kind: str, status: int, body: bytes) -> Outage | None:

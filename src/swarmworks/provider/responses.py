@@ -135,6 +135,7 @@ class _Meter:
 
     def __init__(self) -> None:
         self.finished = False
+        self.error = b""
         self._billed: Billed | None = None
         self._failed = False
 
@@ -154,8 +155,12 @@ class _Meter:
             self._failed = self._failed or told_now is None
             self._billed = larger(told_now, self._billed)
         elif kind in ("response.failed", "error"):
-            self._failed = True
+            self._failed, self.error = True, data
         return False
+
+    @property
+    def ended(self) -> bool:
+        return self.finished
 
     def billed(self) -> Billed | None:
         return None if self._failed else self._billed

@@ -6,9 +6,11 @@ import json
 import aiohttp
 import pytest
 
+from swarmworks.base.clock import ManualClock
 from swarmworks.base.errors import StoreUnavailableError
 from swarmworks.base.ids import ReservationId
 from swarmworks.domain.budget import Amount
+from swarmworks.domain.provider import BreakerState, Outage
 from swarmworks.service.gateway import ledger
 from tests.service.gateway.plant import KINDS, RATE_IN, RATE_OUT, plant, quick
 from tests.service.gateway.upstream import Answer, chat_events, generate_events, message_events, response_events
@@ -57,6 +59,31 @@ async def test_an_error_in_the_middle_is_passed_on_and_charged_in_full(kind):
         [call] = await p.recorded(1)
         assert call.estimated
         assert call.settled == call.reserved
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_answer_that_breaks_off_for_overload_is_a_failure_of_the_model_and_no_loop(kind):
+    async with plant(kind, clock=ManualClock()) as p:
+        p.upstream.script = always(Answer(error_after=2))
+        assert (await p.ask(kind, {"stream": True}))[0] == 200
+        [call] = await p.recorded(1)
+        assert call.refusal == "cut"
+        [lane] = p.gateway.accounts.lanes("p", "real-model")
+        assert (lane.breaker.state, lane.breaker.reason) == (BreakerState.OPEN, Outage.OVERLOADED)
+        held = p.gateway.held_up(call.session_id)
+        assert (held.unanswered, held.failed) == (True, "cut")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stream_that_is_closed_before_its_end_is_a_failure_and_the_client_is_told(kind):
+    async with plant(kind) as p:
+        p.upstream.script = always(Answer(stop_after=2))
+        _status, body, _headers = await p.ask(kind, {"stream": True})
+        assert b"stream_cut" in body
+        [call] = await p.recorded(1)
+        assert (call.refusal, call.settled) == ("cut", call.reserved)
+        [lane] = p.gateway.accounts.lanes("p", "real-model")
+        assert lane.account.breaker.failures == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,7 @@ from aiohttp import web
 @dataclass
 class Answer:
     """`late_usage`: the last two events change places, so that the end comes before the usage. `tail` is sent behind the end;
-    `linger` is waited for before the stream is closed. `cut_after` events the connection is closed; `error_after` an error event is sent; `gate` is waited for before the
+    `linger` is waited for before the stream is closed. `cut_after` events the connection is closed; `error_after` an error event is sent, after `stop_after` the stream is closed in good order; `gate` is waited for before the
     event `gate_at`. `billed` False: nothing was generated.
     """
 
@@ -20,6 +20,7 @@ class Answer:
     tool: bool = False
     cut_after: int | None = None
     error_after: int | None = None
+    stop_after: int | None = None
     omit_usage: bool = False
     repeat_usage: bool = False
     late_usage: bool = False
@@ -158,6 +159,8 @@ class Upstream:
             if answer.cut_after == number:
                 request.transport.close()  # what was written arrives, the end does not
                 return response
+            if answer.stop_after == number:
+                break
             if answer.error_after == number:
                 await response.write(
                     b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n'

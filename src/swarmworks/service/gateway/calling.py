@@ -152,7 +152,7 @@ class Call:
             self._desk.answering[self._caller.session.model] = self._asked
         self._keep(plan, client)
         stop = last.away is not None and last.away.outage in NEEDS_A_PERSON
-        await self._end(client.status or 0, last.failure, stop=stop, unanswered=last.away is not None)
+        await self._end(client.status or 0, last.failure, stop=stop, unanswered=last.away is not None or last.held_up)
 
     def _keep(self, plan: Plan, client: Client) -> None:
         """What was said, where it is to be told."""

@@ -5,7 +5,7 @@
 | terminal usage seen | its exact price |
 | client gone, provider alive | read on, then exact |
 | nothing sent, no connection, or refused before generation | zero |
-| cut, error mid-stream, limits of reading on, crash | the whole reservation, flagged estimated |
+| cut, error mid-stream, no end, limits of reading on, crash | the whole reservation, flagged estimated |
 
 A try that brought nothing leaves the client untold: whoever began it may try elsewhere, or `tell`.
 """
@@ -25,6 +25,7 @@ from swarmworks.policy.bound import cost
 from swarmworks.provider import rate_limits
 from swarmworks.provider.format import Fault, mapping
 from swarmworks.provider.sse import EventSplitter, data_of
+from swarmworks.service.gateway.lanes import OF_THE_MODEL
 from swarmworks.service.gateway.patience import Patience
 from swarmworks.service.gateway.upstream import UNBILLED, NotSentError, answer_headers, request_id
 
@@ -130,6 +131,7 @@ class Exchange:
         self.first_byte_at: float | None = None
         self.away: Away | None = None
         self.failure: str | None = None
+        self.held_up = False  # the provider's rate or load cut off an answer that had begun
 
     async def run(
         self, path: str, headers: Mapping[str, str], letter: Letter, *, strip_usage: bool, extra: Mapping[str, str]
@@ -242,6 +244,8 @@ class Exchange:
             # Final usage that was seen is believed even if the stream broke off behind it.
             if self._settlement is None:
                 await self._settle_by(meter.billed())
+        if meter.error:
+            self._broke_off(meter.error)
         if self._client.status is None:
             await self._client.start(response.status, headers)
         await self._client.push(bytes(end) + self._without_key(splitter.rest()), last=True)
@@ -273,9 +277,22 @@ class Exchange:
                 if ready:
                     await self._pass_on(response, headers, ready)
         except ProviderUnavailableError:
-            if not meter.finished:
+            if not (meter.finished or meter.error):
                 raise
         meter.feed(splitter.rest())
+        if not (meter.ended or meter.error):
+            raise ProviderUnavailableError("the provider ended its answer in the middle", where="stream")
+
+    def _broke_off(self, error: bytes) -> None:
+        """The client has read of it already, and what was generated may be billed; the account failed all the same."""
+        status, found = rate_limits.failed_stream(self._upstream.kind, error)
+        if found is None:
+            self.failure = f"provider_{status}"
+            self._accounts.answered(self._turn, self._tokens())
+            return
+        self.failure, self.held_up = "cut", found.outage in OF_THE_MODEL
+        wait_s = None if found.outage in NEEDS_A_PERSON else rate_limits.retry_after_s({}, error, self._clock.now())
+        self._accounts.failed(self._turn, found.outage, wait_s, self._tokens())
 
     async def _pass_on(self, response: aiohttp.ClientResponse, headers: Mapping[str, str], ready: bytearray) -> None:
         if self._client.status is None:
