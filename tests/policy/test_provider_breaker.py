@@ -125,6 +125,8 @@ def test_a_call_from_before_the_outage_may_prolong_it_and_never_ends_it():
 def test_a_pause_is_bounded(outage, outages):
     assert 0 < pause_s(outage, None, outages) <= LONGEST_PAUSE_S.get(outage, PERSON_PAUSE_S)
     assert pause_s(outage, 1e12, outages) == MOST_TOLD_S
+    for too_soon in (0.0, 0.25):
+        assert pause_s(outage, too_soon, outages) == pause_s(outage, None, outages) >= 1.0
 
 
 def test_people_hear_of_what_lasts_or_needs_them():

@@ -19,6 +19,8 @@ FIRST_PAUSE_S = {Outage.RATE_LIMITED: 1.0, Outage.OVERLOADED: 1.0, Outage.FAILIN
 
 LONGEST_PAUSE_S = {Outage.RATE_LIMITED: 60.0, Outage.OVERLOADED: 60.0, Outage.FAILING: 300.0}
 PERSON_PAUSE_S = 600.0
+LEAST_TOLD_S = 1.0
+"""Sooner than that a provider that says "now" each time would be asked without end."""
 MOST_TOLD_S = 3_600.0
 """A provider that names a later time is asked after this long all the same: quotas are raised, clocks are wrong."""
 
@@ -94,8 +96,8 @@ def renewed(breaker: Breaker) -> Breaker:
 
 
 def pause_s(outage: Outage, wait_s: float | None, outages: int) -> float:
-    if wait_s is not None and math.isfinite(wait_s):
-        return min(max(wait_s, 0.0), MOST_TOLD_S)
+    if wait_s is not None and LEAST_TOLD_S <= wait_s < math.inf:
+        return min(wait_s, MOST_TOLD_S)
     if outage in NEEDS_A_PERSON:
         return PERSON_PAUSE_S
     return min(FIRST_PAUSE_S[outage] * 2 ** min(outages, _MOST_DOUBLINGS), LONGEST_PAUSE_S[outage])

@@ -95,6 +95,31 @@ async def test_overload_is_held_inside_and_costs_nothing_where_the_provider_says
         assert (call.tries, call.settled.nano_usd) == (5, EXACT)
 
 
+async def test_a_provider_that_says_now_each_time_is_asked_more_and_more_seldom():
+    clock = ManualClock()
+    async with plant("openai", clock=clock, settings=quick(**PATIENT)) as p:
+        p.upstream.script = in_turn(*[limited(0)] * 3, Answer())
+        asking = asyncio.create_task(p.ask("openai"))
+        for number, pause in enumerate((1, 2, 4)):
+            await until(lambda number=number: len(p.upstream.received) == number + 1 and p.gateway.turns.waiting == 1)
+            clock.advance(pause)
+        assert (await asking)[0] == 200
+        assert (await p.recorded(1))[0].waited_s == 7
+
+
+async def test_accounts_that_limit_in_turn_keep_a_call_no_longer_than_it_may_wait():
+    clock = ManualClock()
+
+    def slow_refusal(number, body):
+        clock.advance(2)
+        return limited(1) if number < 50 else Answer()
+
+    async with plant(providers=two_accounts(), clock=clock, settings=quick(provider_wait_s=10.0)) as p:
+        p.upstream.script = slow_refusal
+        assert (await p.ask("openai"))[0] == 429
+        assert len(p.upstream.received) == 6  # each account once more at the end
+
+
 async def test_overload_that_may_have_cost_is_tried_again_a_few_times_only():
     clock = ManualClock()
     async with plant("openai", clock=clock, settings=quick(**PATIENT, charged_tries=3)) as p:

@@ -197,18 +197,20 @@ class Call:
                     raise
                 break  # it is not the budget that keeps the call from the model it asked before
             last = target, await self._try(*reserved, turn, client)
-            if last[1].away is None or client.gone or not self._goes_on(last[1], choices, target, turn.lane):
+            if last[1].away is None or client.gone or not self._goes_on(last[1], choices, target, turn.lane, deadline):
                 break
         await last[1].tell()
         return last[1]
 
-    def _goes_on(self, last: Exchange, choices: Choices, target: Target, lane: Lane) -> bool:
-        """Whether the call may be tried again. An account that fails is not asked again by the same call."""
+    def _goes_on(self, last: Exchange, choices: Choices, target: Target, lane: Lane, deadline: float) -> bool:
+        """Whether the call may be tried again. An account that fails is not asked again by the same call; nor is any once it has
+        waited for as long as it may.
+        """
         assert last.away is not None
         self._charged += last.away.charged
         if last.away.charged and self._charged >= self._desk.settings.charged_tries:
             return False
-        if last.away.outage is Outage.FAILING:
+        if last.away.outage is Outage.FAILING or self._desk.clock.monotonic() >= deadline:
             choices.without(target, lane)
         return bool(choices.open) or choices.come_back()
 
