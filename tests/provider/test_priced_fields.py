@@ -93,6 +93,7 @@ def test_what_would_cost_more_is_refused_by_name_and_never_stripped(kind, change
     [
         ("anthropic", {"service_tier": "standard_only", "speed": "standard", "inference_geo": "global"}),
         ("chat", {"service_tier": "flex", "modalities": ["text"], "prompt_cache_retention": "in_memory"}),
+        ("chat", {"service_tier": "on_demand"}),
         ("responses", {"service_tier": "default"}),
         ("google", {"generationConfig": {"responseModalities": ["TEXT"], "mediaResolution": "MEDIA_RESOLUTION_HIGH"}}),
     ],
@@ -146,3 +147,10 @@ def test_an_hour_of_cache_is_seen_wherever_it_is_asked_for(kind):
 )
 def test_usage_at_a_price_that_was_not_asked_for_is_not_booked_as_exact(kind, answer):
     assert FORMATS[kind].billed(json.dumps(answer).encode()) is None
+
+
+def test_groqs_standard_tier_is_charged_by_its_usage():
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    told = FORMATS["chat"].billed(json.dumps({"service_tier": "on_demand", "usage": usage}).encode())
+    assert told is not None
+    assert (told.usage.input_tokens, told.usage.output_tokens) == (3, 2)

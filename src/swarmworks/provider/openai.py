@@ -66,7 +66,7 @@ _STATUS = {
     Fault.UNAVAILABLE: (503, "server_error"),
 }
 _WORTH_READING = re.compile(rb'"usage"\s*:\s*\{|"finish_reason"\s*:\s*"|"error"\s*:')
-_TIERS = frozenset({"default", "flex"})
+_TIERS = frozenset({"default", "flex", "on_demand"})  # the last is Groq's standard one
 
 
 class ChatCompletions:
