@@ -6,6 +6,7 @@ import pytest
 from swarmworks.base.errors import InvalidDocumentError
 from swarmworks.policy.bound import FRAME_TOKENS, Shape, worst_case
 from swarmworks.provider.prices import PriceTable, user_price
+from swarmworks.wire.genai_prices import NOT_TEXT
 
 TABLE = PriceTable.load()
 ANTHROPIC, OPENAI = "https://api.anthropic.com", "https://api.openai.com/v1"
@@ -78,3 +79,11 @@ def test_the_cliff_of_a_long_context_is_in_the_table():
     assert price.tiers[0].above_tokens == 272_000
     short, long = (worst_case(Shape(text_bytes=size, output_cap=0), price).nano_usd for size in (200_000, 272_001))
     assert long > 2 * short * (272_001 - FRAME_TOKENS) // 272_001
+
+
+def test_no_shipped_price_names_a_model_that_bills_for_more_than_text():
+    rows = json.loads(resources.files("swarmworks.provider").joinpath("prices.json").read_text(encoding="utf-8"))[
+        "vendors"
+    ]
+    models = [model for vendor in rows for model in vendor["models"]]
+    assert not [name for model in models for name in (model["id"], *model["match"]) if NOT_TEXT.search(name)]

@@ -31,6 +31,12 @@ GENAI = [
                     "output_mtok": 10,
                 },
             },
+            {
+                "id": "gpt-y",
+                "match": {"or": [{"equals": "gpt-y"}, {"equals": "gpt-y-search-preview"}]},
+                "prices": {"input_mtok": 1, "output_mtok": 2},
+            },
+            {"id": "GPT-OCR", "match": {"equals": "GPT-OCR"}, "prices": {"input_mtok": 1, "output_mtok": 2}},
             {"id": "text-embedding-4", "match": {"equals": "text-embedding-4"}, "prices": {"input_mtok": 0.1}},
         ],
     },
@@ -96,7 +102,8 @@ output_usd_per_mtok = 0
 def test_the_data_file_of_genai_prices():
     found = read_prices(json.dumps(GENAI), "data.json", NOW)
     assert found.source.startswith("genai-prices data file, sha256 ")
-    gpt, deep = found.prices
+    gpt, plain, deep = found.prices
+    assert plain.match == ("=gpt-y",)  # a search has a fee of its own
     assert (gpt.match, gpt.hosts, gpt.context_window) == (("=gpt-x", "^gpt-x-"), ("api.openai.com",), 400_000)
     assert (gpt.input_usd_per_mtok, gpt.cache_read_usd_per_mtok) == (Decimal("1.25"), Decimal("0.125"))
     [tier] = gpt.tiers

@@ -24,10 +24,10 @@ HOSTS = {
     "zai": ["api.z.ai"],
 }
 NOT_TEXT = re.compile(
-    r"search|research|image|audio|realtime|tts|transcri|whisper|embed|computer|moderation|ocr|video|veo|imagen|live|"
+    r"(?i)search|research|image|audio|realtime|tts|transcri|whisper|embed|computer|moderation|ocr|video|veo|imagen|live|"
     r"voice|speech|voxtral|compound"
 )
-"""Models that bill for more than text tokens."""
+"""Models that bill for more than text tokens, by their ids; and what names such a model among the patterns of another."""
 FIELDS = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -69,7 +69,7 @@ def entries(document: list[Table], now: datetime) -> list[tuple[str, Table]]:
 
 def _entry(model: Table, today: date) -> Table | None:
     options = _in_force(model["prices"], today)
-    match = _patterns(model["match"])
+    match = [pattern for pattern in _patterns(model["match"]) if not NOT_TEXT.search(pattern)]
     base = _rates(options, 0)
     if (
         not match
