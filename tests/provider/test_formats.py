@@ -488,3 +488,14 @@ def test_a_gemini_stream_that_ends_before_every_candidate_did_has_no_final_usage
     assert metered(GEMINI, [two])[0].billed() is None
     blocked = b'data: {"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":9}}\n\n'
     assert metered(GEMINI, [blocked])[0].billed().usage == Usage(9, 0, 0, 0)
+
+
+@pytest.mark.parametrize("field", ["output_config", "output_format"])
+def test_a_schema_of_the_output_leaves_anthropics_count_no_bound(field):
+    def asked(**more):
+        body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], **more}
+        demand = Messages().read(json.dumps(body).encode(), headers={}, allowed_fields=frozenset())
+        return Messages().to_count(demand, model="m")
+
+    assert asked() is not None
+    assert asked(**{field: {"type": "json_schema", "schema": {"type": "object", "description": "x" * 9_000}}}) is None

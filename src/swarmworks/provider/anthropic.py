@@ -45,6 +45,7 @@ _UNCOUNTED = words(
     "messages model max_tokens stream metadata stop_sequences temperature top_k top_p service_tier cache_control"
 )
 """Beside the messages: what changes no count of input."""
+_SPOILS_THE_COUNT = ("context_management", "output_config", "output_format")
 _TO_COUNT = ("messages", "system", "tools", "tool_choice", "thinking")
 _STATUS = {
     Fault.REJECTED: (400, "invalid_request_error"),
@@ -107,9 +108,11 @@ class Messages:
         return self.read(raw, headers={}, allowed_fields=allowed_fields).body.spliced({"model": model})
 
     def to_count(self, demand: Demand, *, model: str) -> bytes | None:
-        """None with edits of the context: what is counted is not what another answer of the same size would be."""
+        """None with edits of the context, whose count is not what another answer of the same size would have, and with a form of
+        the output: its schema is part of the prompt, and not of the count.
+        """
         values = demand.body.values
-        if values.get("context_management"):
+        if any(values.get(field) for field in _SPOILS_THE_COUNT):
             return None
         asked = {field: values[field] for field in _TO_COUNT if values.get(field) is not None}
         return json.dumps({"model": model, **asked}).encode()
