@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from swarmworks.base.errors import LimitReachedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from swarmworks.base.ids import SessionId
 
@@ -52,7 +52,7 @@ class Bodies:
         self.held_bytes = 0
 
     @contextmanager
-    def holding(self, session_id: SessionId) -> Iterator[Held]:
+    def holding(self, session_id: SessionId) -> Generator[Held]:
         held = Held(self, session_id)
         try:
             yield held
