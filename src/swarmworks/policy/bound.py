@@ -35,6 +35,8 @@ LONG_PIECE = 65_536
 SEAM_BYTES = 24
 """A mark behind a seam can take the composed characters on both sides of it apart again, into twelve bytes each."""
 _RUN = re.compile(r"[^\x00-\x7f]+")
+ROUNDED_BY = 20
+"""Tables round windows down, 1,048,576 to 1,000,000: one part in so many is added."""
 COUNT_TOKENS = 512  # a provider's own count is an estimate: it may miss this much, and 3 %
 UNFOLDED_BYTES = 33  # the longest NFKC form of one character (U+FDFA), in UTF-8
 _ESCAPE_BYTES = 6  # of a character written as \uXXXX
@@ -155,7 +157,8 @@ def frame_tokens(shape: Shape) -> int:
 
 def context_window(shape: Shape, price: Price | None) -> int | None:
     """No provider takes a longer input. None when it is not known."""
-    return None if price is None or shape.any_window else price.context_window
+    window = None if price is None or shape.any_window else price.context_window
+    return None if window is None else window + _ceil_div(window, ROUNDED_BY)
 
 
 def input_bound(shape: Shape, price: Price | None, per_item: Mapping[MediaKind, int] = NOTHING_PUBLISHED) -> int | None:

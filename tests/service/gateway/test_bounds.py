@@ -309,5 +309,5 @@ async def test_the_price_of_a_reservation_by_window_is_the_windows():
         p.upstream.script = lambda number, body: Answer(prompt=25_000)
         assert (await asked(p, "anthropic", carried("anthropic", "application/pdf", PDF)))[0] == 200
         [call] = await p.recorded(1)
-        assert counted_input(call, 9) == 30_000
+        assert counted_input(call, 9) == 31_500
         assert call.settled.nano_usd >= 25_000 * RATE_IN
