@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from swarmworks.base.clock import ManualClock
 from swarmworks.base.errors import ConflictError, NotFoundError, RejectedError, UsageError
-from swarmworks.base.ids import SequentialIds
+from swarmworks.base.ids import SequentialIds, SwarmId
+from swarmworks.domain.swarm import SwarmEvent
 from swarmworks.service.secrets import SecretKeeping, SecretSealedError, key_id, rewrap, seal, unseal
 from swarmworks.store.key_file import GivenKeys, KeyFile
 from swarmworks.store.protocol import SealedSecret
@@ -120,6 +121,21 @@ async def test_a_secret_is_set_listed_and_removed_with_who_did_it_on_record(stor
     assert not any(CANARY in event.data for event in events)
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or CANARY.encode() not in file.read_bytes()
+
+
+async def test_who_sets_and_removes_one_between_two_swarms_is_on_record_with_the_one_before(store, keys):
+    later = SwarmId("swm_later")
+    await store.transact(lambda tx: tx.insert_swarm(swarm_of(planned("a"), swarm_id=later)))
+    for swarm_id in (SWARM, later):
+        await store.transact(lambda tx, one=swarm_id: tx.move_swarm(one, SwarmEvent.STICK))
+    keeping = SecretKeeping(store, keys)
+    await keeping.set("provider", CANARY, "person:ada")
+    await keeping.remove("provider", "person:bo")
+    told = await store.read(lambda reader: [reader.events(one) for one in (SWARM, later)])
+    assert [[(event.kind, event.actor) for event in events] for events in told] == [
+        [],
+        [("secret.set", "person:ada"), ("secret.removed", "person:bo")],
+    ]
 
 
 async def test_a_rotation_wraps_every_secret_anew_and_the_old_key_can_go(store, keys, tmp_path):

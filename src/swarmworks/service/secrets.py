@@ -141,7 +141,7 @@ class SecretKeeping:
 
 class SecretWatch:
     """A chore: tells `changed` the name and the value of each of `names` that was set anew, by whichever control plane. Of one
-    that was removed or does not open, what was told before goes on.
+    that was removed or does not open, what was told before goes on; once its key is there it opens without being set anew.
     """
 
     def __init__(self, keeping: SecretKeeping, names: Collection[str], changed: Callable[[str, str], None]) -> None:
@@ -149,6 +149,7 @@ class SecretWatch:
         self._names = names
         self._changed = changed
         self._seen: dict[str, str] = {}
+        self._closed: dict[str, str] = {}
 
     async def look(self) -> bool:
         for one in await self._keeping.sealed(self._names):
@@ -157,10 +158,12 @@ class SecretWatch:
             try:
                 value = self._keeping.open(one)
             except SecretSealedError as error:
-                _log.error("%s: %s; the one before it is used on", error.where, error.what)
+                if self._closed.get(one.name) != one.envelope:
+                    _log.error("%s: %s; the one before it is used on", error.where, error.what)
+                self._closed[one.name] = one.envelope
             else:
                 self._changed(one.name, value)
-            self._seen[one.name] = one.envelope
+                self._seen[one.name] = one.envelope
         return False
 
 
@@ -249,6 +252,6 @@ def _changed(sealed: SealedSecret) -> SecretSealedError:
 
 
 def _tell(tx: Tx, kind: str, person: str, data: Mapping[str, object]) -> None:
-    """On record where anything is going on that it may matter for."""
-    for swarm in tx.swarms(states=OPEN):
+    """On record where anything is going on that it may matter for; else with the swarm before, so that it is on record at all."""
+    for swarm in tx.swarms(states=OPEN) or tx.swarms()[:1]:
         tx.append(swarm.id, NewEvent(kind, person, data))

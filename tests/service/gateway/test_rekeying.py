@@ -9,7 +9,7 @@ from swarmworks.domain.provider import Outage
 from swarmworks.service.gateway.record import ProviderAccount
 from swarmworks.service.gateway.record import Upstream as UpstreamAddress
 from swarmworks.service.secrets import SecretKeeping, SecretWatch
-from swarmworks.store.key_file import GivenKeys
+from swarmworks.store.key_file import GivenKeys, KeyFile
 from tests.service.gateway.plant import plant
 from tests.service.gateway.test_budget import until
 from tests.service.gateway.test_providers import keys
@@ -118,3 +118,21 @@ async def test_a_rotation_of_the_sealing_key_changes_no_key():
         await watching.look()
         assert told == [OLD, OLD]
         assert (await p.ask("openai"))[0] == 200
+
+
+async def test_what_a_key_sealed_opens_once_the_key_is_back(tmp_path, caplog):
+    ring = KeyFile(tmp_path / "config" / "secrets.key")
+    ring.make()
+    async with watched() as (p, _secrets, _watch):
+        keeping, told = SecretKeeping(p.store, ring), []
+        await keeping.set("other", NEW, "person:ada")
+        watching = SecretWatch(keeping, {"other"}, lambda _name, key: told.append(key))
+        away = (tmp_path / "config" / "secrets.key").rename(tmp_path / "away")
+        await watching.look()
+        await watching.look()
+        assert told == []
+        assert len([record for record in caplog.records if "secret other" in record.getMessage()]) == 1
+        away.rename(tmp_path / "config" / "secrets.key")
+        await watching.look()
+        await watching.look()
+        assert told == [NEW]

@@ -203,14 +203,15 @@ class Call:
         return last[1]
 
     def _goes_on(self, last: Exchange, choices: Choices, target: Target, lane: Lane, deadline: float) -> bool:
-        """Whether the call may be tried again. An account that fails is not asked again by the same call; nor is any once it has
-        waited for as long as it may.
+        """Whether the call may be tried again. An account that fails is not asked again by the same call; nor, once that has
+        waited for as long as it may, is one that was too busy. One whose key was refused is open only when it has a new one.
         """
         assert last.away is not None
         self._charged += last.away.charged
         if last.away.charged and self._charged >= self._desk.settings.charged_tries:
             return False
-        if last.away.outage is Outage.FAILING or self._desk.clock.monotonic() >= deadline:
+        late = last.away.outage not in NEEDS_A_PERSON and self._desk.clock.monotonic() >= deadline
+        if last.away.outage is Outage.FAILING or late:
             choices.without(target, lane)
         return bool(choices.open) or choices.come_back()
 
