@@ -87,3 +87,18 @@ def test_no_shipped_price_names_a_model_that_bills_for_more_than_text():
     ]
     models = [model for vendor in rows for model in vendor["models"]]
     assert not [name for model in models for name in (model["id"], *model["match"]) if NOT_TEXT.search(name)]
+
+
+def test_a_price_of_ones_own_rises_with_the_length_as_the_lists_does_and_nowhere_else():
+    own = {"gpt-5.4": {"input_usd_per_mtok": 5, "output_usd_per_mtok": 30, "cache_read_usd_per_mtok": 0}}
+    table = PriceTable.load(own)
+    listed = PriceTable.load().find("openai", "gpt-5.4", "https://api.openai.com/v1")
+    price = table.find("openai", "gpt-5.4", "https://api.openai.com/v1")
+    assert price.rates.input == 2 * listed.rates.input
+    assert [tier.above_tokens for tier in price.tiers] == [tier.above_tokens for tier in listed.tiers]
+    assert price.tiers[0].rates.input == 2 * listed.tiers[0].rates.input
+    assert price.tiers[0].rates.output == 2 * listed.tiers[0].rates.output
+    assert price.tiers[0].rates.cache_read == 0
+    assert price.context_window == listed.context_window
+    elsewhere = table.find("mine", "gpt-5.4", "http://127.0.0.1:8000/v1")
+    assert (elsewhere.tiers, elsewhere.context_window) == ((), None)

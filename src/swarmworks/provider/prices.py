@@ -8,7 +8,7 @@ server of one's own) is *unpriced* until the user says what it costs: nothing is
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
@@ -125,8 +125,10 @@ class PriceTable:
     def look(self, provider: str, model: str, base_url: str) -> FoundPrice | None:
         """As `find`, with where the price is from."""
         given = self.overrides.get(f"{provider}:{model}") or self.overrides.get(model)
-        if given is not None:
-            return FoundPrice(given, Origin.SETTINGS)
+        listed = self._listed(provider, model, base_url)
+        return listed if given is None else FoundPrice(_risen(given, listed), Origin.SETTINGS)
+
+    def _listed(self, provider: str, model: str, base_url: str) -> FoundPrice | None:
         host = urlsplit(base_url).hostname or ""
         chosen = pricing.in_force(self._candidates(provider, host, model), self._clock.now())
         if chosen is not None:
@@ -176,6 +178,22 @@ def user_price(name: str, fields: Mapping[str, object]) -> Price:
     if problems:
         raise InvalidDocumentError(document, problems)
     return Price(Rates.of(**nano), source=f"settings, {document}")
+
+
+def _risen(given: Price, listed: FoundPrice | None) -> Price:
+    """`swarm.toml` knows no tiers and no window: they are the list's, the rates of a tier as much dearer as they are there."""
+    if listed is None:
+        return given
+    base, tiers = listed.price.rates, listed.price.tiers
+    risen = tuple(Tier(tier.above_tokens, _times(given.rates, tier.rates, base)) for tier in tiers)
+    return replace(given, tiers=risen, context_window=listed.price.context_window)
+
+
+def _times(given: Rates, dearer: Rates, base: Rates) -> Rates:
+    def of(rate: int, above: int, below: int) -> int:
+        return rate if below == 0 else max(rate, -(-rate * above // below))
+
+    return Rates(*map(of, astuple(given), astuple(dearer), astuple(base)))
 
 
 def _nano_per_million(value: object) -> int | None:
