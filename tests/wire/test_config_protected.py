@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swarmworks.base.errors import InvalidDocumentError
+from swarmworks.cli.starters import compiled, detection, node, python
 from swarmworks.wire.config_file import load_config
 from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED, protecting_pattern
 
@@ -35,6 +36,22 @@ def globs(files: str) -> tuple[str, ...]:
         ".mcp.json",
         "Makefile",
         "a/evil.pth",
+        "dev-requirements.txt",
+        "web/eslint.config.mjs",
+        "web/.eslintrc.json",
+        "web/vitest.config.ts",
+        "jest.config.js",
+        ".mocharc.yml",
+        "web/.npmrc",
+        ".yarnrc.yml",
+        "bun.lockb",
+        "pnpm-workspace.yaml",
+        "clippy.toml",
+        ".cargo/config.toml",
+        "service/pom.xml",
+        "app/build.gradle.kts",
+        "gradle/wrapper/gradle-wrapper.properties",
+        "go.work",
     ],
 )
 def test_what_steers_agents_and_gates_is_protected(path):
@@ -50,6 +67,10 @@ def test_what_steers_agents_and_gates_is_protected(path):
         "docs/makefiles.md",
         "app/git.py",
         "x/swarm.toml",
+        "src/eslint.ts",
+        "src/jest/config.js",
+        "docs/requirements.md",
+        "src/main/java/gradle/Build.java",
     ],
 )
 def test_ordinary_files_are_not(path):
@@ -68,3 +89,18 @@ def test_the_gates_themselves_cannot_be_unprotected():
         globs('unprotected = ["/swarm.toml"]\n')
     with pytest.raises(InvalidDocumentError, match="not a pattern"):
         globs('unprotected = ["Makefil"]\n')
+
+
+def starters_read():
+    """What `swarm init` takes for the manifests, locks and configuration of tools; tests' own fixtures are not."""
+    names = {name for manifests, _ in detection.DETECTORS for name in manifests}
+    names |= {lock for lock, *_ in node._MANAGERS} | {*node._ESLINT, *node._BIOME}
+    names |= {*compiled._GOLANGCI, *compiled._RUSTFMT}
+    names |= {name for found in python._FILES.values() for name in found if not name.endswith("conftest.py")}
+    return sorted(names)
+
+
+@pytest.mark.parametrize("name", starters_read())
+def test_what_the_gates_were_found_by_is_protected_at_every_depth(name):
+    assert protecting_pattern(name, ALL)
+    assert protecting_pattern(f"packages/web/{name}", ALL)

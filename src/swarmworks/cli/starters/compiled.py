@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _GOLANGCI = (".golangci.yml", ".golangci.yaml", ".golangci.toml", ".golangci.json")
+_RUSTFMT = ("rustfmt.toml", ".rustfmt.toml")
 
 
 def detect_go(root: Path) -> Detected:
@@ -40,7 +41,7 @@ def detect_rust(root: Path) -> Detected:
         ProposedGate("lint", clippy, "lines", "Cargo.toml: clippy comes with Rust", cache=True),
         ProposedGate("tests", f"{cargo} test --offline", "exit", "Cargo.toml: cargo test", cache=True),
     ]
-    if found := present(root, "rustfmt.toml", ".rustfmt.toml"):
+    if found := present(root, *_RUSTFMT):
         gates.append(ProposedGate("format", f"{cargo} fmt --check", "exit", found, early=True))
     locks = tuple(name for name in ("Cargo.toml", "Cargo.lock") if (root / name).is_file())
     fetch = 'cp -R . "$TMPDIR/project" && cd "$TMPDIR/project" && CARGO_HOME="$SWARM_ENVIRONMENT/cargo" cargo fetch'

@@ -23,11 +23,15 @@ _MANAGERS = (
 _ESLINT = (
     "eslint.config.js",
     "eslint.config.mjs",
+    "eslint.config.cjs",
     "eslint.config.ts",
     ".eslintrc.json",
     ".eslintrc.js",
     ".eslintrc.cjs",
+    ".eslintrc.yml",
+    ".eslintrc.yaml",
 )
+_BIOME = ("biome.json", "biome.jsonc")
 _RUNNERS = {
     "vitest": (
         f"node_modules/.bin/vitest run --reporter=default --reporter=junit --outputFile.junit={REPORT}",
@@ -72,7 +76,7 @@ def _setup(root: Path) -> tuple[tuple[str, ...], tuple[str, ...], str]:
 
 def _checks(root: Path, scripts: dict[str, str], packages: set[str], *, typescript: bool) -> Iterator[ProposedGate]:
     eslint = present(root, *_ESLINT)
-    biome = present(root, "biome.json", "biome.jsonc")
+    biome = present(root, *_BIOME)
     if "lint" in scripts:
         why = f'package.json: script "lint" ({scripts["lint"][:60]})'
         yield ProposedGate("lint", f"{LINKED}npm run --silent lint", "lines", why, early=True)
