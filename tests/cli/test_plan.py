@@ -6,8 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from swarmworks.base.errors import EXIT_USAGE, ConflictError, InvalidDocumentError, UsageError
+from swarmworks.cli.commands.check import command as check_command
 from swarmworks.cli.commands.plan import command
 from swarmworks.wire.planfile import load_plan
+from tests.cli.fakes import CONFIG, FakeLauncher
 
 SPEC = Path(__file__).parents[2] / "examples" / "task-management" / "spec.yaml"
 
@@ -79,3 +81,31 @@ def test_what_cannot_be_had_is_said(tmp_path, stack):
     spec.write_text(SPEC.read_text().replace("framework: fastapi", f"framework: {stack}"))
     result = run(spec, "-o", tmp_path / "plan.yaml")
     assert f"note: {stack} on sqlite: a general layout is planned" in result.output
+
+
+GATES = CONFIG + '[gates.lint]\nrun = "go vet"\n'
+
+
+def test_in_a_project_only_its_own_gates_are_planned_and_the_plan_checks(tmp_path):
+    launcher, output = FakeLauncher(tmp_path, config=GATES), tmp_path / "plan.yaml"
+    result = CliRunner().invoke(command, [str(SPEC), "-o", str(output)], obj=launcher)
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "note: the project has no gate syntax, types, smoke, coverage: no task requires it" in told
+    plan = load_plan(output)
+    assert {gate for task in plan.tasks for gate in task.gates} == {"scope", "secrets", "lint", "tests"}
+    assert {each.gate for task in plan.tasks for each in task.acceptance} <= {"lint", "tests"}
+    assert plan.floors == {}
+    checked = CliRunner().invoke(check_command, [str(output)], obj=launcher)
+    assert checked.exit_code == 0, checked.output
+
+
+def test_the_floor_of_the_projects_own_gate_stands_where_the_specification_asks_for_none(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("\n".join(line for line in SPEC.read_text().splitlines() if "coverage" not in line))
+    config = GATES + '[gates.coverage]\nfrom = "tests"\nreads = "coverage"\nfloor = 55\n'
+    output = tmp_path / "plan.yaml"
+    result = CliRunner().invoke(command, [str(spec), "-o", str(output)], obj=FakeLauncher(tmp_path, config=config))
+    assert result.exit_code == 0, result.output
+    assert load_plan(output).floors == {"coverage": 55.0}
+    assert "55 % is planned" in result.output

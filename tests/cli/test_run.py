@@ -53,6 +53,19 @@ def test_what_is_not_said_comes_from_the_configuration(tmp_path, swarm: Swarm, p
     assert body["config"]["gates"]["commands"]["tests"]["run"] == "pytest"
 
 
+def test_a_plan_that_needs_a_gate_the_project_has_not_is_refused_before_anything_starts(tmp_path, swarm: Swarm, plan):
+    plane = FakePlane([sample.status("landed")])
+    launcher = FakeLauncher(tmp_path, plane)
+    plan.write_text(plan.read_text().replace("tests", "test"))
+    ran = swarm(launcher, "run", plan)
+    assert ran.code == 2
+    assert "`test` is no gate of this project" in ran.err
+    assert "did you mean `tests`?" in ran.err
+    assert plane.bodies("/swarms") == []
+    launcher.config = 'gates = "none"\n[project]\nname = "p"\n'
+    assert swarm(launcher, "run", plan).code == 0
+
+
 def test_options_win_over_the_configuration(tmp_path, swarm: Swarm, plan):
     plane = FakePlane([sample.status("landed")])
     launcher = FakeLauncher(tmp_path, plane)

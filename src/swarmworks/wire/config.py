@@ -438,6 +438,11 @@ class SwarmConfig(Section):
             *(definition_of(name, gate) for name, gate in self.gates.commands.items()),
         )
 
+    @property
+    def gate_names(self) -> frozenset[str] | None:
+        """The gates a task may name; None with `gates = "none"`: what it names is not asked for then."""
+        return None if self.gates.explicitly_none else frozenset({*BUILT_IN_GATES, *self.gates.commands})
+
     def required_gates(self, kind: str) -> frozenset[str]:
         """The gates a task of `kind` must pass: its own list, else the list `default`, else every gate there is.
         `scope` is always one of them, and the only one for `gates = "none"`. A plan is judged as a plan: the project's own

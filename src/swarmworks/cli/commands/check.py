@@ -18,7 +18,7 @@ from swarmworks.domain.plan import Plan
 from swarmworks.policy.ceilings import overestimated, too_small
 from swarmworks.policy.lint import Finding, Severity, errors, lint
 from swarmworks.policy.planning.fit import Repository, misfits
-from swarmworks.wire.config_gates import PLAN_GATE
+from swarmworks.wire.config_gates import BUILT_IN_GATES
 from swarmworks.wire.planfile import load_plan
 
 SURE = frozenset({"unknown_gate"})
@@ -81,7 +81,8 @@ def _misfits(plan: Plan, launcher: Launcher | None, project: OpenProject | None)
     if launcher is None or project is None:
         return ()
     config = project.config
-    gates = frozenset(gate.name for gate in config.gate_definitions()) - {PLAN_GATE}
+    chosen = config.gate_names
+    gates = frozenset(BUILT_IN_GATES) if chosen is None else chosen
     try:
         files = launcher.tracked_files(project, launcher.base_commit(project, allow_dirty=True))
     except NotARepositoryError:
@@ -90,5 +91,5 @@ def _misfits(plan: Plan, launcher: Launcher | None, project: OpenProject | None)
     return tuple(
         each if each.rule in SURE else replace(each, severity=Severity.WARNING)
         for each in found
-        if files or each.rule in SURE
+        if (files or each.rule in SURE) and not (chosen is None and each.rule == "unknown_gate")
     )

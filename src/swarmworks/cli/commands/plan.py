@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from swarmworks.base.errors import UsageError
+from swarmworks.base.errors import EXIT_USAGE, UsageError
 from swarmworks.base.ids import SwarmId
-from swarmworks.cli.commands.run import full_model_name
+from swarmworks.cli.commands.run import full_model_name, judged
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.ending import end
 from swarmworks.cli.mechanical import mechanical_plan
@@ -25,9 +25,11 @@ from swarmworks.cli.view.summary import money
 from swarmworks.cli.wishes import named_file, one_of, wish_from
 from swarmworks.cli.writing import refuse_overwriting, write_whole
 from swarmworks.domain.plan import PLAN_FILE, Plan, Source
-from swarmworks.policy.lint import errors, lint
+from swarmworks.policy.lint import Finding, errors
 from swarmworks.policy.planning.decompose import decompose
+from swarmworks.policy.planning.fit import without_unknown_gates
 from swarmworks.policy.planning.remarks import remarks
+from swarmworks.policy.planning.requirements import DEFAULT_COVERAGE
 from swarmworks.wire.api import SwarmStatus
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.planfile import dump_plan, parse_plan
@@ -140,19 +142,34 @@ def _refuse_terms(**terms: object) -> None:
 
 def _from_specification(spec: Path, output: Path, config: SwarmConfig | None, *, urgent: bool, as_json: bool) -> None:
     specification, data = load_specification(spec)
-    plan = decompose(specification, Source("resources", spec.as_posix(), hashlib.sha256(data).hexdigest()))
+    source = Source("resources", spec.as_posix(), hashlib.sha256(data).hexdigest())
+    floor = _floor_of(config)
+    plan = decompose(specification, source, floor=floor)
+    remarked = list(remarks(specification, floor=floor))
+    known = None if config is None else config.gate_names
+    if known is not None:
+        plan, left_out = without_unknown_gates(plan, known)
+        if left_out:
+            named = f"the project has no gate {', '.join(left_out)}"
+            remarked.append(f"{named}: no task requires it, and what it was to prove is left to the other gates")
     changed = write_whole(output, dump_plan(plan))
     _show(
         plan,
         output,
         config,
-        remarks(specification),
+        remarked,
         None,
         changed=changed,
         urgent=urgent,
         budget=False,
         as_json=as_json,
     )
+
+
+def _floor_of(config: SwarmConfig | None) -> float:
+    """The coverage that the project's own gate asks for."""
+    gate = None if config is None else config.gates.commands.get("coverage")
+    return DEFAULT_COVERAGE if gate is None or gate.floor is None else gate.floor
 
 
 async def _landed_plan(launcher: Launcher, project: OpenProject, wanted: str) -> tuple[Plan, SwarmStatus]:
@@ -166,7 +183,7 @@ def _show(
     plan: Plan,
     output: Path,
     config: SwarmConfig | None,
-    remarked: list[str] | tuple[str, ...],
+    remarked: list[str],
     status: SwarmStatus | None,
     *,
     changed: bool,
@@ -174,18 +191,17 @@ def _show(
     budget: bool,
     as_json: bool,
 ) -> None:
-    found = lint(plan)
+    found = judged(plan, config)
     fitting = None if errors(found) else suits(plan, config, urgent=urgent, budget=budget)
     if as_json:
-        data: dict[str, Any] = as_data(plan) | {"file": str(output), "changed": changed, "notes": list(remarked)}
+        data: dict[str, Any] = as_data(plan, found) | {"file": str(output), "changed": changed, "notes": remarked}
         data["suitability"] = None if fitting is None else suitability_data(fitting)
         data["planning"] = None if status is None else status.money.model_dump() | {"swarm": status.id}
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        _end_with(found)
         return
-    for line in overview(plan):
-        click.echo(line)
     if fitting is not None:
-        for line in suitability_lines(fitting):
+        for line in (*overview(plan), *suitability_lines(fitting)):
             click.echo(line)
     for line in (*notes(remarked), *findings(found)):
         click.echo(line)
@@ -193,3 +209,9 @@ def _show(
         click.echo(f"planning: {money(status)}")
     click.echo(f"{'wrote' if changed else 'unchanged:'} {output}")
     click.echo(f"next: read it, then swarm check {output}")
+    _end_with(found)
+
+
+def _end_with(found: tuple[Finding, ...]) -> None:
+    if errors(found):
+        click.get_current_context().exit(EXIT_USAGE)

@@ -26,7 +26,8 @@ from swarmworks.cli.watching import follow
 from swarmworks.cli.wishes import named_file, one_of, wish_from
 from swarmworks.cli.writing import refuse_overwriting, write_whole
 from swarmworks.domain.plan import Plan
-from swarmworks.policy.lint import errors, lint
+from swarmworks.policy.lint import Finding, errors, lint
+from swarmworks.policy.planning.fit import unknown_gates
 from swarmworks.policy.planning.from_words import Wish
 from swarmworks.policy.tiers import TIERS
 from swarmworks.wire.api import MOST_APPROVAL, CreateSwarm, SwarmStatus
@@ -115,7 +116,7 @@ def command(
         runtimes={} if runtime else project.config.agents.runtimes,
     )
     if file is not None:
-        plan = runnable_plan(file, exclusive=project.config.files.exclusive)
+        plan = runnable_plan(file, project.config)
     else:
         wish = wish_from(asked, notes_file, issues_file)
         if output is not None:
@@ -164,14 +165,22 @@ def approved_plan(
     return made, terms.after(status), why
 
 
-def runnable_plan(path: Path, *, exclusive: bool = True) -> Plan:
+def runnable_plan(path: Path, config: SwarmConfig) -> Plan:
     """InvalidDocumentError with every reason why the plan must not run as it is."""
     plan = load_plan(path)
-    found = errors(lint(plan, exclusive=exclusive))
+    found = errors(judged(plan, config))
     if found:
         problems = [Problem(0, f"{each.task}: {each.what}" if each.task else each.what, each.mend) for each in found]
         raise InvalidDocumentError(str(path), problems)
     return plan
+
+
+def judged(plan: Plan, config: SwarmConfig | None) -> tuple[Finding, ...]:
+    """What the lint says, and in a project which gates it has not."""
+    if config is None:
+        return lint(plan)
+    known = config.gate_names
+    return (*(() if known is None else unknown_gates(plan, known)), *lint(plan, exclusive=config.files.exclusive))
 
 
 def swarm_request(

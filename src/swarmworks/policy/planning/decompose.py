@@ -17,7 +17,7 @@ from swarmworks.policy.planning import facts
 from swarmworks.policy.planning.builder import Shape, build
 from swarmworks.policy.planning.model import Action
 from swarmworks.policy.planning.names import slug
-from swarmworks.policy.planning.requirements import coverage_floor, requirement_tasks
+from swarmworks.policy.planning.requirements import DEFAULT_COVERAGE, coverage_floor, requirement_tasks
 from swarmworks.policy.planning.resolve import order_of, resolve
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ SCAFFOLD, SECURITY, RATE_LIMIT, LOGIN, QUALITY = (
 )
 
 
-def decompose(specification: Specification, source: Source) -> Plan:
-    """The whole plan. Pure and deterministic: the same specification gives the same plan."""
+def decompose(specification: Specification, source: Source, *, floor: float = DEFAULT_COVERAGE) -> Plan:
+    """The whole plan; `floor` is the coverage planned where none is asked for. Pure and deterministic: the same specification gives the same plan."""
     project = resolve(specification)
     planner = _Planner(project)
     tasks = list(planner.tasks())
-    floor = coverage_floor(project)
+    floor = coverage_floor(project, floor)
     tasks.append(_verify_quality(project, tasks, floor))
     stack = specification.architecture
     return Plan(
@@ -60,7 +60,6 @@ class _Planner:
         self._project = project
         self._layout = project.layout
         self._authentication = facts.authentication_facts(project)
-        self._floor = coverage_floor(project)
 
     def tasks(self) -> Iterator[PlannedTask]:
         yield self._scaffold()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from swarmworks.domain.plan import DOCUMENT, PLAN, PLAN_FILE
@@ -44,13 +44,38 @@ def misfits(plan: Plan, repository: Repository) -> tuple[Finding, ...]:
     for task in plan.tasks:
         if task.kind == PLAN:
             found.append(_error("plans_again", task.id, "a plan's task cannot be another plan", "plan the work itself"))
-        found += _gates(task, repository.gates)
+        found += _proves_nothing(task, repository.gates)
         found += _written(task, repository, folders)
         found += _read(task, repository.files, folders, owned)
-    for gate in plan.floors:
-        if gate not in repository.gates:
-            found.append(_error("unknown_gate", "", f"the floor of `{gate}`: no such gate", _named(repository.gates)))
+    return (*found, *unknown_gates(plan, repository.gates))
+
+
+def unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Finding, ...]:
+    """Every gate the plan names that the project has not: a change that needs it can never land."""
+    found = [each for task in plan.tasks for each in _unknown(task, known)]
+    floors = [gate for gate in plan.floors if gate not in known]
+    found += [_error("unknown_gate", "", f"the floor of `{gate}`: no such gate", _named(known)) for gate in floors]
     return tuple(found)
+
+
+def without_unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Plan, tuple[str, ...]]:
+    """The plan with the gates of `known` alone, and the names of those left out. What they were to prove is bound to a
+    gate that stays, one that runs the code where there is one.
+    """
+    tasks = tuple(_with_gates(task, known) for task in plan.tasks)
+    floors = {gate: floor for gate, floor in plan.floors.items() if gate in known}
+    named = [gate for task in plan.tasks for gate in (*task.gates, *task.not_required)]
+    left_out = tuple(dict.fromkeys(gate for gate in (*named, *plan.floors) if gate not in known))
+    return replace(plan, tasks=tasks, floors=floors), left_out
+
+
+def _with_gates(task: PlannedTask, known: frozenset[str]) -> PlannedTask:
+    gates = tuple(gate for gate in task.gates if gate in known) or tuple(sorted(known & PROVES_NOTHING))
+    running = [gate for gate in gates if gate not in PROVES_NOTHING]
+    instead = "tests" if "tests" in running else next(iter(running), gates[0])
+    proved = tuple(each if each.gate in gates else replace(each, gate=instead) for each in task.acceptance)
+    not_required = {gate: why for gate, why in task.not_required.items() if gate in known}
+    return replace(task, gates=gates, acceptance=proved, not_required=not_required)
 
 
 def unplanned_issues(plan: Plan, issues: Iterable[int]) -> Iterator[Finding]:
@@ -67,12 +92,15 @@ def unplanned_issues(plan: Plan, issues: Iterable[int]) -> Iterator[Finding]:
         yield _error("issue_left_out", "", f"no task is for issue #{number}", f"add a task with #{number} in its title")
 
 
-def _gates(task: PlannedTask, known: frozenset[str]) -> Iterator[Finding]:
+def _unknown(task: PlannedTask, known: frozenset[str]) -> Iterator[Finding]:
     for gate in dict.fromkeys((*task.gates, *task.not_required)):
         if gate not in known:
             near = difflib.get_close_matches(gate, known, n=1)
             mend = f"did you mean `{near[0]}`?" if near else _named(known)
             yield _error("unknown_gate", task.id, f"`{gate}` is no gate of this project", mend)
+
+
+def _proves_nothing(task: PlannedTask, known: frozenset[str]) -> Iterator[Finding]:
     proofs = {each.gate for each in task.acceptance}
     better = known - PROVES_NOTHING
     if task.kind != DOCUMENT and proofs and proofs <= PROVES_NOTHING and better:

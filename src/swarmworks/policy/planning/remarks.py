@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from swarmworks.domain import spec as words
 from swarmworks.policy.planning.model import Action
-from swarmworks.policy.planning.requirements import coverage_floor
+from swarmworks.policy.planning.requirements import DEFAULT_COVERAGE, coverage_floor
 from swarmworks.policy.planning.resolve import resolve
 
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from swarmworks.policy.planning.model import Project
 
 
-def remarks(specification: Specification) -> tuple[str, ...]:
+def remarks(specification: Specification, *, floor: float = DEFAULT_COVERAGE) -> tuple[str, ...]:
+    """`floor`: the coverage planned where none is asked for."""
     project = resolve(specification)
-    return (*_endpoints(project), *_resources(project), *_requirements(project), *_stack(project))
+    return (*_endpoints(project), *_resources(project), *_requirements(project, floor), *_stack(project))
 
 
 def _endpoints(project: Project) -> Iterator[str]:
@@ -37,7 +38,7 @@ def _resources(project: Project) -> Iterator[str]:
             yield f"{unit.identifier} has no endpoints: it gets a schema only"
 
 
-def _requirements(project: Project) -> Iterator[str]:
+def _requirements(project: Project, floor: float) -> Iterator[str]:
     for each in project.spec.requirements:
         other = re.search(r"bcrypt|argon2?|pbkdf2", each.text.lower())
         if other and each.kind == words.PASSWORD_HASHING and project.layout.texts == "fastapi":
@@ -45,7 +46,7 @@ def _requirements(project: Project) -> Iterator[str]:
         if each.kind == words.CUSTOM:
             yield f"`{each.text}`: no known requirement; a task of its own writes tests from these words"
     if project.spec.requirement(words.COVERAGE) is None:
-        yield f"no coverage floor is required: {coverage_floor(project):g} % is planned"
+        yield f"no coverage floor is required: {coverage_floor(project, floor):g} % is planned"
 
 
 def _stack(project: Project) -> Iterator[str]:

@@ -26,10 +26,10 @@ BY_GATE = frozenset({words.COVERAGE, words.LINT, words.TYPES})
 _MAX_MEASURED = 12
 
 
-def coverage_floor(project: Project) -> float:
-    """Percent: the highest one asked for, else 80."""
+def coverage_floor(project: Project, default: float = DEFAULT_COVERAGE) -> float:
+    """Percent: the highest one asked for."""
     asked = [each.numbers["percent"] for each in project.spec.requirements if each.kind == words.COVERAGE]
-    return max(asked, default=DEFAULT_COVERAGE)
+    return max(asked, default=default)
 
 
 def requirement_tasks(project: Project, ancestry: Ancestry) -> Iterator[PlannedTask]:
