@@ -203,6 +203,49 @@ def test_a_custom_requirement_and_another_hash_are_remarked():
     assert any("`no cookies`" in each for each in found)
 
 
+NOTES = "name: x\nresources:\n  note:\n    fields: [{title: string}]\n"
+LONG = "every answer of the whole application without any exception names the version of the interface"
+
+
+def custom_tests(plan: Plan) -> list[str]:
+    return [facts(plan, task.id)["requirement"]["text"] for task in plan.tasks if task.owns[0].startswith("tests/req")]
+
+
+@pytest.mark.parametrize("endpoints", ["", '    endpoints: ["POST /notes (create)"]\n'])
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["выдержать нагрузку", "работать без сети"],
+        ["no cookies"],
+        [f"{LONG} {end}" for end in ("that answered", "that was asked", "in use", "in use, and its date")],
+        ["note create", "note-create", "note create!"],
+    ],
+)
+def test_no_requirement_is_dropped_whatever_it_is_called(endpoints, said):
+    plan = planned(f"{NOTES}{endpoints}{yaml.safe_dump({'quality': said}, allow_unicode=True)}")
+    assert custom_tests(plan) == said
+    assert parse_plan("plan.yaml", dump_plan(plan).encode()) == plan
+    assert lint(plan) == ()
+
+
+def test_a_requirement_written_twice_is_one_task():
+    assert custom_tests(planned(f"{NOTES}quality: [no cookies, no cookies]\n")) == ["no cookies"]
+
+
+def test_a_requirement_that_nothing_could_show_is_said():
+    found = remarks(parse_specification("s", f"{NOTES}performance: [p95 latency below 100 ms]\n".encode()))
+    assert any("`p95 latency below 100 ms`: nothing is specified" in each for each in found)
+
+
+def test_names_as_long_as_they_may_be_give_ids_that_a_plan_may_hold():
+    name = "a" + "b" * 58
+    plan = planned(
+        f"name: x\nresources:\n  {name}c:\n    fields: [{{title: string}}]\n"
+        f'    endpoints: ["POST /n/{{id}}/x ({name}c)", "POST /n/{{id}}/y ({name}d)"]\n'
+    )
+    assert parse_plan("plan.yaml", dump_plan(plan).encode()) == plan
+
+
 @pytest.mark.parametrize(
     ("word", "one", "many"),
     [("users", "user", "users"), ("categories", "category", "categories"), ("class", "class", "classes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import keyword
 import re
 import unicodedata
@@ -83,6 +84,16 @@ def attribute_name(name: str) -> str:
     found = snake(name) if not re.fullmatch(r"[a-z][a-z0-9_]*", name) else name
     taken = keyword.iskeyword(found) or found in _TAKEN_ATTRIBUTES or found.startswith("model_")
     return f"{found}_" if taken else found
+
+
+def mark(text: str) -> str:
+    """Eight digits that tell one text from another."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def within(name: str, most: int, joint: str) -> str:
+    """`name` itself, or, where it is longer than `most`, its beginning and a mark of the whole."""
+    return name if len(name) <= most else f"{name[: most - 9].rstrip('-_')}{joint}{mark(name)}"
 
 
 def slug(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from swarmworks.domain import spec as words
 from swarmworks.policy.planning.model import Action
-from swarmworks.policy.planning.requirements import DEFAULT_COVERAGE, coverage_floor
+from swarmworks.policy.planning.requirements import BY_GATE, DEFAULT_COVERAGE, concerns, coverage_floor
 from swarmworks.policy.planning.resolve import resolve
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def _requirements(project: Project, floor: float) -> Iterator[str]:
         other = re.search(r"bcrypt|argon2?|pbkdf2", each.text.lower())
         if other and each.kind == words.PASSWORD_HASHING and project.layout.texts == "fastapi":
             yield f"`{each.text}`: scrypt is planned instead of {other.group()}, from the standard library"
+        if each.kind not in BY_GATE and not concerns(project, each):
+            yield f"`{each.text}`: nothing is specified that it could be shown on; no task is planned for it"
         if each.kind == words.CUSTOM:
             yield f"`{each.text}`: no known requirement; a task of its own writes tests from these words"
     if project.spec.requirement(words.COVERAGE) is None:

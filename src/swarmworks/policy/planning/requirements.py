@@ -10,7 +10,7 @@ from swarmworks.domain import spec as words
 from swarmworks.policy.planning import facts
 from swarmworks.policy.planning.builder import Shape, build
 from swarmworks.policy.planning.model import Action, Project, Route, Unit
-from swarmworks.policy.planning.names import slug, snake
+from swarmworks.policy.planning.names import mark, slug, snake, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_COVERAGE = 80.0
 BY_GATE = frozenset({words.COVERAGE, words.LINT, words.TYPES})
 _MAX_MEASURED = 12
+_LONGEST_NAME = 94  # with `tests-` in front, an id of the 100 characters that a plan may hold
 
 
 def coverage_floor(project: Project, default: float = DEFAULT_COVERAGE) -> float:
@@ -33,24 +34,43 @@ def coverage_floor(project: Project, default: float = DEFAULT_COVERAGE) -> float
 
 
 def requirement_tasks(project: Project, ancestry: Ancestry) -> Iterator[PlannedTask]:
-    """One test task for each requirement that is not a gate; two of one kind are told apart by their words."""
-    seen: set[str] = set()
+    """One test task for each requirement that is not a gate; two of one kind are told apart by their words, and where
+    these do not, by a mark of them. One that is written twice is one.
+    """
+    taken = {_task_id(route.name) for route in project.routes}
+    told: set[tuple[str, str]] = set()
     for requirement in project.spec.requirements:
-        if requirement.kind in BY_GATE or not _concerns(project, requirement):
+        if requirement.kind in BY_GATE or not concerns(project, requirement):
             continue
-        name = requirement.kind if requirement.kind != words.CUSTOM else snake(slug(requirement.text))[:40].strip("_")
-        if name in seen:
-            name = f"{name}_{snake(slug(requirement.text))[:60].strip('_')}"
-        if name in seen or not name:
+        if (requirement.kind, requirement.text) in told:
             continue
-        seen.add(name)
+        told.add((requirement.kind, requirement.text))
+        name = next(each for each in _names(requirement) if _task_id(each) not in taken)
+        taken.add(_task_id(name))
         yield _task(project, requirement, name, ancestry)
 
 
-def _concerns(project: Project, requirement: Requirement) -> bool:
+def _task_id(name: str) -> str:
+    return f"tests-{name.replace('_', '-')}"
+
+
+def _names(requirement: Requirement) -> Iterator[str]:
+    """What a requirement's task and file may be called, the plainest first."""
+    said = snake(slug(requirement.text))
+    custom = requirement.kind == words.CUSTOM
+    plain = (said[:40].strip("_") or f"{words.CUSTOM}_{mark(requirement.text)}") if custom else requirement.kind
+    yield plain
+    if said:
+        yield within(f"{plain}_{said[:60].strip('_')}", _LONGEST_NAME, "_")
+    yield f"{plain}_{mark(requirement.text)}"
+    yield f"requirement_{plain}_{mark(requirement.text)}"
+
+
+def concerns(project: Project, requirement: Requirement) -> bool:
+    """Whether anything is specified that the requirement's tests could be about."""
     if requirement.kind == words.PASSWORD_HASHING:
         return any(_secrets(project))
-    return bool(project.routes) or requirement.kind == words.RATE_LIMIT
+    return bool(project.routes) or requirement.kind in {words.RATE_LIMIT, words.CUSTOM}
 
 
 def _task(project: Project, requirement: Requirement, name: str, ancestry: Ancestry) -> PlannedTask:
@@ -72,7 +92,7 @@ def _task(project: Project, requirement: Requirement, name: str, ancestry: Ances
     if project.layout.factory:
         reads += [project.layout.factory_of(unit.module) for unit in units]
     shape = Shape(
-        f"tests-{name.replace('_', '-')}",
+        _task_id(name),
         kinds.WRITE_TESTS,
         tuple(dict.fromkeys(depends or ["scaffold"])),
         (test,),

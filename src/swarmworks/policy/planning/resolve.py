@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from swarmworks.domain import spec as words
 from swarmworks.policy.planning.layout import layout_for
 from swarmworks.policy.planning.model import Action, Login, Project, Route, Unit
-from swarmworks.policy.planning.names import class_name, module_name, plural, singular, slug, snake
+from swarmworks.policy.planning.names import class_name, module_name, plural, singular, slug, snake, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +35,7 @@ _METHODS = {
     Action.CURRENT: {"GET"},
 }
 LOGIN_PATH = "/auth/login"
+_LONGEST_NAME = 91  # with `endpoint-` in front, an id of the 100 characters that a plan may hold
 
 
 def resolve(specification: Specification) -> Project:
@@ -123,7 +124,8 @@ def _level(identifier: str, specification: Specification, later: set[tuple[str, 
 
 def _routes(units: tuple[Unit, ...], by_identifier: dict[str, Unit], secured: bool) -> tuple[Route, ...]:
     routes = [_route(unit, endpoint, by_identifier, secured) for unit in units for endpoint in unit.resource.endpoints]
-    return _distinct_modules(_distinct_names(routes))
+    named = [replace(route, name=within(route.name, _LONGEST_NAME, "-")) for route in _distinct_names(routes)]
+    return _distinct_modules(named)
 
 
 def _route(unit: Unit, endpoint: Endpoint, by_identifier: dict[str, Unit], secured: bool) -> Route:
