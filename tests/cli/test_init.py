@@ -76,7 +76,12 @@ def test_a_python_project_gets_gates_for_the_tools_it_uses(tmp_path):
             "npm install",
         ),
         ({"go.mod": "module x\n", "a/x_test.go": ""}, "go", ["lint", "tests"], "go mod download"),
-        ({"Cargo.toml": "[package]\n"}, "rust", ["lint", "tests"], "cargo fetch"),
+        (
+            {"Cargo.toml": "[package]\n", "src/lib.rs": "#[test]\nfn a() {}\n"},
+            "rust",
+            ["lint", "tests"],
+            "cargo fetch",
+        ),
     ],
 )
 def test_each_language_gets_a_file_that_loads(tmp_path, files, language, gates, setup):
@@ -125,6 +130,37 @@ def test_each_tool_becomes_a_gate_that_says_where_it_was_found(tmp_path, files, 
     assert found.reads == reads
     assert f"  gate {gate}" in output
     assert "# found: " in (tmp_path / "swarm.toml").read_text()
+
+
+def test_a_cargo_workspace_is_checked_whole(tmp_path):
+    manifest = '[package]\nname = "r"\n[workspace]\nmembers = ["crates/*"]\n'
+    write(tmp_path, **{"Cargo.toml": manifest, "rustfmt.toml": "", "crates/a/tests/it.rs": ""})
+    gates = {gate.name: gate for gate in detect(tmp_path).gates}
+    assert "cargo test --offline --workspace" in gates["tests"].run
+    assert "cargo clippy --offline --workspace" in gates["lint"].run
+    assert "cargo fmt --all --check" in gates["format"].run
+
+
+@pytest.mark.parametrize(
+    ("source", "tested"),
+    [
+        ("fn main() {}\n// #[cfg(test)] comes later\n", False),
+        ("#[tokio::test]\nasync fn a() {}\n", True),
+        ("/// ```\n/// assert!(true);\n/// ```\npub fn a() {}\n", True),
+    ],
+)
+def test_a_crate_without_a_test_is_told_so_loudly(tmp_path, source, tested):
+    write(tmp_path, **{"Cargo.toml": "[package]\n", "src/main.rs": source})
+    output = run_init("--path", str(tmp_path))
+    assert ("tests" in load(tmp_path).gates.commands) is tested
+    assert ("NO TESTS WERE FOUND" in output) is not tested
+
+
+def test_what_runs_the_projects_own_code_gets_no_cache(tmp_path):
+    write(tmp_path, **{"go/go.mod": "module x\n", "go/x_test.go": ""})
+    write(tmp_path, **{"rust/Cargo.toml": "[package]\n", "rust/tests/a.rs": "", "rust/build.rs": ""})
+    assert [gate.name for gate in detect(tmp_path / "go").gates if gate.cache] == ["lint"]
+    assert [gate.name for gate in detect(tmp_path / "rust").gates if gate.cache] == []
 
 
 @pytest.mark.parametrize(

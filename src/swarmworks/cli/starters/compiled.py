@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from swarmworks.cli.starters.detected import Detected, ProposedGate
-from swarmworks.cli.starters.manifests import files, present
+from swarmworks.cli.starters.manifests import files, present, text, toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _GOLANGCI = (".golangci.yml", ".golangci.yaml", ".golangci.toml", ".golangci.json")
+_RUST_TEST = re.compile(
+    r"#\[(?:\w+::)*(?:\w*test|test_case|quickcheck)\b(?!\s*=)|\bproptest!|^\s*//[/!]\s*```", re.MULTILINE
+)
 _RUSTFMT = ("rustfmt.toml", ".rustfmt.toml")
 
 
@@ -22,7 +26,7 @@ def detect_go(root: Path) -> Detected:
     ]
     missing: tuple[str, ...] = ()
     if any(path.endswith("_test.go") for path in files(root)):
-        gates.append(ProposedGate("tests", f"{offline} go test ./...", "lines", "files named *_test.go", cache=True))
+        gates.append(ProposedGate("tests", f"{offline} go test ./...", "lines", "files named *_test.go"))
     else:
         missing = ('tests: write some, then add [gates.tests] with run = "go test ./..."',)
     if found := present(root, *_GOLANGCI):
@@ -36,16 +40,29 @@ def detect_go(root: Path) -> Detected:
 
 def detect_rust(root: Path) -> Detected:
     cargo = 'CARGO_HOME="$SWARM_ENVIRONMENT/cargo" CARGO_TARGET_DIR="$SWARM_CACHE" cargo'
-    clippy = f"{cargo} clippy --offline --message-format short -- -D warnings"
-    gates = [
-        ProposedGate("lint", clippy, "lines", "Cargo.toml: clippy comes with Rust", cache=True),
-        ProposedGate("tests", f"{cargo} test --offline", "exit", "Cargo.toml: cargo test", cache=True),
-    ]
+    all_members = " --workspace" if "workspace" in toml(root / "Cargo.toml") else ""
+    clippy = f"{cargo} clippy --offline{all_members} --message-format short -- -D warnings"
+    builds = any(path.rpartition("/")[2] == "build.rs" for path in files(root))  # which clippy runs
+    gates = [ProposedGate("lint", clippy, "lines", "Cargo.toml: clippy comes with Rust", cache=not builds)]
+    missing: tuple[str, ...] = ()
+    if tested := _rust_tests(root):
+        gates.append(ProposedGate("tests", f"{cargo} test --offline{all_members}", "exit", tested))
+    else:
+        missing = (f'tests: write some, then add [gates.tests] with run = "cargo test --offline{all_members}"',)
     if found := present(root, *_RUSTFMT):
-        gates.append(ProposedGate("format", f"{cargo} fmt --check", "exit", found, early=True))
+        every = " --all" if all_members else ""
+        gates.append(ProposedGate("format", f"{cargo} fmt{every} --check", "exit", found, early=True))
     locks = tuple(name for name in ("Cargo.toml", "Cargo.lock") if (root / name).is_file())
     fetch = 'cp -R . "$TMPDIR/project" && cd "$TMPDIR/project" && CARGO_HOME="$SWARM_ENVIRONMENT/cargo" cargo fetch'
-    return Detected("rust", (fetch,), locks, tuple(gates), ("Cargo.toml",), "Cargo.toml")
+    return Detected("rust", (fetch,), locks, tuple(gates), ("Cargo.toml",), "Cargo.toml", missing)
+
+
+def _rust_tests(root: Path) -> str:
+    """The first file that cargo finds tests in, as the reason; empty where there is none."""
+    sources = [path for path in files(root) if path.endswith(".rs")]
+    found = next((path for path in sources if path.startswith("tests/") or "/tests/" in path), None)
+    found = found or next((path for path in sources if _RUST_TEST.search(text(root / path))), None)
+    return f"{found}: has tests" if found else ""
 
 
 def detect_java(root: Path) -> Detected:
