@@ -132,6 +132,42 @@ def test_each_tool_becomes_a_gate_that_says_where_it_was_found(tmp_path, files, 
     assert "# found: " in (tmp_path / "swarm.toml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("script", "runs", "reads"),
+    [
+        ("mocha -r ts-node/register --recursive 'test/**/*.spec.ts' && tsd", "npm test --silent", "exit"),
+        ("mocha -r ts-node/register 'test/**/*.ts'", "npm test --silent -- --reporter xunit ", "junit"),
+        ("mocha --reporter dot", "npm test --silent", "exit"),
+        ("vitest run --config x", "npm test --silent -- --reporter=default ", "junit"),
+        ("cross-env TZ=UTC vitest", "npm test --silent -- --run --reporter=default ", "junit"),
+        ("c8 mocha", "npm test --silent", "exit"),
+        ("node --import tsx --test 'src/*.ts'", "node --import tsx --test --test-reporter=spec ", "junit"),
+        ("cross-env A=1 node --test", "npm test --silent", "exit"),
+        ("node --test tests/ | tap-spec", "npm test --silent", "exit"),
+        ("jest --config x", "npm test --silent", "exit"),
+    ],
+)
+def test_the_arguments_of_a_test_script_are_kept(tmp_path, script, runs, reads):
+    found = {"scripts": {"test": script}, "devDependencies": {"mocha": "1", "vitest": "1"}}
+    write(tmp_path, **{"package.json": json.dumps(found)})
+    gate = detect(tmp_path).tests
+    assert gate is not None
+    command = gate.run.partition("&& ")[2]
+    assert gate.reads == reads
+    assert command == runs if reads == "exit" else command.startswith(runs)
+
+
+def test_the_flags_of_node_stand_before_its_paths(tmp_path):
+    write(tmp_path, **{"package.json": json.dumps({"scripts": {"test": "node --test tests/"}})})
+    gate = detect(tmp_path).tests
+    assert gate is not None
+    assert gate.run.endswith('--test-reporter-destination="$SWARM_REPORTS/junit.xml" tests/')
+    write(tmp_path, **{"package.json": json.dumps({"scripts": {"pretest": "tsc", "test": "node --test tests/"}})})
+    gate = detect(tmp_path).tests
+    assert gate is not None
+    assert (gate.run.partition("&& ")[2], gate.reads) == ("npm test --silent", "exit")
+
+
 def test_a_cargo_workspace_is_checked_whole(tmp_path):
     manifest = '[package]\nname = "r"\n[workspace]\nmembers = ["crates/*"]\n'
     write(tmp_path, **{"Cargo.toml": manifest, "rustfmt.toml": "", "crates/a/tests/it.rs": ""})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from swarmworks.cli.starters.detected import Detected, ProposedGate
@@ -32,14 +33,20 @@ _ESLINT = (
     ".eslintrc.yaml",
 )
 _BIOME = ("biome.json", "biome.jsonc")
+_VITEST_REPORT = f"--reporter=default --reporter=junit --outputFile.junit={REPORT}"
+_MOCHA_REPORT = f"--reporter xunit --reporter-option output={REPORT}"
+_NODE_REPORT = (
+    "--test-reporter=spec --test-reporter-destination=stdout "
+    f"--test-reporter=junit --test-reporter-destination={REPORT}"
+)
+_OWN_REPORTS = ("--reporter", "--outputFile", "--test-reporter", "-R")
 _RUNNERS = {
-    "vitest": (
-        f"node_modules/.bin/vitest run --reporter=default --reporter=junit --outputFile.junit={REPORT}",
-        "junit",
-    ),
+    "vitest": (f"node_modules/.bin/vitest run {_VITEST_REPORT}", "junit"),
     "jest": ("node_modules/.bin/jest --ci", "exit"),
-    "mocha": (f"node_modules/.bin/mocha --reporter xunit --reporter-option output={REPORT}", "junit"),
+    "mocha": (f"node_modules/.bin/mocha {_MOCHA_REPORT}", "junit"),
 }
+_BEFORE = ("npx", "cross-env")
+_ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
 
 
 def detect_node(root: Path) -> Detected:
@@ -95,26 +102,40 @@ def _checks(root: Path, scripts: dict[str, str], packages: set[str], *, typescri
 
 
 def _tests(scripts: dict[str, str], packages: set[str]) -> Iterator[ProposedGate]:
+    """The script as it stands: its arguments are the project's. A report is asked for only where that can go wrong nowhere."""
     script = scripts.get("test", "")
     if "no test specified" in script:
         script = ""
-    if "node --test" in script:
-        run = f"{script} --test-reporter=spec --test-reporter-destination=stdout --test-reporter=junit"
-        yield ProposedGate(
-            "tests",
-            f"{LINKED}{run} --test-reporter-destination={REPORT}",
-            "junit",
-            'package.json: script "test" (node --test)',
-        )
-        return
-    runner = next((name for name in _RUNNERS if name in script.split() or name in packages), None)
-    if runner in {"vitest", "mocha"} and (not script or script.split()[0] == runner):
-        run, reads = _RUNNERS[runner]
-        yield ProposedGate("tests", LINKED + run, reads, f"package.json names {runner}")
-    elif script:
-        yield ProposedGate(
-            "tests", f"{LINKED}npm test --silent", "exit", f'package.json: script "test" ({script[:60]})'
-        )
+    runner = next((name for name in _RUNNERS if name in packages), None)
+    if script:
+        why = f'package.json: script "test" ({script[:60]})'
+        run, reads = _reporting(script, wrapped="pretest" in scripts or "posttest" in scripts)
+        yield ProposedGate("tests", LINKED + run, reads, why)
     elif runner is not None:
         run, reads = _RUNNERS[runner]
         yield ProposedGate("tests", LINKED + run, reads, f"package.json names {runner}")
+
+
+def _reporting(script: str, *, wrapped: bool) -> tuple[str, str]:
+    """How the script is run and read. `wrapped`: npm runs others before or after it."""
+    program = _program(script)
+    if program == "node" and not wrapped and (test := re.search(r"(?<=\s)--test(?=\s|$)", script)):
+        return f"{script[: test.end()]} {_NODE_REPORT}{script[test.end() :]}", "junit"
+    if program == "mocha":
+        return f"npm test --silent -- {_MOCHA_REPORT}", "junit"
+    if program == "vitest":
+        once = "" if "run" in script.split() or "--run" in script.split() else "--run "
+        return f"npm test --silent -- {once}{_VITEST_REPORT}", "junit"
+    return "npm test --silent", "exit"
+
+
+def _program(script: str) -> str:
+    """What a script runs, where it is one command that takes further flags at its end; else empty."""
+    words = script.split()
+    own = any(word.startswith(_OWN_REPORTS) or word == "--" for word in words)
+    if own or re.search(r"[&|;<>`$#\\\n]", script):
+        return ""
+    while words and (words[0] in _BEFORE or _ASSIGNED.match(words[0])):
+        words.pop(0)
+    program = words[0].removeprefix("./").removeprefix("node_modules/.bin/") if words else ""
+    return "" if program == "node" and script.split(maxsplit=1)[0] in _BEFORE else program
