@@ -132,6 +132,41 @@ def test_each_tool_becomes_a_gate_that_says_where_it_was_found(tmp_path, files, 
     assert "# found: " in (tmp_path / "swarm.toml").read_text()
 
 
+def test_each_other_language_is_told_to_be_unchecked(tmp_path):
+    write(tmp_path, **{"pyproject.toml": "[project]\nname='x'\n", "web/package.json": "{}", "a/b/go.mod": ""})
+    write(tmp_path, **{"tests/data/Cargo.toml": "", "tests/test_a.py": ""})
+    output = run_init("--path", str(tmp_path))
+    assert "note: web/package.json: TypeScript and JavaScript changes are not checked" in output
+    assert "note: a/b/go.mod: Go changes are not checked" in output
+    assert "Rust" not in output
+
+
+@pytest.mark.parametrize(
+    ("sources", "language"),
+    [({"main.go": "", "a_test.go": "", "tools/gen.py": ""}, "go"), ({"app/a.py": "", "app/b.py": ""}, "python")],
+)
+def test_requirements_are_python_only_where_python_is_most_of_it(tmp_path, sources, language):
+    write(tmp_path, **{"go.mod": "module x\n", "requirements-docs.txt": "mkdocs\n", **sources})
+    assert detect(tmp_path).language == language
+
+
+def test_the_set_up_of_workspaces_has_all_their_manifests(tmp_path):
+    found = {"workspaces": ["packages/*", "!packages/old"], "scripts": {"test": "node --test"}}
+    write(tmp_path, **{"package.json": json.dumps(found), "package-lock.json": "{}", ".npmrc": ""})
+    write(tmp_path, **{"packages/a/package.json": "{}", "packages/old/package.json": "{}", "other/package.json": "{}"})
+    detected = detect(tmp_path)
+    assert detected.lock_files == ("package.json", "package-lock.json", ".npmrc", "packages/a/package.json")
+    assert f'cp --parents {" ".join(detected.lock_files)} "$SWARM_ENVIRONMENT/"' in detected.setup[0]
+    assert any("workspaces" in note for note in detected.notes)
+
+
+def test_pnpm_names_its_workspaces_in_a_file_of_its_own(tmp_path):
+    write(tmp_path, **{"package.json": "{}", "pnpm-lock.yaml": "", "apps/web/ui/package.json": "{}"})
+    write(tmp_path, **{"pnpm-workspace.yaml": "packages:\n  - 'apps/**'  \n  - libs/*\n"})
+    locks = ("package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "apps/web/ui/package.json")
+    assert detect(tmp_path).lock_files == locks
+
+
 @pytest.mark.parametrize(
     ("script", "runs", "reads"),
     [

@@ -93,8 +93,8 @@ def test_the_gates_themselves_cannot_be_unprotected():
 
 def starters_read():
     """What `swarm init` takes for the manifests, locks and configuration of tools; tests' own fixtures are not."""
-    names = {name for manifests, _ in detection.DETECTORS for name in manifests}
-    names |= {lock for lock, *_ in node._MANAGERS} | {*node._ESLINT, *node._BIOME}
+    names = {name for language in detection.LANGUAGES for name in language.manifests}
+    names |= {lock for lock, *_ in node._MANAGERS} | {*node._ESLINT, *node._BIOME, *node._SETTINGS}
     names |= {*compiled._GOLANGCI, *compiled._RUSTFMT}
     names |= {name for found in python._FILES.values() for name in found if not name.endswith("conftest.py")}
     return sorted(names)

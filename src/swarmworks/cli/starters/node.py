@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import shlex
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
 from swarmworks.cli.starters.detected import Detected, ProposedGate
-from swarmworks.cli.starters.manifests import json_object, present, table
+from swarmworks.cli.starters.manifests import MOST_FILES, files, json_object, present, table, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ _MANAGERS = (
     ("bun.lockb", "bun", "npx --yes bun install --frozen-lockfile"),
     ("package-lock.json", "npm", "npm ci"),
 )
+_SETTINGS = (".npmrc", ".pnpmfile.cjs", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "pnpm-workspace.yaml")
 _ESLINT = (
     "eslint.config.js",
     "eslint.config.mjs",
@@ -54,31 +57,64 @@ def detect_node(root: Path) -> Detected:
     scripts = {name: str(run) for name, run in table(manifest, "scripts").items()}
     packages = {*table(manifest, "dependencies"), *table(manifest, "devDependencies")}
     typescript = (root / "tsconfig.json").is_file()
-    setup, locks, manager = _setup(root)
+    setup, locks, manager = _setup(root, manifest)
     gates = (*_checks(root, scripts, packages, typescript=typescript), *_tests(scripts, packages))
     missing: list[str] = []
     if not any(gate.name == "tests" for gate in gates):
         missing.append('tests: add a script "test" to package.json, then [gates.tests] with run = "npm test"')
     if not any(gate.name == "lint" for gate in gates):
         missing.append("a linter: such as eslint or biome, with [gates.lint]")
-    notes = (f"{manager}: it is fetched with npx while the environment is built",) if manager != "npm" else ()
+    notes = [f"{manager}: it is fetched with npx while the environment is built"] if manager != "npm" else []
+    if _workspaces(root, manifest):
+        notes.append(
+            "workspaces: the set-up has their manifests alone; check with swarm init --verify that they find each other"
+        )
     return Detected(
         "typescript" if typescript else "javascript",
         setup,
         locks,
         gates,
         evidence=("package.json", manager, *(gate.name for gate in gates)),
-        setup_why=f"{locks[-1]} ({manager})",
+        setup_why=f"{locks[min(1, len(locks) - 1)]} ({manager})",
         missing=tuple(missing),
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
-def _setup(root: Path) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+def _setup(root: Path, manifest: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     lock, manager, install = next((row for row in _MANAGERS if (root / row[0]).is_file()), ("", "npm", "npm install"))
-    locks = ("package.json", lock) if lock else ("package.json",)
-    copied = f'cp {" ".join(locks)} "$SWARM_ENVIRONMENT/" && cd "$SWARM_ENVIRONMENT"'
+    settings = [name for name in _SETTINGS if (root / name).is_file()]
+    locks = ("package.json", *([lock] if lock else []), *settings, *_yarns_own(root), *_workspaces(root, manifest))
+    parents = "--parents " if any("/" in name for name in locks) else ""
+    copied = f'cp {parents}{shlex.join(locks)} "$SWARM_ENVIRONMENT/" && cd "$SWARM_ENVIRONMENT"'
     return (f'{copied} && npm_config_cache="$TMPDIR/npm" {install}',), locks, manager
+
+
+def _yarns_own(root: Path) -> list[str]:
+    """What .yarnrc.yml names: yarn itself, its plugins and patches."""
+    found = (path for folder in ("releases", "plugins", "patches") for path in (root / ".yarn" / folder).rglob("*"))
+    return sorted(path.relative_to(root).as_posix() for path in islice(found, MOST_FILES) if path.is_file())
+
+
+def _workspaces(root: Path, manifest: dict[str, Any]) -> list[str]:
+    """The manifests of the packages in one repository, as package.json or pnpm-workspace.yaml names their folders."""
+    named: Any = manifest.get("workspaces")
+    if isinstance(named, dict):
+        named = cast("dict[str, Any]", named).get("packages")
+    patterns = [each for each in cast("list[Any]", named) if isinstance(each, str)] if isinstance(named, list) else []
+    patterns += re.findall(r"^\s*-\s*['\"]?([^'\"#\n]+?)['\"]?\s*$", text(root / "pnpm-workspace.yaml"), re.MULTILINE)
+    wanted = [_matcher(each) for each in patterns if not each.startswith("!")]
+    unwanted = [_matcher(each[1:]) for each in patterns if each.startswith("!")]
+    folders = [path.removesuffix("/package.json") for path in files(root) if path.endswith("/package.json")]
+    chosen = (each for each in folders if any(one.fullmatch(each) for one in wanted))
+    return sorted(f"{each}/package.json" for each in chosen if not any(one.fullmatch(each) for one in unwanted))
+
+
+def _matcher(pattern: str) -> re.Pattern[str]:
+    """A folder's pattern: `*` stays within one part, `**` spans parts."""
+    parts = re.split(r"(\*\*/?|\*)", pattern.removeprefix("./").rstrip("/"))
+    told = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+    return re.compile("".join(told.get(part) or re.escape(part) for part in parts))
 
 
 def _checks(root: Path, scripts: dict[str, str], packages: set[str], *, typescript: bool) -> Iterator[ProposedGate]:
