@@ -57,11 +57,16 @@ def test_protected_files_are_left_out_unless_they_are_named_in_full(tmp_path, sw
 
 
 def test_names_that_no_plan_can_hold_are_left_out_and_said(tmp_path, swarm: Swarm):
-    odd = tuple(f"src/{name}.py" for name in ("[id]", "a*", "b?", "tab\t", "back\\slash", "new\nline"))
+    odd = tuple(f"src/{name}.py" for name in ("a*", "b?", "c**d", "tab\t", "back\\slash", "new\nline"))
     ran, runs = planned(tmp_path, swarm, ("src/a.py", *odd), "--each", "src/*.py")
     assert set(runs) == {"src/a.py"}
     assert "left out, no path that a plan can name: " in ran.err
     assert ran.err.rstrip().endswith("...")
+
+
+def test_a_file_with_brackets_in_its_name_is_planned_and_quoted(tmp_path, swarm: Swarm):
+    _, runs = planned(tmp_path, swarm, ("app/[id]/page.tsx",), "--each", "app/**/*.tsx")
+    assert runs == {"app/[id]/page.tsx": "tidy 'app/[id]/page.tsx'"}
 
 
 def test_a_file_whose_name_begins_like_a_flag_is_no_flag(tmp_path, swarm: Swarm):

@@ -72,6 +72,12 @@ def test_each_fault_of_a_task_is_found(changes, rule, severity):
     assert found[0].mend
 
 
+def test_brackets_are_part_of_a_name():
+    page = "app/blog/[slug]/page.tsx"
+    assert lint(plan(task("a", owns=(page,)), task("b", "a", owns=("app/shop/[[...path]]/",), reads=(page,)))) == ()
+    assert [each.rule for each in lint(plan(task("a", owns=(page,)), task("b", owns=(page,))))][:1] == ["overlap"]
+
+
 def test_a_task_without_gates_proves_nothing():
     assert ("no_gates", "b") in rules(task("a"), task("b", "a", gates=(), acceptance=()))
 

@@ -88,6 +88,12 @@ def test_a_shorter_command_is_run_on_changes_and_the_whole_one_on_the_candidate(
     assert [early.at(stage).may_find_nothing for stage in (GateStage.CHANGE, GateStage.CANDIDATE)] == [True, False]
 
 
+def test_the_shorter_command_reads_its_variables_itself():
+    text = SMALL + '[gates.early]\nrun = "all"\nrun_on_change = "check ${SWARM_CHANGED} ${HOME}"\n'
+    found = load_config(text, name="swarm.toml", environment={"HOME": "/of/the/host"})
+    assert found.gates.commands["early"].run_on_change == "check ${SWARM_CHANGED} ${HOME}"
+
+
 def test_an_unknown_key_names_its_line_and_the_nearest_key():
     text = SMALL + "\n[limits]\nsession_wal_s = 3\n"
     line = text.splitlines().index("session_wal_s = 3") + 1

@@ -30,11 +30,13 @@ _VAGUE = re.compile(
     r"to be defined|improve things|clean up|make it work|good quality|best practices?)(?=\W|$)",
     re.IGNORECASE,
 )
-_BAD_PATH = re.compile(r"(^/)|(^\.\.?(/|$))|(/\.\.?(/|$))|(//)|[*?\[\]\\\x00-\x1f]|(^\.git(/|$))|(^\s)|(\s$)|^$")
+_BAD_PATH = re.compile(r"(^/)|(^\.\.?(/|$))|(/\.\.?(/|$))|(//)|[*?\\\x00-\x1f]|(^\.git(/|$))|(^\s)|(\s$)|^$")
 
 
 def is_path(path: str) -> bool:
-    """Whether a plan can name it: relative to the root of the repository, without wildcards and control characters."""
+    """Whether a plan can name it: relative to the root of the repository, without wildcards and control characters. Brackets are part of
+    a name (`[slug]` of many web frameworks): what a task owns is no pattern anywhere.
+    """
     return _BAD_PATH.search(path) is None
 
 

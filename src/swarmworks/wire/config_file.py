@@ -117,7 +117,8 @@ def _expand(
 
 def _for_a_shell(at: Location) -> bool:
     """Commands read variables themselves, when they run: those of a notice are not even there before."""
-    runs = at[-1:] == ("run",) and ("gates" in at or at[-3:-1] == ("merge", "regenerate"))
+    gated = at[-1:] in {("run",), ("run_on_change",)} and "gates" in at
+    runs = gated or at[-3:] == ("merge", "regenerate", "run")
     return runs or at[-2:] == ("environment", "setup") or at[-3:] == ("notify", "channels", "argv")
 
 
