@@ -20,7 +20,6 @@ from swarmworks.domain.session import Session, SessionOutcome, SessionState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import SATISFIED, Guidance, Task, TaskEvent, TaskState
 from swarmworks.git.protocol import Hub
-from swarmworks.policy import staffing
 from swarmworks.policy.dependents import dependents_of
 from swarmworks.policy.reviewing import Passed, Refused, ReviewFacts, Waiting
 from swarmworks.policy.wording import plain
@@ -30,6 +29,7 @@ from swarmworks.service.inbox.going_on import go_on
 from swarmworks.service.plan_reviews import plan_facts, plan_subject
 from swarmworks.service.questions import guided, hears, tell_next, told
 from swarmworks.service.scoping import grant
+from swarmworks.service.staffing import staff_of
 from swarmworks.store.protocol import Reader, Store, Tx
 from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask, Decided, Reject, RetryTask
@@ -247,9 +247,7 @@ def _check_guidance(reader: Reader, task: Task, request: RetryTask) -> None:
             known = ", ".join(sorted({REHEARSAL, *config.providers}))
             raise UsageError(f"the provider {provider!r} is not configured", where="--model", mend=f"there is: {known}")
     if request.agent is not None:
-        staff = staffing.staff(
-            swarm.plan, from_json(swarm.options).agents, swarm.project
-        )  # others take none of its tasks
+        staff = staff_of(swarm)  # others take none of its tasks
         able = [agent.name for agent in staff if task.planned.kind in agent.kinds]
         if request.agent not in able:
             mend = f"these can take it: {', '.join(able[:MOST_NAMED])}"

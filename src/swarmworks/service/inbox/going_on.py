@@ -7,10 +7,9 @@ from datetime import datetime
 from swarmworks.base.ids import SwarmId
 from swarmworks.domain.event import NewEvent
 from swarmworks.domain.swarm import OPEN, SwarmEvent, SwarmState
-from swarmworks.policy import staffing
 from swarmworks.service import swarm_time
+from swarmworks.service.staffing import staff_of
 from swarmworks.store.protocol import Reader, Tx
-from swarmworks.wire.options import from_json
 
 
 def go_on(tx: Tx, swarm_id: SwarmId, actor: str, why: str, now: datetime) -> bool:
@@ -23,7 +22,7 @@ def go_on(tx: Tx, swarm_id: SwarmId, actor: str, why: str, now: datetime) -> boo
     tx.hold_project(swarm.project)
     if another_runs(tx, swarm.project, swarm_id):
         return False
-    tx.set_agents(swarm.project, staffing.staff(swarm.plan, from_json(swarm.options).agents, swarm.project))
+    tx.set_agents(swarm.project, staff_of(swarm))
     tx.move_swarm(swarm_id, SwarmEvent.RESUME)
     swarm_time.begin_anew(tx, swarm_id, now)
     tx.append(swarm_id, NewEvent("swarm.resumed", actor, {"reason": why}))

@@ -31,6 +31,7 @@ from swarmworks.service import review_sessions, reviews, swarm_time
 from swarmworks.service.change_reviews import waits_for_people
 from swarmworks.service.plan_reviews import plan_facts, plan_hold, plan_subject
 from swarmworks.service.scheduling import purse
+from swarmworks.service.staffing import staff_of
 from swarmworks.store.protocol import NewSwarm, Reader, Store, Tx
 from swarmworks.wire.api import CreateSwarm, ResumeSwarm
 from swarmworks.wire.config import COMMAND_RUNTIME
@@ -112,7 +113,10 @@ class Swarms:
         def write(tx: Tx) -> Swarm:
             tx.hold_project(request.project)
             _refuse_second(tx, request.project)
-            tx.set_agents(request.project, staffing.staff(request.plan, request.agents, request.project))
+            tx.set_agents(
+                request.project,
+                staffing.staff(request.plan, request.agents, request.project, request.config.agents.roles),
+            )
             swarm = tx.insert_swarm(new)
             data = {
                 "plan": request.plan.id,
@@ -171,7 +175,7 @@ class Swarms:
                 raise ConflictError(f"swarm {swarm_id} has landed: there is nothing to resume")
             tx.hold_project(swarm.project)
             _refuse_second(tx, swarm.project, but=swarm_id)
-            tx.set_agents(swarm.project, staffing.staff(swarm.plan, from_json(swarm.options).agents, swarm.project))
+            tx.set_agents(swarm.project, staff_of(swarm))
             purse.reopen(tx, swarm_id)
             swarm_time.begin_anew(tx, swarm_id, self._clock.now())
             _raise(tx, swarm, request)
