@@ -143,6 +143,7 @@ class FakeLauncher:
     telemetry: list[Check] | UsageError = field(default_factory=list)
     config: str = CONFIG
     started: list[dict[str, Any]] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     served: list[Any] = field(default_factory=list)
     verified: tuple[GateResult, ...] = ()
     least: Amount = Amount()  # noqa: RUF009
@@ -170,8 +171,8 @@ class FakeLauncher:
 
     @asynccontextmanager
     async def control_plane(self, project: OpenProject, **asked: Any) -> AsyncIterator[LiveControlPlane]:
-        del project
         self.started.append(asked)
+        self.counts.append(project.config.agents.count)
         async with self._live() as live:
             yield live
 
@@ -225,3 +226,4 @@ class FakeLauncher:
 
     async def work(self, project: OpenProject, urls: Sequence[str], name: str | None, *, own_hub: bool) -> None:
         self.served.append((project.name, urls, name))
+        self.counts.append(project.config.agents.count)

@@ -78,6 +78,13 @@ def test_options_win_over_the_configuration(tmp_path, swarm: Swarm, plan):
     assert launcher.started == [{"work": True, "port": 0, "model": "openai:gpt-5"}]
 
 
+@pytest.mark.parametrize(("asked", "places"), [(30, 30), (3, 12)])
+def test_the_worker_of_the_run_has_a_place_for_every_agent_asked_for(tmp_path, swarm: Swarm, plan, asked, places):
+    launcher = FakeLauncher(tmp_path, FakePlane([sample.status("landed")]))
+    swarm(launcher, "run", plan, "--agents", asked)
+    assert launcher.counts == [places]
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
@@ -301,6 +308,13 @@ def test_serve_and_worker_are_handed_on(tmp_path: Path, swarm: Swarm):
     urls = ("http://127.0.0.1:1", "http://127.0.0.1:2")
     assert swarm(launcher, "worker", "--url", urls[0], "--url", urls[1], "--name", "w2").code == 0
     assert launcher.served == [("task-management", 8123), ("task-management", urls, "w2")]
+
+
+def test_a_worker_may_be_given_more_places_than_the_configuration_has(tmp_path: Path, swarm: Swarm):
+    launcher = FakeLauncher(tmp_path)
+    assert swarm(launcher, "worker", "--url", "http://127.0.0.1:1", "--agents", 48).code == 0
+    assert swarm(launcher, "worker", "--url", "http://127.0.0.1:1").code == 0
+    assert launcher.counts == [48, 12]
 
 
 def test_a_worker_needs_an_address_and_a_name_that_makes_a_folder(tmp_path: Path, swarm: Swarm):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +30,11 @@ class OpenProject:
     name: str
     config: SwarmConfig
     state: Path
+
+    def with_agents(self, count: int) -> OpenProject:
+        """As if the configuration had that many."""
+        agents = self.config.agents.model_copy(update={"count": count})
+        return replace(self, config=self.config.model_copy(update={"agents": agents}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -376,6 +376,12 @@ def _start_watching_workers(stack: AsyncExitStack, watching: Watching) -> None:
     stack.push_async_callback(_ended, asyncio.create_task(watch.run()))
 
 
+def _most_agents(reader: Reader) -> int:
+    """Of a swarm that may go on: `swarm run --agents` may have asked for more than the configuration has."""
+    swarms = reader.swarms(states=frozenset(SwarmState) - {SwarmState.LANDED})
+    return max((from_json(swarm.options).agents for swarm in swarms), default=0)
+
+
 def _rehearsing(reader: Reader) -> bool:
     """Whether a swarm that may go on was started with the rehearsal model."""
     return any(
@@ -404,7 +410,9 @@ async def _start_worker(
     log_path = project.state / "logs" / "worker.log"
     others = [one.api_url for one in services.replicas.living() if one.api_url != url]
     addresses = [word for each in (url, *others) for word in ("--url", each)]
-    argv = (sys.executable, "-m", "swarmworks", "worker", *addresses, "--path", str(project.root))
+    agents = max(project.config.agents.count, await services.store.read(_most_agents))
+    options = ("--path", str(project.root), "--agents", str(agents))
+    argv = (sys.executable, "-m", "swarmworks", "worker", *addresses, *options)
     environment = worker_environment(project.config, services.worker_token)
     worker = LocalProcess("the worker", argv, log_path, _giving_up(gave_up), environment=environment)
     stack.push_async_callback(_ended, asyncio.create_task(worker.run()))

@@ -69,7 +69,7 @@ def command(launcher: Launcher, folder: Path, agents: int, faults: str, seed: in
     request = swarm_request(
         launcher, project, plan, agents=agents, budget=None, tokens=None, model=model, allow_dirty=False
     )
-    status, report, events = asyncio.run(_run(launcher, project, request))
+    status, report, events = asyncio.run(_run(launcher, project.with_agents(agents), request))
     for line in report_text(report):
         click.echo(line)
     if faults != "none":

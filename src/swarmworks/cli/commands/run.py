@@ -232,6 +232,7 @@ def full_model_name(model: str, config: SwarmConfig) -> str:
 async def run_swarm(
     launcher: Launcher, project: OpenProject, request: CreateSwarm, *, port: int, as_json: bool
 ) -> SwarmStatus:
+    project = project.with_agents(max(request.agents, project.config.agents.count))
     model = REHEARSAL if request.plan.is_mechanical else None if request.kinds else request.model
     async with reach(launcher, project, work=True, port=port, model=model) as reached:
         status = await reached.client.create_swarm(request)

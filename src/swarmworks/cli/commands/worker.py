@@ -26,10 +26,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
     help="The address of a control plane's API. Give it again for others that share its state.",
 )
 @click.option("--name", metavar="NAME", help="Works beside the other workers of this folder, in a place of its own.")
+@click.option(
+    "--agents", metavar="N", type=click.IntRange(1, 10_000), help="How many sessions at once; else as in swarm.toml."
+)
 @click.option("--own-hub", is_flag=True, help="Keeps a hub of its own, and fetches and pushes over the API.")
 @project_option
 @click.pass_obj
-def command(launcher: Launcher, urls: tuple[str, ...], name: str | None, path: Path, *, own_hub: bool) -> None:
+def command(
+    launcher: Launcher, urls: tuple[str, ...], name: str | None, agents: int | None, path: Path, *, own_hub: bool
+) -> None:
     """Start a worker for a control plane.
 
     It learns of every control plane that lives, and goes to another when its own ends. A second worker of the same name
@@ -39,7 +44,10 @@ def command(launcher: Launcher, urls: tuple[str, ...], name: str | None, path: P
         raise UsageError(f"{name!r} cannot name a worker", where="--name", mend="use letters, digits, `_` and `-`")
     for url in urls:
         _refuse_unreadable(url)
-    asyncio.run(launcher.work(launcher.project(path), urls, name, own_hub=own_hub))
+    project = launcher.project(path)
+    if agents is not None:
+        project = project.with_agents(agents)
+    asyncio.run(launcher.work(project, urls, name, own_hub=own_hub))
 
 
 def _refuse_unreadable(url: str) -> None:
