@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 from swarmworks.base.errors import InvalidDocumentError, UsageError
 from swarmworks.cli.commands.init import command
 from swarmworks.cli.starters.detection import detect
-from swarmworks.cli.starters.writing import starter_files
+from swarmworks.cli.starters.writing import starter_files, write_files
 from swarmworks.wire.config import SwarmConfig
 from swarmworks.wire.config_file import load_config
 from tests.scenario.harness import git, repository
@@ -349,7 +351,7 @@ def test_where_it_cannot_write_is_said(tmp_path, monkeypatch):
     def refuses(*_args, **_more):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "write_text", refuses)
+    monkeypatch.setattr(tempfile, "mkstemp", refuses)
     with pytest.raises(UsageError, match="cannot be written: Permission denied") as refused:
         run_init("--path", str(tmp_path))
     assert refused.value.where.endswith("swarm.toml")
@@ -416,3 +418,65 @@ def test_every_pinned_package_has_hashes_and_no_index_address_is_named():
 def test_a_name_with_odd_letters_still_makes_a_file_that_loads(tmp_path):
     files = starter_files("fastapi", name='a "b" \\ c\n', branch="main")
     assert load_config(files["swarm.toml"], name="swarm.toml", environment={}).project.name == "a -b- - c"
+
+
+def test_a_file_whose_name_is_no_text_costs_nobody_their_swarm_toml(tmp_path):
+    write(tmp_path, **{"setup.py": "", "swarm.toml": "mine", "requirements.txt": "", "tests/test_\udcff.py": ""})
+    write(tmp_path, **{"requirements-\udcff.txt": "pytest\n"})
+    output = run_init("--path", str(tmp_path), "--force")
+    assert "its name is no UTF-8" in output
+    assert load(tmp_path).gates.commands["tests"].run
+    assert load(tmp_path).environment.lock_files == ("requirements.txt",)
+
+
+@pytest.mark.parametrize("before", [None, "mine"])
+def test_what_cannot_be_written_leaves_the_files_as_they_were(tmp_path, before):
+    if before is not None:
+        write(tmp_path, **{"swarm.toml": before})
+    with pytest.raises(UsageError, match="no text that can be written"):
+        write_files(tmp_path, {"a": "good", "swarm.toml": "name = '\ud800'"}, force=True)
+    with pytest.raises(UsageError, match="cannot be written: No such file"):
+        write_files(tmp_path, {"swarm.toml": "new", "none/a": "good"}, force=True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == ({"swarm.toml": before} if before else {})
+
+
+def test_a_file_that_is_overwritten_keeps_its_permissions(tmp_path):
+    write(tmp_path, **{"swarm.toml": "mine"})
+    (tmp_path / "swarm.toml").chmod(0o640)
+    write_files(tmp_path, {"swarm.toml": "new", "b": ""}, force=True)
+    assert (tmp_path / "swarm.toml").stat().st_mode & 0o777 == 0o640
+    (tmp_path / "c").touch()
+    assert (tmp_path / "b").stat().st_mode == (tmp_path / "c").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pyproject.toml", "a = " + "[" * 5000 + "]" * 5000),
+        ("pyproject.toml", "a = " + "9" * 5000),
+        ("package.json", '{"a": ' + "9" * 5000 + "}"),
+        ("package.json", "["),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_said(tmp_path, name, content):
+    write(tmp_path, **{name: content})
+    assert f"note: {name} was not read" in run_init("--path", str(tmp_path))
+
+
+def test_a_dependency_group_that_is_no_list_is_an_empty_one(tmp_path):
+    write(tmp_path, **{"pyproject.toml": '[project]\nname="x"\n[dependency-groups]\ndev = 5\n'})
+    run_init("--path", str(tmp_path))
+    assert load(tmp_path).environment.setup
+
+
+def test_names_of_requirements_cannot_become_commands(tmp_path):
+    names = ("dev requirements.txt", "requirements-$(touch pwned).txt", "requirements-`id`'.txt")
+    write(tmp_path, **dict.fromkeys(names, "pytest\n"))
+    run_init("--path", str(tmp_path))
+    words = shlex.split(load(tmp_path).environment.setup[1])
+    assert set(names) <= set(words)
+
+
+def test_a_mark_at_the_start_of_a_manifest_does_not_empty_it(tmp_path):
+    write(tmp_path, **{"package.json": '\ufeff{"scripts": {"test": "vitest run"}}'})
+    assert "vitest" in (detect(tmp_path).tests or pytest.fail("none")).run

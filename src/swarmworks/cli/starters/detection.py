@@ -12,7 +12,7 @@ from pathlib import Path
 
 from swarmworks.cli.starters.compiled import detect_go, detect_java, detect_rust
 from swarmworks.cli.starters.detected import Detected, ProposedGate
-from swarmworks.cli.starters.manifests import files, present, text
+from swarmworks.cli.starters.manifests import files, not_read, present, text
 from swarmworks.cli.starters.node import detect_node
 from swarmworks.cli.starters.python import detect_python
 
@@ -47,7 +47,7 @@ def detect(root: Path) -> Detected:
     paths = list(files(root))
     chosen = _chosen(root, paths)
     detected = _unknown(root) if chosen is None else chosen.detect(root)
-    return replace(detected, notes=(*detected.notes, *_others(paths, chosen)))
+    return replace(detected, notes=(*not_read(root), *detected.notes, *_others(paths, chosen)))
 
 
 def _chosen(root: Path, paths: list[str]) -> Language | None:

@@ -20,24 +20,39 @@ _NOT_SOURCES = frozenset({".git", ".hg", ".swarm", ".tox", ".nox", ".venv", "ven
 def text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(READ_LIMIT).decode("utf-8", "replace")
+            return file.read(READ_LIMIT).decode("utf-8-sig", "replace")
     except OSError:
         return ""
 
 
 def toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text(path))
-    except tomllib.TOMLDecodeError:
-        return {}
+    return _toml(path) or {}
 
 
 def json_object(path: Path) -> dict[str, Any]:
+    return _json(path) or {}
+
+
+def not_read(root: Path) -> list[str]:
+    """What a person should know of manifests that count as empty, because they cannot be read."""
+    readers = {"pyproject.toml": _toml, "Pipfile": _toml, "package.json": _json}
+    return [f"{name} was not read: it is broken" for name, read in readers.items() if read(root / name) is None]
+
+
+def _toml(path: Path) -> dict[str, Any] | None:
+    """None where it is no TOML; besides what its parser calls an error, too deep, or a number of thousands of digits."""
+    try:
+        return tomllib.loads(text(path))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
     try:
         found: Any = json.loads(text(path) or "{}")
-    except (json.JSONDecodeError, RecursionError):
-        return {}
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
 def table(value: Any, *keys: str) -> dict[str, Any]:

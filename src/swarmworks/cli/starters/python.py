@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -55,7 +56,7 @@ class _Repository:
     def requirements(self) -> tuple[str, ...]:
         found = [*self.root.glob("*requirements*.txt"), *self.root.glob("requirements/*.txt")]
         names = sorted(path.relative_to(self.root).as_posix() for path in found)
-        return tuple(name for name in names if "doc" not in name)
+        return tuple(name for name in names if "doc" not in name and _written(name))
 
     @cached_property
     def declared(self) -> str:
@@ -160,7 +161,8 @@ def _strings(value: Any) -> Iterator[str]:
 def _group(repository: _Repository) -> list[str]:
     """Of `[dependency-groups]`: what is written in those for development; inclusions are theirs too."""
     groups = table(repository.project, "dependency-groups")
-    return [each for name in _EXTRAS for each in cast("list[Any]", groups.get(name, [])) if isinstance(each, str)]
+    lists = [cast("list[Any]", groups[name]) for name in _EXTRAS if isinstance(groups.get(name), list)]
+    return [each for entries in lists for each in entries if isinstance(each, str)]
 
 
 _IN = '"$SWARM_ENVIRONMENT/bin/{0}" '
@@ -185,7 +187,7 @@ def _setup(repository: _Repository) -> tuple[tuple[str, ...], tuple[str, ...], s
     if repository.requirements:
         hashed = all("--hash=" in text(root / name) for name in repository.requirements)
         flags = "--require-hashes " if hashed else ""
-        listed = " ".join(f"-r {name}" for name in repository.requirements)
+        listed = " ".join(f"-r {_quoted(name)}" for name in repository.requirements)
         return (VENV, f"{PIP} {flags}{listed}"), repository.requirements, "requirements"
     if "project" in repository.project or (root / "setup.py").is_file():
         return _built(repository)
@@ -208,8 +210,16 @@ def _built(repository: _Repository) -> tuple[tuple[str, ...], tuple[str, ...], s
     return (VENV, install, *more), manifests, way
 
 
-def _quoted(requirement: str) -> str:
-    return f'"{requirement}"' if re.search(r"[<>;\[\] !~*]", requirement) else requirement
+def _quoted(word: str) -> str:
+    """One word for the shell, in double quotes where they are enough: in TOML they need no escape."""
+    if re.fullmatch(r"[\w./@%+=:,-]+", word, re.ASCII):
+        return word
+    return shlex.quote(word) if re.search(r'["$`\\]', word) else f'"{word}"'
+
+
+def _written(name: str) -> bool:
+    """Whether a file's name is text: one that is not cannot stand in swarm.toml."""
+    return not re.search(r"[\ud800-\udfff]", name)
 
 
 def _checks(repository: _Repository, found: dict[str, str]) -> Iterator[ProposedGate]:
@@ -265,6 +275,9 @@ def _missing(gates: tuple[ProposedGate, ...]) -> tuple[str, ...]:
 
 
 def _notes(repository: _Repository) -> Iterator[str]:
+    for path in repository.root.glob("*requirements*.txt"):
+        if not _written(path.name):
+            yield f"{path.name!a} is left out: its name is no UTF-8"
     for name in ("tox.ini", "noxfile.py"):
         if (repository.root / name).is_file():
             yield f"{name}: gates run the tools themselves, since they have no network to build environments with"

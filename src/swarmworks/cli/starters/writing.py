@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import tempfile
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import jinja2
@@ -16,7 +19,6 @@ from swarmworks.git.importing import common_dir, find_git_dir
 if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.resources.abc import Traversable
-    from pathlib import Path
 
     from swarmworks.cli.starters.detected import Detected
 
@@ -60,7 +62,7 @@ def config_text(detected: Detected, *, name: str, branch: str, branch_why: str) 
     template = _templates().from_string((_data() / "swarm.toml.jinja").read_text("utf-8"))
     text = template.render(
         detected=_without_line_breaks(detected),
-        evidence=detected.evidence,
+        evidence=[one_line(each) for each in detected.evidence],
         name=project_name(name),
         branch=branch,
         branch_why=branch_why,
@@ -76,7 +78,8 @@ def _without_line_breaks(detected: Detected) -> Detected:
 
 
 def one_line(text: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:200]
+    """Surrogates stand for bytes of a file's name that are no UTF-8, and cannot be written."""
+    return re.sub(r"[\ud800-\udfff]", "\ufffd", re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:200])
 
 
 def starter_files(framework: str, *, name: str, branch: str) -> dict[str, str]:
@@ -119,21 +122,67 @@ def write_files(root: Path, files: dict[str, str], *, force: bool) -> list[Path]
             where=str(root),
             mend="use --force to overwrite, or remove it first",
         )
-    written: list[Path] = []
-    for name, content in files.items():
-        target = root / name
+    contents = {root / name: _encoded(root / name, content) for name, content in files.items()}
+    beside: dict[Path, Path] = {}
+    try:
+        for target, content in contents.items():
+            beside[target] = _written_beside(target, content)
+        for target, new in beside.items():
+            _move(new, target)
+    finally:
+        for new in beside.values():
+            new.unlink(missing_ok=True)
+    return list(contents)
+
+
+def _encoded(target: Path, content: str) -> bytes:
+    try:
+        return content.encode()
+    except UnicodeEncodeError as error:
+        shown = error.object[max(0, error.start - 40) : error.end].encode("ascii", "backslashreplace").decode()
+        raise UsageError(
+            f"what the repository says is no text that can be written: ...{shown}",
+            where=str(target),
+            mend="rename or mend what it names, in the repository",
+        ) from None
+
+
+def _written_beside(target: Path, content: bytes) -> Path:
+    """A new file in the same folder, whole, with the permissions that `target` has or would get."""
+    try:
+        mode = stat.S_IMODE(target.stat().st_mode) if target.is_file() and not target.is_symlink() else _new_mode()
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
-            if target.is_symlink():
-                target.unlink()
-            target.write_text(content, "utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"cannot be written: {error.strerror}",
-                where=str(target),
-                mend="check the folder, its permissions and its free space",
-            ) from error
-        written.append(target)
-    return written
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                os.fchmod(descriptor, mode)
+        except OSError:
+            Path(name).unlink()
+            raise
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    return Path(name)
+
+
+def _move(new: Path, target: Path) -> None:
+    try:
+        new.replace(target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+
+
+def _new_mode() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _unwritable(target: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot be written: {error.strerror}",
+        where=str(target),
+        mend="check the folder, its permissions and its free space",
+    )
 
 
 def current_branch(root: Path) -> str:
