@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -480,3 +482,67 @@ def test_names_of_requirements_cannot_become_commands(tmp_path):
 def test_a_mark_at_the_start_of_a_manifest_does_not_empty_it(tmp_path):
     write(tmp_path, **{"package.json": '\ufeff{"scripts": {"test": "vitest run"}}'})
     assert "vitest" in (detect(tmp_path).tests or pytest.fail("none")).run
+
+
+def test_the_projects_own_modules_are_no_part_of_its_environment(tmp_path):
+    project, site, python = tmp_path / "repo", tmp_path / "site", tmp_path / "env" / "bin" / "python"
+    record = "pkg/__init__.py,,\npkg/gone.py,,\npkg-1.dist-info/METADATA,,\npkg-1.dist-info/RECORD,,\n../bin/pkg,,\n"
+    kept = {
+        "pkg-1.dist-info/METADATA": "Name: pkg\nVersion: 1\n",
+        "pkg-1.dist-info/RECORD": record,
+        "dep/__init__.py": "",
+    }
+    kept |= {"pkg-1.dist-info/direct_url.json": '{"dir_info": {}, "url": "file:///tmp/project"}', "../bin/pkg": ""}
+    kept |= {"dep-1.dist-info/METADATA": "Name: dep\nVersion: 1\n", "dep-1.dist-info/RECORD": "dep/__init__.py,,\n"}
+    write(site, **kept, **{"pkg/__init__.py": "stale"})
+    write(tmp_path, **{"env/bin/python": f'#!/bin/sh\nPYTHONPATH="{site}" exec "{sys.executable}" -S "$@"\n'})
+    python.chmod(0o755)
+    write(project, **{"pyproject.toml": '[project]\nname="pkg"\nversion="1"\n', "tests/test_a.py": "import pytest\n"})
+    run_init("--path", str(project))
+
+    (own,) = (command for command in load(project).environment.setup if "importlib" in command)
+    subprocess.run(["sh", "-c", own], check=True, env={"SWARM_ENVIRONMENT": str(tmp_path / "env")}, timeout=60)
+
+    assert not (site / "pkg/__init__.py").exists()
+    assert all((site / name).exists() for name in kept)
+
+
+@pytest.mark.parametrize(
+    ("files", "folders"),
+    [
+        ({"pyproject.toml": '[project]\nname="x"\n[tool.setuptools.packages.find]\nwhere=["lib", "src"]\n'}, "src lib"),
+        ({"pyproject.toml": '[project]\nname="x"\n[tool.setuptools.package-dir]\n"" = "lib"\n'}, "src lib"),
+        ({"setup.py": "setup(package_dir={'': 'lib'}, packages=find_packages('lib'))"}, "src lib"),
+        ({"setup.py": "setup(packages=find_packages(where='lib'))"}, "src lib"),
+        ({"setup.py": "", "setup.cfg": "[options]\npackage_dir =\n  = lib\n"}, "src lib"),
+        ({"setup.py": "", "setup.cfg": "[options.packages.find]\nwhere = lib\n"}, "src lib"),
+        ({"pyproject.toml": '[project]\nname="x"\n[tool.maturin]\npython-source = "lib"\n'}, "src lib"),
+        ({"pyproject.toml": '[project]\nname="x"\n[tool.poetry]\npackages=[{include="x", from="lib"}]\n'}, "src lib"),
+        (
+            {"pyproject.toml": '[project]\nname="x"\n[tool.hatch.build.targets.wheel]\npackages=["lib/x", "x"]\n'},
+            "src lib",
+        ),
+        ({"pyproject.toml": '[project]\nname="x"\n[tool.setuptools.package-dir]\n"" = "../$(id)"\n'}, "src"),
+    ],
+)
+def test_tests_import_the_package_from_where_the_project_keeps_it(tmp_path, files, folders):
+    write(tmp_path, **files, **{"lib/x.py": "", "src/y.py": "", "tests/test_a.py": "import pytest\n"})
+    run_init("--path", str(tmp_path))
+    run = load(tmp_path).gates.commands["tests"].run or ""
+    assert run.startswith('PYTHONPATH="' + ":".join(f"$PWD/{each}" for each in folders.split()) + '" python -m ')
+
+
+@pytest.mark.parametrize(
+    ("files", "note"),
+    [
+        ({"pyproject.toml": '[project]\nname="x"\n[build-system]\nrequires=["maturin>=1"]\n'}, "compiled (maturin)"),
+        ({"setup.py": "setup(ext_modules=[Extension('x', ['x.c'])])"}, "compiled (ext_modules)"),
+        (
+            {"pyproject.toml": '[project]\nname="x"\n[tool.setuptools.package-dir]\nx = "code"\n'},
+            "the package x lies in a folder of another name",
+        ),
+    ],
+)
+def test_that_tests_may_judge_another_copy_is_said(tmp_path, files, note):
+    write(tmp_path, **files, **{"tests/test_a.py": "import pytest\n"})
+    assert note in run_init("--path", str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import re
@@ -53,6 +54,22 @@ def _json(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def ini(path: Path) -> dict[str, dict[str, str]]:
+    """Sections, of each the keys and values."""
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
+    try:
+        parser.read_string(text(path))
+    except configparser.Error:
+        return {}
+    return {name: {key: str(value or "") for key, value in parser.items(name)} for name in parser.sections()}
+
+
+def strings(value: Any) -> list[str]:
+    """The strings of a list, and a string alone as a list of one."""
+    listed = cast("list[Any]", value) if isinstance(value, list) else [value]
+    return [each for each in listed if isinstance(each, str)]
 
 
 def table(value: Any, *keys: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from swarmworks.cli.starters.detected import Detected, ProposedGate
 from swarmworks.cli.starters.manifests import files, names_word, present, table, text, toml
+from swarmworks.cli.starters.sources import compiled_by, renamed_packages, source_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,14 @@ class _Repository:
         """Everything that names dependencies, as text."""
         names = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "noxfile.py", "Pipfile", *self.requirements)
         return "\n".join(text(self.root / name) for name in names)
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        return source_folders(self.root, self.project)
+
+    @cached_property
+    def compiled_by(self) -> str:
+        return compiled_by(self.root, self.project)
 
     @cached_property
     def test_files(self) -> tuple[str, ...]:
@@ -167,6 +176,11 @@ def _group(repository: _Repository) -> list[str]:
 
 _IN = '"$SWARM_ENVIRONMENT/bin/{0}" '
 _ALL = f"{PIP} -r all.txt"
+_WITHOUT_OWN = (
+    '"$SWARM_ENVIRONMENT/bin/python" -c \'import importlib.metadata as m; [f.locate().unlink(True) '
+    'for d in m.distributions() if "/project" + chr(34) in (d.read_text("direct_url.json") or "") '
+    'for f in d.files if f.parts[0] != ".." and not f.parts[0].endswith(".dist-info")]\''
+)
 _UV = f'UV_PROJECT_ENVIRONMENT="$SWARM_ENVIRONMENT" {_IN}sync --inexact --frozen --no-install-project'
 _POETRY = f'VIRTUAL_ENV="$SWARM_ENVIRONMENT" {_IN}install --no-root --no-interaction'
 _PDM = f'cp pyproject.toml pdm.lock "$TMPDIR/" && cd "$TMPDIR" && {_IN}export --dev -o all.txt && {_ALL}'
@@ -195,7 +209,9 @@ def _setup(repository: _Repository) -> tuple[tuple[str, ...], tuple[str, ...], s
 
 
 def _built(repository: _Repository) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-    """The project itself is installed for what it depends on; gates and agents run the working copy's own files."""
+    """The project itself is installed for what it depends on. Its own modules are taken out again, its metadata stays: gates
+    and agents run the working copy's files, and tests that found those of the base commit would judge the wrong code.
+    """
     root = repository.root
     extras = table(repository.project, "project", "optional-dependencies")
     chosen = ",".join(name for name in _EXTRAS if name in extras)
@@ -207,7 +223,8 @@ def _built(repository: _Repository) -> tuple[tuple[str, ...], tuple[str, ...], s
     more = (f"{PIP} {' '.join(_quoted(each) for each in group)}",) if group else ()
     manifests = tuple(name for name in ("pyproject.toml", "setup.cfg", "setup.py") if (root / name).is_file())
     way = "pyproject.toml" if "project" in repository.project else "setup.py"
-    return (VENV, install, *more), manifests, way
+    own = () if repository.compiled_by else (_WITHOUT_OWN,)
+    return (VENV, install, *own, *more), manifests, way
 
 
 def _quoted(word: str) -> str:
@@ -246,7 +263,8 @@ def _tests(repository: _Repository, found: dict[str, str]) -> Iterator[ProposedG
     root = repository.root
     if not repository.test_files and not (root / "tests").is_dir() and not found["pytest"]:
         return
-    path = "PYTHONPATH=src " if (root / "src").is_dir() else ""
+    folders = ":".join(f"$PWD/{each}" for each in repository.sources)
+    path = f'PYTHONPATH="{folders}" ' if folders else ""
     if not found["pytest"]:
         where = "tests" if (root / "tests").is_dir() else "."
         run = f"{path}python -m unittest discover -s {where} -t ."
@@ -281,5 +299,12 @@ def _notes(repository: _Repository) -> Iterator[str]:
     for name in ("tox.ini", "noxfile.py"):
         if (repository.root / name).is_file():
             yield f"{name}: gates run the tools themselves, since they have no network to build environments with"
+    if tool := repository.compiled_by:
+        yield (
+            f"a part of the packages is compiled ({tool}), once, from the commit the environment is built from: until the "
+            "gate of the tests builds the change's own, it judges that one or does not find it"
+        )
+    for package in renamed_packages(repository.root, repository.project):
+        yield f"the package {package} lies in a folder of another name: the gate of the tests will not find it"
     if any(word in repository.declared for word in _TAGS):
         yield "the version comes from git tags, which builds do not see: it is set to 0.0.1 there"
