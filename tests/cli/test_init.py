@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def test_a_repository_without_anything_to_check_never_gets_gates_none_by_itself(
         ({"setup.cfg": "[flake8]\nexclude=docs\n", "a.py": ""}, "lint", "flake8", "lines"),
         ({"pyproject.toml": "[tool.black]\n"}, "format", "black --check", "exit"),
         ({"pyproject.toml": "[tool.pyright]\n"}, "types", "pyright", "exit"),
-        ({"setup.py": "", "tests/test_a.py": "import unittest\n"}, "tests", "unittest discover -s tests", "exit"),
+        ({"setup.py": "", "tests/test_a.py": "import unittest\n"}, "tests", "python_files=test*.py", "junit"),
         ({"setup.py": "", "test_a.py": "import pytest\n"}, "tests", "pytest", "junit"),
         ({"setup.py": "", "tests/test_a.py": "def test_a(): pass\n"}, "tests", "pytest", "junit"),
         ({"package.json": '{"devDependencies": {"vitest": "1"}}'}, "tests", "vitest run", "junit"),
@@ -546,3 +547,22 @@ def test_tests_import_the_package_from_where_the_project_keeps_it(tmp_path, file
 def test_that_tests_may_judge_another_copy_is_said(tmp_path, files, note):
     write(tmp_path, **files, **{"tests/test_a.py": "import pytest\n"})
     assert note in run_init("--path", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "place", ["tests/test_a.py", "test/test_a.py", "src/pkg/tests/test_a.py", "test_a.py", "testing.py"]
+)
+@pytest.mark.parametrize(("code", "expected"), [("pass", 0), ("self.fail()", 1), (None, 5)])
+def test_tests_of_unittest_are_found_wherever_they_lie_and_none_are_no_success(tmp_path, place, code, expected):
+    cases = f"class A(unittest.TestCase):\n    def test_a(self):\n        {code}\n" if code else ""
+    write(tmp_path, **{"setup.py": "", "tests/test_b.py": "import unittest\n", place: f"import unittest\n{cases}"})
+    write(tmp_path, **{"src/pkg/__init__.py": ""})
+    run_init("--path", str(tmp_path))
+    config = load(tmp_path)
+    bin_folder = Path(sys.executable).parent
+    environment = {"PATH": f"{bin_folder}:{os.defpath}", "SWARM_REPORTS": str(tmp_path / "reports")}
+    (tmp_path / "reports").mkdir()
+    run = config.gates.commands["tests"].run or ""
+    ran = subprocess.run(["sh", "-c", run], cwd=tmp_path, env=environment, check=False, timeout=60, capture_output=True)
+    assert ran.returncode == expected, ran.stdout
+    assert "pytest" in config.environment.setup[-1]

@@ -1,4 +1,4 @@
-"""Python: uv, poetry, pdm, pipenv, requirements or a build; pytest or unittest; ruff, flake8, black, mypy, pyright."""
+"""Python: uv, poetry, pdm, pipenv, requirements or a build; pytest, which runs unittest's too; ruff, flake8, black, mypy, pyright."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOOLS = ("pytest", "ruff", "flake8", "black", "mypy", "pyright", "coverage", "pytest-cov")
 PYTEST = 'pytest -q -p no:cacheprovider -o junit_family=xunit1 --junitxml "$SWARM_REPORTS/junit.xml"'
+UNITTEST = '-o "python_files=test*.py *_test.py"'
 DATA = '--data-file "$SWARM_REPORTS/coverage.data"'
 COVERED = (
     f"python -m ${{SWARM_READ_BY:+coverage run {DATA} -m}} {PYTEST}; code=$?; "
@@ -100,8 +101,10 @@ class _Repository:
 def detect_python(root: Path) -> Detected:
     repository = _Repository(root)
     found = {tool: repository.why(tool) for tool in TOOLS}
-    if not found["pytest"] and (reason := _uses_pytest(repository)):
-        found["pytest"] = reason
+    if not found["pytest"]:
+        found["pytest"] = _uses_pytest(repository)
+    unittest = "" if found["pytest"] else _uses_unittest(repository)
+    found["pytest"] = found["pytest"] or unittest
     setup, locks, why = _setup(repository)
     installed = _installed(repository, found)
     if installed and setup and "--require-hashes" not in setup[-1]:
@@ -109,7 +112,7 @@ def detect_python(root: Path) -> Detected:
     elif installed and not setup:
         setup = (VENV, f"{PIP} {' '.join(installed)}")
         why = "no manifest: only the tools of the gates"
-    gates = (*_checks(repository, found), *_tests(repository, found))
+    gates = (*_checks(repository, found), *_tests(repository, found, UNITTEST if unittest else ""))
     used = tuple(tool for tool in TOOLS if found[tool])
     return Detected(
         "python",
@@ -132,6 +135,13 @@ def _uses_pytest(repository: _Repository) -> str:
         ):
             return f"{path} is written for it"
     return ""
+
+
+def _uses_unittest(repository: _Repository) -> str:
+    """Run by pytest all the same: unittest finds nothing below folders that are no packages, and calls that a success."""
+    if repository.test_files:
+        return f"{repository.test_files[0]}: pytest runs the tests of unittest too"
+    return "tests/: pytest runs the tests of unittest too" if (repository.root / "tests").is_dir() else ""
 
 
 def _installed(repository: _Repository, found: dict[str, str]) -> list[str]:
@@ -259,20 +269,14 @@ def _checks(repository: _Repository, found: dict[str, str]) -> Iterator[Proposed
         yield ProposedGate("pyright" if found["mypy"] else "types", "pyright", "exit", found["pyright"])
 
 
-def _tests(repository: _Repository, found: dict[str, str]) -> Iterator[ProposedGate]:
-    root = repository.root
-    if not repository.test_files and not (root / "tests").is_dir() and not found["pytest"]:
+def _tests(repository: _Repository, found: dict[str, str], options: str) -> Iterator[ProposedGate]:
+    if not found["pytest"]:
         return
     folders = ":".join(f"$PWD/{each}" for each in repository.sources)
     path = f'PYTHONPATH="{folders}" ' if folders else ""
-    if not found["pytest"]:
-        where = "tests" if (root / "tests").is_dir() else "."
-        run = f"{path}python -m unittest discover -s {where} -t ."
-        why = f"{repository.test_files[0] if repository.test_files else 'tests/'}, and nothing names pytest"
-        yield ProposedGate("tests", run, "exit", why, nothing=(5,))
-        return
     measured = bool(found["coverage"] or found["pytest-cov"])
-    run = path + (COVERED if measured else f"python -m {PYTEST}")
+    pytest = f"{PYTEST} {options}".rstrip()
+    run = path + (COVERED.replace(PYTEST, pytest) if measured else f"python -m {pytest}")
     yield ProposedGate("tests", run, "junit", found["pytest"], nothing=(5,))
     floor = table(repository.project, "tool", "coverage", "report").get("fail_under")
     if measured and isinstance(floor, int | float):
