@@ -566,3 +566,73 @@ def test_tests_of_unittest_are_found_wherever_they_lie_and_none_are_no_success(t
     ran = subprocess.run(["sh", "-c", run], cwd=tmp_path, env=environment, check=False, timeout=60, capture_output=True)
     assert ran.returncode == expected, ran.stdout
     assert "pytest" in config.environment.setup[-1]
+
+
+PROJECT = '[project]\nname="x"\ndependencies=["flask"]\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"uv.lock": "", "pyproject.toml": PROJECT}, ["--no-install-project --all-extras --all-groups"]),
+        (
+            {
+                "uv.lock": "",
+                "pyproject.toml": PROJECT
+                + "[project.optional-dependencies]\ndev=['pytest']\ngpu=[]\n[dependency-groups]\nlint=[]\n"
+                + "[tool.uv]\nconflicts=[[{extra='gpu'},{extra='dev'}]]\n",
+            },
+            ["--no-install-project --extra dev --group lint"],
+        ),
+        ({"pyproject.toml": PROJECT, "requirements-dev.txt": "pytest\n"}, ["-r requirements-dev.txt", "/project"]),
+        (
+            {"setup.cfg": "[metadata]\nname=x\n[options]\ninstall_requires=flask\n", "a.py": ""},
+            ['touch "$TMPDIR/project/pyproject.toml" && "$SWARM_ENVIRONMENT/bin/pip" install "$TMPDIR/project"'],
+        ),
+        (
+            {"pyproject.toml": "[tool.poetry]\nname='x'\n[tool.poetry.group.test]\noptional=true\n"},
+            ["install poetry", '"$SWARM_ENVIRONMENT/bin/poetry" install --no-root', "--with test"],
+        ),
+        (
+            {
+                "pyproject.toml": PROJECT
+                + "[dependency-groups]\ndev=['a', {include-group='T.t'}]\nt_t=['b>1', {include-group='dev'}]\n"
+            },
+            ['install a "b>1"'],
+        ),
+        ({"pyproject.toml": "[dependency-groups]\ndev=['pytest']\n"}, ["install pytest"]),
+        (
+            {"pyproject.toml": PROJECT + "[project.optional-dependencies]\nci-tests=['pytest']\n"},
+            ["/project[ci-tests]"],
+        ),
+        ({"pyproject.toml": PROJECT + "[project.optional-dependencies]\n'dev$(id)'=['a']\n"}, ['/project"']),
+        ({"requirements.txt": "-e .[dev]\n", "setup.py": ""}, ['cd "$TMPDIR/project" && ', "importlib.metadata"]),
+    ],
+)
+def test_everything_that_gates_need_is_installed(tmp_path, files, said):
+    write(tmp_path, **files)
+    run_init("--path", str(tmp_path))
+    setup = "\n".join(load(tmp_path).environment.setup)
+    assert [each for each in said if each not in setup] == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": PROJECT + "[project.optional-dependencies]\nall=['pytest']\n"},
+        {"requirements.txt": "flask  # tested by pytest\n"},
+        {"requirements.txt": "flask==1 --hash=sha256:00\n"},
+        {"requirements.txt": "flask\n", "pyproject.toml": PROJECT + "[dependency-groups]\ndev=['pytest']\n"},
+    ],
+)
+def test_a_tool_that_is_named_where_nothing_is_installed_from_is_installed_besides(tmp_path, files):
+    write(tmp_path, **files, **{"tests/test_a.py": "import pytest\n"})
+    run_init("--path", str(tmp_path))
+    assert load(tmp_path).environment.setup[-1].endswith("install pytest")
+
+
+def test_the_marker_of_a_requirement_reaches_the_installer(tmp_path):
+    wanted = 'tomli>=2; python_version < "3.11"'
+    write(tmp_path, **{"pyproject.toml": f"[project]\nname='x'\n[dependency-groups]\ndev = ['''{wanted}''']\n"})
+    run_init("--path", str(tmp_path))
+    assert shlex.split(load(tmp_path).environment.setup[-1])[-1] == wanted
