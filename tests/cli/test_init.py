@@ -636,3 +636,63 @@ def test_the_marker_of_a_requirement_reaches_the_installer(tmp_path):
     write(tmp_path, **{"pyproject.toml": f"[project]\nname='x'\n[dependency-groups]\ndev = ['''{wanted}''']\n"})
     run_init("--path", str(tmp_path))
     assert shlex.split(load(tmp_path).environment.setup[-1])[-1] == wanted
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": '[project]\nname="x"\n[tool.isort]\nprofile = "black"\n'},
+        {"pyproject.toml": '[project]\nname="x"\ndescription="like mypy or black"\nkeywords=["black", "mypy"]\n'},
+        {
+            "tox.ini": "[testenv]\ndeps = isort\ncommands =\n    isort --profile black .\n    # mypy\n[isort]\nprofile = black\n"
+        },
+        {"setup.cfg": "[metadata]\nkeywords = black\n[options]\ninstall_requires = blackjack\n"},
+        {"requirements.txt": "isort # not black\n"},
+    ],
+)
+def test_a_word_that_stands_somewhere_is_no_tool_in_use(tmp_path, files):
+    write(tmp_path, **{"setup.py": "# formatted with black", **files})
+    assert {gate.name for gate in detect(tmp_path).gates} == {"syntax"}
+
+
+@pytest.mark.parametrize(
+    ("files", "gate"),
+    [
+        ({"pyproject.toml": '[project]\nname="x"\n[project.optional-dependencies]\ndocs=["Black[d]>=1"]\n'}, "format"),
+        ({"pyproject.toml": '[tool.poetry.group.dev.dependencies]\nmypy="*"\n'}, "types"),
+        ({"pyproject.toml": '[tool.hatch.envs.x]\nextra-dependencies=["mypy"]\n'}, "types"),
+        ({"pyproject.toml": '[tool.pdm.dev-dependencies]\na=["ruff"]\n'}, "lint"),
+        ({"tox.ini": "[testenv:a]\ndeps = black==1\n"}, "format"),
+        ({"tox.ini": "[testenv]\ncommands = python -m flake8 x\n"}, "lint"),
+        ({"tox.ini": "[testenv]\ndeps =\n    lint: ruff\n"}, "lint"),
+        ({"noxfile.py": 'session.run("mypy", "x")'}, "types"),
+        ({"setup.py": "setup(extras_require={'dev': ['black>=22']})"}, "format"),
+        ({"setup.cfg": "[options.extras_require]\ndev =\n  mypy>1\n"}, "types"),
+        ({"Pipfile": '[dev-packages]\nblack = "*"\n'}, "format"),
+        ({"requirements-dev.txt": "black==24.1 # newest\n"}, "format"),
+    ],
+)
+def test_a_tool_in_a_list_of_dependencies_or_commands_is_in_use(tmp_path, files, gate):
+    write(tmp_path, **{"setup.py": "", **files})
+    assert gate in {each.name for each in detect(tmp_path).gates}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"pyproject.toml": '[tool.pytest.ini_options]\naddopts = ["-q", "--cov=x"]\n'},
+        {"pyproject.toml": '[dependency-groups]\ntest=["pytest-cov"]\n'},
+        {"pytest.ini": "[pytest]\naddopts = --cov-fail-under=90\n"},
+    ],
+)
+def test_coverage_is_measured_once(tmp_path, files):
+    write(tmp_path, **{"setup.py": "", "tests/test_a.py": "import pytest\n"}, **files)
+    detected = detect(tmp_path)
+    assert " --no-cov" in (detected.tests or pytest.fail("none")).run
+    assert "pytest-cov" in " ".join(detected.setup)
+
+
+def test_what_several_processes_measured_is_put_together(tmp_path):
+    write(tmp_path, **{"setup.py": "", "tests/test_a.py": "import pytest\n", ".coveragerc": "[run]\nparallel = true\n"})
+    run = (detect(tmp_path).tests or pytest.fail("none")).run
+    assert '|| { coverage combine -q --data-file "$SWARM_REPORTS/coverage.data"; coverage json' in run

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 MOST_INCLUSIONS = 50
 _FOR_DEVELOPMENT = re.compile(
-    r"(^|[-_.])(dev|develop|development|tests?|testing|lint|linting|linters|typing|types?|ci|qa|checks?)($|[-_.])", re.IGNORECASE
+    r"(^|[-_.])(dev|develop|development|tests?|testing|lint|linting|linters|typing|types?|ci|qa|checks?)($|[-_.])",
+    re.IGNORECASE,
 )
 
 

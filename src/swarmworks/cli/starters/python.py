@@ -19,10 +19,6 @@ TOOLS = ("pytest", "ruff", "flake8", "black", "mypy", "pyright", "coverage", "py
 PYTEST = 'pytest -q -p no:cacheprovider -o junit_family=xunit1 --junitxml "$SWARM_REPORTS/junit.xml"'
 UNITTEST = '-o "python_files=test*.py *_test.py"'
 DATA = '--data-file "$SWARM_REPORTS/coverage.data"'
-COVERED = (
-    f"python -m ${{SWARM_READ_BY:+coverage run {DATA} -m}} {PYTEST}; code=$?; "
-    f'[ -z "$SWARM_READ_BY" ] || coverage json -q {DATA} -o "$SWARM_REPORTS/coverage.json"; exit $code'
-)
 
 
 def detect_python(root: Path) -> Detected:
@@ -72,6 +68,7 @@ def _lacking(named: str, found: dict[str, str]) -> list[str]:
     if found["flake8"] and found["ruff"]:
         wanted.remove("flake8")
     wanted += ["coverage"] if found["coverage"] or found["pytest-cov"] else []
+    wanted += ["pytest-cov"] if found["pytest-cov"] else []
     missing = [tool for tool in wanted if not names_word(named, tool)]
     if found["pyright"] and not names_word(named, "pyright"):
         missing.append('"pyright[nodejs]"')
@@ -104,13 +101,23 @@ def _tests(repository: Repository, found: dict[str, str], options: str) -> Itera
     folders = ":".join(f"$PWD/{each}" for each in repository.sources)
     path = f'PYTHONPATH="{folders}" ' if folders else ""
     measured = bool(found["coverage"] or found["pytest-cov"])
-    pytest = f"{PYTEST} {options}".rstrip()
-    run = path + (COVERED.replace(PYTEST, pytest) if measured else f"python -m {pytest}")
+    alone = "--no-cov" if found["pytest-cov"] else ""  # it would measure too, and fail below a floor of its own
+    pytest = " ".join(each for each in (PYTEST, alone, options) if each)
+    run = path + (_covered(pytest, parallel=repository.measures_in_parallel) if measured else f"python -m {pytest}")
     yield ProposedGate("tests", run, "junit", found["pytest"], nothing=(5,))
     floor = table(repository.project, "tool", "coverage", "report").get("fail_under")
-    if measured and isinstance(floor, int | float):
+    if measured and isinstance(floor, int | float) and 0 <= floor <= 100:
         why = "pyproject.toml: fail_under of [tool.coverage.report]"
         yield ProposedGate("coverage", "", "coverage", why, source="tests", floor=float(floor))
+
+
+def _covered(pytest: str, *, parallel: bool) -> str:
+    """Measured only when another gate reads it."""
+    report = f'coverage json -q {DATA} -o "$SWARM_REPORTS/coverage.json"'
+    if parallel:
+        report = f"{{ coverage combine -q {DATA}; {report}; }}"
+    measured = f"${{SWARM_READ_BY:+coverage run {DATA} -m}}"
+    return f'python -m {measured} {pytest}; code=$?; [ -z "$SWARM_READ_BY" ] || {report}; exit $code'
 
 
 def _missing(gates: tuple[ProposedGate, ...]) -> tuple[str, ...]:
