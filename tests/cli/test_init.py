@@ -289,7 +289,7 @@ def test_the_default_branch_is_what_the_remote_says(tmp_path):
     assert load(tmp_path).project.default_branch == "develop"
 
 
-@pytest.mark.parametrize("place", ["worktree", "subfolder", "submodule", "detached"])
+@pytest.mark.parametrize("place", ["worktree", "submodule", "detached"])
 def test_the_branch_is_the_one_that_is_checked_out_wherever_in_a_repository(tmp_path, place):
     root = tmp_path / "repo"
     repository(root, {"README.md": "hello\n"})
@@ -302,15 +302,24 @@ def test_the_branch_is_the_one_that_is_checked_out_wherever_in_a_repository(tmp_
         git(tmp_path, "clone", "-q", "--separate-git-dir", str(tmp_path / "modules"), str(root), str(where))
         git(where, "checkout", "-q", "-b", "side")
         git(where, "remote", "remove", "origin")
-    elif place == "subfolder":
-        where, expected = root / "sub", "branch work, the branch you are on"
-        where.mkdir()
     else:
         where, expected = root, "branch main, a guess: no branch is checked out"
         git(root, "checkout", "-q", "--detach")
     write(where, **{"go.mod": ""})
     assert expected in run_init("--path", str(where))
     assert load(where).project.default_branch == expected.split()[1].rstrip(",")
+
+
+@pytest.mark.parametrize("options", [(), ("--force",), ("--verify",)])
+def test_a_folder_of_a_repository_is_refused_with_the_mend(tmp_path, options):
+    top, folder = tmp_path / "mono", tmp_path / "mono" / "packages" / "a"
+    repository(top, {"packages/a/go.mod": "module a\n"})
+    (tmp_path / "link").symlink_to(folder)
+    for path in (folder, tmp_path / "link"):
+        with pytest.raises(UsageError, match="belongs at its top") as refused:
+            run_init("--path", str(path), *options)
+        assert f"swarm init --path {top.resolve()}" in refused.value.mend
+    assert not (folder / "swarm.toml").exists()
 
 
 def test_a_worktree_goes_by_what_the_remote_calls_its_default_branch(tmp_path):

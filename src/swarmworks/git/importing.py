@@ -41,6 +41,19 @@ def find_git_dir(path: Path) -> Path:
     raise NotARepositoryError("not a git repository", where=str(path), mend="run `git init` there and commit something")
 
 
+def find_work_tree(path: Path) -> Path:
+    """The top of the checkout that `path` is in. `NotARepositoryError` for no repository, and for a bare one."""
+    git_dir = find_git_dir(path)
+    for directory in (path.absolute(), *path.absolute().parents):
+        if (directory / ".git").exists() and find_git_dir(directory) == git_dir:
+            return directory.resolve()
+    raise NotARepositoryError(
+        "this is a bare repository, or the inside of a .git directory",
+        where=str(path),
+        mend="name a checkout: `git clone` it somewhere and start there",
+    )
+
+
 def common_dir(git_dir: Path) -> Path:
     """Where the objects are: another directory than the git directory in a linked worktree."""
     named = git_dir / "commondir"

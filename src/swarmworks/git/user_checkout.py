@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import NotARepositoryError
 from swarmworks.git.command import Git, path_text, records
-from swarmworks.git.importing import common_dir, find_git_dir
+from swarmworks.git.importing import common_dir, find_git_dir, find_work_tree
 from swarmworks.git.layout import lay_out
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def describe_checkout(path: Path, git: Git | None = None) -> Checkout:
     git = git or Git()
     git.version()
     git_dir = find_git_dir(path)
-    root = _root(path, git_dir)
+    root = find_work_tree(path)
     head = git.run(git_dir, ["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], ok=(0, 1, 128))
     if head.code != 0:
         raise NotARepositoryError(
@@ -63,17 +63,6 @@ def describe_checkout(path: Path, git: Git | None = None) -> Checkout:
         dirty=bool(changed),
         dirty_paths=tuple(changed[:SHOWN_PATHS]),
         untracked_paths=tuple(untracked[:SHOWN_PATHS]),
-    )
-
-
-def _root(path: Path, git_dir: Path) -> Path:
-    for directory in (path.absolute(), *path.absolute().parents):
-        if (directory / ".git").exists() and find_git_dir(directory) == git_dir:
-            return directory.resolve()
-    raise NotARepositoryError(
-        "this is a bare repository, or the inside of a .git directory",
-        where=str(path),
-        mend="name a checkout: `git clone` it somewhere and start there",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swarmworks.base.errors import ConflictError
+from swarmworks.base.errors import ConflictError, UsageError
 from swarmworks.git.command import Git, path_text, records, revision
 from swarmworks.git.delivering import check_delivery, deliver_commit, drop_left_lock
 from swarmworks.git.importing import find_git_dir
@@ -16,8 +16,16 @@ SHOWN = 5
 
 
 def base_commit(root: Path, *, allow_dirty: bool) -> str:
-    """HEAD. ConflictError when there is uncommitted work that the swarm would not see, unless that is allowed."""
+    """HEAD. ConflictError when there is uncommitted work that the swarm would not see, unless that is allowed. UsageError
+    where `root` is a folder of its repository: gates run at the top, and only there is swarm.toml protected.
+    """
     checkout = describe_checkout(root)
+    if checkout.root != root.resolve():
+        raise UsageError(
+            f"swarm.toml does not lie at the top of its repository, {checkout.root}",
+            where=str(root),
+            mend="move it there, and let its gates go into the folder they check (cd ... && ...)",
+        )
     if checkout.dirty and not allow_dirty:
         shown = ", ".join(checkout.dirty_paths[:SHOWN])
         more = ", ..." if len(checkout.dirty_paths) > SHOWN else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, cast
 
 import click
 import yaml
 
-from swarmworks.base.errors import EXIT_BLOCKED, InvalidDocumentError, Problem, UsageError
+from swarmworks.base.errors import EXIT_BLOCKED, InvalidDocumentError, NotARepositoryError, Problem, UsageError
 from swarmworks.cli.context import Launcher
 from swarmworks.cli.starters.detection import detect
 from swarmworks.cli.starters.writing import (
@@ -22,6 +23,7 @@ from swarmworks.cli.starters.writing import (
     write_files,
 )
 from swarmworks.cli.verifying import verify_gates
+from swarmworks.git.importing import find_work_tree
 
 
 @click.command("init")
@@ -42,6 +44,7 @@ def command(launcher: Launcher | None, spec: Path | None, root: Path, *, force: 
     """
     if not root.is_dir():
         raise UsageError("there is no such folder", where=str(root), mend="make it, and run git init in it")
+    _refuse_folder_of_repository(root)
     if verify and spec is None and not force and (root / CONFIG_NAME).exists():
         _verify(launcher, root)
         return
@@ -65,6 +68,22 @@ def command(launcher: Launcher | None, spec: Path | None, root: Path, *, force: 
         click.echo(f"next: read {CONFIG_NAME}, then git add {' '.join(files)} && git commit")
     if verify:
         _verify(launcher, root)
+
+
+def _refuse_folder_of_repository(root: Path) -> None:
+    """Gates run at the top of a repository, and only there is swarm.toml protected."""
+    here = root.resolve()
+    try:
+        top = find_work_tree(here)
+    except NotARepositoryError:
+        return
+    if top != here:
+        raise UsageError(
+            f"this is a folder of the repository {top}, and swarm.toml belongs at its top",
+            where=str(root),
+            mend=f"run swarm init --path {shlex.quote(str(top))} and let the gates go into the folder (cd ... && ...), "
+            "or make it a repository of its own with git init",
+        )
 
 
 def _verify(launcher: Launcher | None, root: Path) -> None:
