@@ -100,6 +100,14 @@ def test_in_a_project_only_its_own_gates_are_planned_and_the_plan_checks(tmp_pat
     assert checked.exit_code == 0, checked.output
 
 
+def test_no_coverage_is_announced_where_no_gate_measures_it(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("\n".join(line for line in SPEC.read_text().splitlines() if "coverage" not in line))
+    launcher = FakeLauncher(tmp_path, config=GATES)
+    result = CliRunner().invoke(command, [str(spec), "-o", str(tmp_path / "plan.yaml")], obj=launcher)
+    assert "% is planned" not in result.output
+
+
 def test_the_floor_of_the_projects_own_gate_stands_where_the_specification_asks_for_none(tmp_path):
     spec = tmp_path / "spec.yaml"
     spec.write_text("\n".join(line for line in SPEC.read_text().splitlines() if "coverage" not in line))

@@ -145,8 +145,8 @@ def _from_specification(spec: Path, output: Path, config: SwarmConfig | None, *,
     source = Source("resources", spec.as_posix(), hashlib.sha256(data).hexdigest())
     floor = _floor_of(config)
     plan = decompose(specification, source, floor=floor)
-    remarked = list(remarks(specification, floor=floor))
     known = None if config is None else config.gate_names
+    remarked = list(remarks(specification, floor=floor if known is None or "coverage" in known else None))
     if known is not None:
         plan, left_out = without_unknown_gates(plan, known)
         if left_out:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from swarmworks.policy.planning.model import Project
 
 
-def remarks(specification: Specification, *, floor: float = DEFAULT_COVERAGE) -> tuple[str, ...]:
-    """`floor`: the coverage planned where none is asked for."""
+def remarks(specification: Specification, *, floor: float | None = DEFAULT_COVERAGE) -> tuple[str, ...]:
+    """`floor`: the coverage planned where none is asked for; None where no gate measures it."""
     project = resolve(specification)
     return (*_endpoints(project), *_resources(project), *_requirements(project, floor), *_stack(project))
 
@@ -38,7 +38,7 @@ def _resources(project: Project) -> Iterator[str]:
             yield f"{unit.identifier} has no endpoints: it gets a schema only"
 
 
-def _requirements(project: Project, floor: float) -> Iterator[str]:
+def _requirements(project: Project, floor: float | None) -> Iterator[str]:
     for each in project.spec.requirements:
         other = re.search(r"bcrypt|argon2?|pbkdf2", each.text.lower())
         if other and each.kind == words.PASSWORD_HASHING and project.layout.texts == "fastapi":
@@ -47,7 +47,7 @@ def _requirements(project: Project, floor: float) -> Iterator[str]:
             yield f"`{each.text}`: nothing is specified that it could be shown on; no task is planned for it"
         if each.kind == words.CUSTOM:
             yield f"`{each.text}`: no known requirement; a task of its own writes tests from these words"
-    if project.spec.requirement(words.COVERAGE) is None:
+    if floor is not None and project.spec.requirement(words.COVERAGE) is None:
         yield f"no coverage floor is required: {coverage_floor(project, floor):g} % is planned"
 
 
