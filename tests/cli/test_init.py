@@ -491,7 +491,7 @@ def test_names_of_requirements_cannot_become_commands(tmp_path):
 
 def test_a_mark_at_the_start_of_a_manifest_does_not_empty_it(tmp_path):
     write(tmp_path, **{"package.json": '\ufeff{"scripts": {"test": "vitest run"}}'})
-    assert "vitest" in (detect(tmp_path).tests or pytest.fail("none")).run
+    assert "vitest" in (detect(tmp_path).tests or pytest.fail("none")).why
 
 
 def test_the_projects_own_modules_are_no_part_of_its_environment(tmp_path):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swarmworks.base.errors import InvalidDocumentError
-from swarmworks.cli.starters import compiled, detection, node, python
+from swarmworks.cli.starters import compiled, detection, node, python_repository
 from swarmworks.wire.config_file import load_config
 from swarmworks.wire.protected import ALWAYS_PROTECTED, DEFAULT_PROTECTED, protecting_pattern
 
@@ -96,7 +96,7 @@ def starters_read():
     names = {name for language in detection.LANGUAGES for name in language.manifests}
     names |= {lock for lock, *_ in node._MANAGERS} | {*node._ESLINT, *node._BIOME, *node._SETTINGS}
     names |= {*compiled._GOLANGCI, *compiled._RUSTFMT}
-    names |= {name for found in python._FILES.values() for name in found if not name.endswith("conftest.py")}
+    names |= {name for found in python_repository._FILES.values() for name in found if not name.endswith("conftest.py")}
     return sorted(names)
 
 
