@@ -138,6 +138,8 @@ def test_a_403_is_the_keys_by_the_vendors_word_only(kind, body, expected):
 
 def test_the_beginning_of_a_message_means_something_at_the_vendor_that_writes_it_only():
     assert refusal("openai", 400, {}, error(message="Your credit balance is too low: no such effort")) is None
+    assert refusal("openai", 400, {}, error(message="Your team is no such effort")) is None  # a server of one's own
+    assert refusal("google", 400, {}, error(message="Your API key is no such effort")) is None
     assert refusal("openai", 400, {}, error(details=[{"reason": "API_KEY_INVALID"}])) is None
 
 

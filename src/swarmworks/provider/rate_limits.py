@@ -62,16 +62,16 @@ _BAD_KEY = frozenset({
 })  # fmt: skip
 _LIMITED = frozenset({"rate_limit_error", "rate_limit_exceeded", "RESOURCE_EXHAUSTED", "insufficient_quota"})
 _WRONG = frozenset({"invalid_request_error", "invalid_prompt", "INVALID_ARGUMENT", "FAILED_PRECONDITION"})
-_CREDIT_WORDS: Mapping[str, tuple[str, ...]] = {
-    "anthropic": ("Your credit balance is too low",),
-    "openai": ("Your newly created team", "Your team ", "Key limit exceeded"),  # xAI and OpenRouter, with 403
+_CREDIT_WORDS: Mapping[tuple[str, int], tuple[str, ...]] = {
+    ("anthropic", 400): ("Your credit balance is too low",),
+    ("openai", 403): ("Your newly created team", "Your team ", "Key limit exceeded"),  # xAI, OpenRouter
 }
-"""By kind of provider: how the message begins where no type or code says it. Vendors repeat a request's invalid values in the
-middle of theirs, so that a session could write these words itself.
+"""By kind of provider and status: how the message begins where no type or code says it. Vendors repeat a request's invalid
+values in the middle of theirs, so that a session could write these words itself.
 """
-_KEY_WORDS: Mapping[str, tuple[str, ...]] = {
-    "anthropic": ("Your API key", "This organization has been disabled", "Your organization has disabled"),
-    "google": ("Your API key", "Your project has been denied access", "Permission denied: Consumer "),
+_KEY_WORDS: Mapping[tuple[str, int], tuple[str, ...]] = {
+    ("anthropic", 403): ("Your API key", "This organization has been disabled", "Your organization has disabled"),
+    ("google", 403): ("Your API key", "Your project has been denied access", "Permission denied: Consumer "),
 }
 
 
@@ -171,15 +171,11 @@ def _needs_a_person(kind: str, status: int, body: bytes) -> Outage | None:
     if status == 402:
         return Outage.NO_CREDIT
     words, message = _words(kind, body), _message(body)
-    if status in {400, 403, 429} and (words & _NO_CREDIT or _begins(message, _CREDIT_WORDS, kind)):
+    if message.startswith(_CREDIT_WORDS.get((kind, status), ())) or (status in {400, 403, 429} and words & _NO_CREDIT):
         return Outage.NO_CREDIT
-    if status in {400, 403} and (words & _BAD_KEY or _begins(message, _KEY_WORDS, kind)):
+    if message.startswith(_KEY_WORDS.get((kind, status), ())) or (status in {400, 403} and words & _BAD_KEY):
         return Outage.KEY_REFUSED
     return None
-
-
-def _begins(message: str, words: Mapping[str, tuple[str, ...]], kind: str) -> bool:
-    return message.startswith(words.get(kind, ()))
 
 
 def _answer(body: bytes) -> Mapping[str, Any]:

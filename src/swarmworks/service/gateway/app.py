@@ -36,7 +36,7 @@ from swarmworks.service.gateway.counting import InputCounter
 from swarmworks.service.gateway.exchange import Drains
 from swarmworks.service.gateway.lanes import Accounts
 from swarmworks.service.gateway.ledger import Ledger
-from swarmworks.service.gateway.planning import planned
+from swarmworks.service.gateway.planning import counted, planned
 from swarmworks.service.gateway.prices import price_at
 from swarmworks.service.gateway.queue import FairQueue
 from swarmworks.service.gateway.reading import Reading
@@ -358,7 +358,7 @@ class Gateway:
             raw = await self._body(receive, headers, held)
             target = self._targets(caller, route.wire)[0]
             allowed = self._settings.allowed_fields
-            work = partial(_counted, raw, wire=route.wire, model=target.model, allowed_fields=allowed)
+            work = partial(counted, raw, wire=route.wire, model=target.model, allowed_fields=allowed)
             changed = await self._reading.run(caller.session.id, len(raw), work)
             account = self.accounts.lanes(target.upstream.name, target.model)[0].account
             response = await self._client.post(account.upstream, route.at(target.model), headers, changed)
@@ -371,13 +371,6 @@ class Gateway:
         if response.status != 200:
             raise UnavailableError(f"the provider does not count tokens now ({response.status})")
         await respond(send, 200, answer, answer_headers(response))
-
-
-def _counted(raw: bytes, *, wire: WireFormat, model: str, allowed_fields: frozenset[str]) -> bytes:
-    try:
-        return wire.counted(raw, model=model, allowed_fields=allowed_fields)
-    except RecursionError as error:
-        raise RejectedError("the request is nested too deeply", mend="send a flatter one") from error
 
 
 def _speaks(upstream: Upstream, wire: WireFormat) -> bool:

@@ -39,7 +39,7 @@ def planned(
         target, bounded, fallbacks = _first_bounded(targets, wire, demand, bounds)
         body = wire.rewrite(demand, model=target.model, output_cap=cap)
     except RecursionError as error:
-        raise RejectedError("the request is nested too deeply", mend="send a flatter one") from error
+        raise _too_deep() from error
     most = settings.content_chars
     return Plan(
         target=target,
@@ -51,6 +51,18 @@ def planned(
         prompt=prompt_of(demand.body.values, most, target.upstream.keys()) if most else (),
         fallbacks=tuple(fallbacks),
     )
+
+
+def counted(raw: bytes, *, wire: WireFormat, model: str, allowed_fields: frozenset[str]) -> bytes:
+    """What is sent to have a request counted. RejectedError for what a call would be refused for, too. May run off the loop."""
+    try:
+        return wire.counted(raw, model=model, allowed_fields=allowed_fields)
+    except RecursionError as error:
+        raise _too_deep() from error
+
+
+def _too_deep() -> RejectedError:
+    return RejectedError("the request is nested too deeply", mend="send a flatter one")
 
 
 def _first_bounded(
