@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -349,6 +350,8 @@ async def test_a_second_swarm_of_a_project_is_neither_resumed_nor_half_made(plan
         await create(plane, tmp_path / "repo", base, plan(task("c")))
     with pytest.raises(RejectedError, match=r"a\.\.b"):
         await create(plane, tmp_path / "repo", base, plan(task("a..b")))
+    with pytest.raises(RejectedError, match="`speed` is no gate of this project"):
+        await create(plane, tmp_path / "repo", base, plan(replace(task("c"), gates=("scope", "speed"))))
     assert len(git(plane.hub.path, "for-each-ref", "refs/heads/swarm").splitlines()) == 2
     await plane.swarms.stop(second, StopReason.PERSON, "person:tester")
     await plane.settle()

@@ -25,6 +25,7 @@ from swarmworks.policy.ceilings import overestimated, too_small
 from swarmworks.policy.life import LifeFacts, verdict
 from swarmworks.policy.lint import errors, lint
 from swarmworks.policy.order import rank
+from swarmworks.policy.planning.fit import unknown_gates
 from swarmworks.policy.reviewing import ReviewFacts, Waiting, may_decide
 from swarmworks.policy.tiers import NO_MODEL
 from swarmworks.service import review_sessions, reviews, swarm_time
@@ -312,7 +313,9 @@ def _check(request: CreateSwarm) -> None:
     for task in request.plan.tasks:
         if not is_task_id(task.id):
             raise RejectedError(f"{task.id[:120]!r} cannot be a task's id", where="the plan", mend=TASK_ID_MEND)
-    found = errors(lint(request.plan, exclusive=request.config.files.exclusive))
+    known = request.config.gate_names
+    unknown = () if known is None else unknown_gates(request.plan, known)
+    found = errors((*unknown, *lint(request.plan, exclusive=request.config.files.exclusive)))
     if found:
         first, more = found[0], len(found) - 1
         raise RejectedError(
