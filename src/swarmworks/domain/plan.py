@@ -23,6 +23,9 @@ COMMAND = "command"  # its change is what its own command makes of the working c
 PLAN_FILE = "plan.yaml"
 """What a task of kind `plan` writes. It is read from the swarm's branch; the branch itself is never delivered."""
 
+PLAN_GATE = "plan"
+"""The gate that judges such a file: built in, and for tasks of kind `plan` alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:

@@ -15,14 +15,13 @@ from pydantic import Field, field_validator, model_validator
 from swarmworks.domain.budget import Limit, Period
 from swarmworks.domain.gate import GateDefinition
 from swarmworks.domain.isolation import LEVELS, NAMESPACES, Property
-from swarmworks.domain.plan import PLAN
+from swarmworks.domain.plan import PLAN, PLAN_GATE
 from swarmworks.domain.session import SessionLimits
 from swarmworks.policy.tiers import TIERS
 from swarmworks.wire.config_context import ContextSection
 from swarmworks.wire.config_copies import CopiesSection
 from swarmworks.wire.config_gates import (
     BUILT_IN_GATES,
-    PLAN_GATE,
     GatesSection,
     built_in_gates,
     definition_of,

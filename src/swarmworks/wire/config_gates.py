@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from swarmworks.domain.gate import GateDefinition, GateStage
+from swarmworks.domain.plan import PLAN_GATE
 from swarmworks.wire.config_types import Line, Name, Seconds, Section
 
 BUILT_IN_GATES = ("scope", "secrets")
-PLAN_GATE = "plan"
-"""Built in too, and for tasks of kind `plan` alone: whether what was written is a plan, and one for this repository."""
-
 RESERVED_GATES = (*BUILT_IN_GATES, PLAN_GATE, "required")
 
 ReaderName = Literal["exit", "junit", "coverage", "ruff", "mypy", "lines"]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from swarmworks.cli.context import Verified
 from swarmworks.domain.gate import GateStage
+from swarmworks.domain.plan import PLAN_GATE
 from swarmworks.git.checkout import export_tree
 from swarmworks.git.hub import BareHub
 from swarmworks.git.removal import remove_tree
@@ -20,7 +21,7 @@ from swarmworks.sandbox.best import best_sandbox
 from swarmworks.sandbox.interpreter import python_mounts
 from swarmworks.settings import Project, prepare_state, setup_environment
 from swarmworks.wire.config import SwarmConfig
-from swarmworks.wire.config_gates import BUILT_IN_GATES, PLAN_GATE
+from swarmworks.wire.config_gates import BUILT_IN_GATES
 from swarmworks.worker.environment import EnvironmentSpec, ensure_environment
 from swarmworks.worker.gates.copies import scratch_folder
 from swarmworks.worker.gates.request import GatesRequest

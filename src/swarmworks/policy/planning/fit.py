@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from swarmworks.domain.plan import DOCUMENT, PLAN, PLAN_FILE
+from swarmworks.domain.plan import DOCUMENT, PLAN, PLAN_FILE, PLAN_GATE
 from swarmworks.policy.lint import Finding, Severity
 from swarmworks.policy.patterns import matching_pattern
 
@@ -52,7 +52,7 @@ def misfits(plan: Plan, repository: Repository) -> tuple[Finding, ...]:
 
 def unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Finding, ...]:
     """Every gate the plan names that the project has not: a change that needs it can never land."""
-    found = [each for task in plan.tasks for each in _unknown(task, known)]
+    found = [each for task in plan.tasks for each in _unknown(task, _known_to(task, known))]
     floors = [gate for gate in plan.floors if gate not in known]
     found += [_error("unknown_gate", "", f"the floor of `{gate}`: no such gate", _named(known)) for gate in floors]
     return tuple(found)
@@ -62,11 +62,18 @@ def without_unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Plan, tupl
     """The plan with the gates of `known` alone, and the names of those left out. What they were to prove is bound to a
     gate that stays, one that runs the code where there is one.
     """
-    tasks = tuple(_with_gates(task, known) for task in plan.tasks)
+    tasks = tuple(_with_gates(task, _known_to(task, known)) for task in plan.tasks)
     floors = {gate: floor for gate, floor in plan.floors.items() if gate in known}
-    named = [gate for task in plan.tasks for gate in (*task.gates, *task.not_required)]
-    left_out = tuple(dict.fromkeys(gate for gate in (*named, *plan.floors) if gate not in known))
+    named = [
+        gate for task in plan.tasks for gate in (*task.gates, *task.not_required) if gate not in _known_to(task, known)
+    ]
+    left_out = tuple(dict.fromkeys((*named, *(gate for gate in plan.floors if gate not in known))))
     return replace(plan, tasks=tasks, floors=floors), left_out
+
+
+def _known_to(task: PlannedTask, known: frozenset[str]) -> frozenset[str]:
+    """The project's gates, and for a task that writes a plan the gate that judges plans."""
+    return known | {PLAN_GATE} if task.kind == PLAN else known
 
 
 def _with_gates(task: PlannedTask, known: frozenset[str]) -> PlannedTask:

@@ -15,7 +15,7 @@ import jinja2
 import yaml
 
 from swarmworks.base.ids import TaskId
-from swarmworks.domain.plan import PLAN, PLAN_FILE, Acceptance, Estimate, Plan, PlannedTask, Source, Stack
+from swarmworks.domain.plan import PLAN, PLAN_FILE, PLAN_GATE, Acceptance, Estimate, Plan, PlannedTask, Source, Stack
 from swarmworks.policy.planning.fit import PROVES_NOTHING
 from swarmworks.policy.wording import fenced, title
 
@@ -75,7 +75,7 @@ class Facts:
 
 
 def planning_plan(wish: Wish, facts: Facts) -> Plan:
-    proof = Acceptance(f"`{PLAN_FILE}` is a plan that this repository can carry out", "plan")
+    proof = Acceptance(f"`{PLAN_FILE}` is a plan that this repository can carry out", PLAN_GATE)
     own = tuple(each.name for each in facts.gates if each.name not in PROVES_NOTHING)
     task = PlannedTask(
         id=TaskId(PLAN),
@@ -87,7 +87,7 @@ def planning_plan(wish: Wish, facts: Facts) -> Plan:
         owns=(PLAN_FILE,),
         contracts=(f"`{PLAN_FILE}` in the format `1` of plan files",),
         acceptance=(proof,),
-        gates=("scope", "secrets", "plan"),
+        gates=("scope", "secrets", PLAN_GATE),
         not_required=dict.fromkeys(own, "a plan is judged as a plan: nothing of the project's code changes"),
         specification=yaml.safe_dump({"issues": [each.number for each in wish.issues]}) if wish.issues else "",
         estimate=ESTIMATE,

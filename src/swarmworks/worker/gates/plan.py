@@ -14,11 +14,10 @@ import yaml
 
 from swarmworks.base.errors import InvalidDocumentError
 from swarmworks.domain.gate import Finding, GateOutcome, GateResult
-from swarmworks.domain.plan import PLAN_FILE
+from swarmworks.domain.plan import PLAN_FILE, PLAN_GATE
 from swarmworks.policy.lint import errors, lint
 from swarmworks.policy.planning.fit import Repository, misfits, unplanned_issues
 from swarmworks.policy.shape import shape_of
-from swarmworks.wire.config_gates import PLAN_GATE
 from swarmworks.wire.plan_lines import PlanLines
 from swarmworks.wire.planfile import parse_plan
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import UnavailableError
 from swarmworks.domain.gate import GateOutcome, GateResult, GateStage
+from swarmworks.domain.plan import PLAN_GATE
 from swarmworks.sandbox.protocol import Mount, Network, SandboxSpec
-from swarmworks.wire.config_gates import PLAN_GATE
 from swarmworks.worker.gates.copies import ToolCache, copy_tree, remove_tree
 from swarmworks.worker.gates.keys import CHANGED, CHECKS
 from swarmworks.worker.gates.plan import check_plan

@@ -1,0 +1,46 @@
+"""Which gates a plan may name: the project's, and for the one task that writes a plan the gate that judges plans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from swarmworks.domain.plan import PLAN, PLAN_GATE, Source
+from swarmworks.policy.planning.fit import unknown_gates, without_unknown_gates
+from swarmworks.policy.planning.from_words import Facts, GateFact, Wish, planning_plan
+from swarmworks.wire.config import SwarmConfig
+from tests.policy.test_lint import plan, task
+
+PLANNING = planning_plan(
+    Wish("Add a page", Source("text", "the command line", "0" * 64)),
+    Facts("python", "", ("app.py",), (GateFact("scope"), GateFact("secrets"), GateFact("tests", "runs pytest"))),
+)
+KNOWN = SwarmConfig.model_validate(
+    {"project": {"name": "p"}, "gates": {"commands": {"tests": {"run": "pytest"}}}}
+).gate_names
+
+
+@pytest.fixture
+def known():
+    assert KNOWN is not None
+    return KNOWN
+
+
+def test_the_plan_that_makes_a_plan_fits_every_project(known):
+    assert unknown_gates(PLANNING, known) == ()
+    assert without_unknown_gates(PLANNING, known) == (PLANNING, ())
+
+
+def test_no_other_task_may_require_the_gate_of_plans(known):
+    one = plan(replace(task("a"), gates=("scope", "tests", PLAN_GATE)))
+    (found,) = unknown_gates(one, known)
+    assert (found.rule, found.task) == ("unknown_gate", "a")
+    kept, left_out = without_unknown_gates(one, known)
+    assert left_out == (PLAN_GATE,)
+    assert kept.tasks[0].gates == ("scope", "tests")
+
+
+def test_a_task_that_writes_a_plan_is_told_of_gates_that_are_nowhere(known):
+    (found,) = unknown_gates(plan(replace(task("a", kind=PLAN), gates=(PLAN_GATE, "speed"))), known)
+    assert found.what == "`speed` is no gate of this project"
