@@ -7,6 +7,7 @@ without that, as the peers are: none of them syncs.
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import statistics
@@ -19,7 +20,6 @@ from pathlib import Path
 from bench.bench_engines import PEERS
 from bench.bench_git import git
 from bench.landing import landing_ms
-from swarmworks.git import objects
 from swarmworks.git.footprints import overlapping
 from swarmworks.git.hub import BareHub
 from swarmworks.git.protocol import Candidate, Identity, Piece
@@ -122,9 +122,9 @@ def copied(hub: Path, place: Path) -> Path:
 
 def ours(hub: BareHub, base: str, heads: list[str], batch: int, *, durable: bool) -> tuple[float, str]:
     hub.update_ref(TARGET, base, None)
-    real = objects._sync_files  # noqa: SLF001
+    real = os.fsync
     if not durable:
-        objects._sync_files = lambda _hub, _names: None  # noqa: SLF001
+        os.fsync = lambda _descriptor: None
     try:
         started, tip = time.perf_counter(), base
         for start in range(0, len(heads), batch):
@@ -136,7 +136,7 @@ def ours(hub: BareHub, base: str, heads: list[str], batch: int, *, durable: bool
             tip = last.commit
         return len(heads) / (time.perf_counter() - started), hub.tree_of(tip)
     finally:
-        objects._sync_files = real  # noqa: SLF001
+        os.fsync = real
 
 
 def worktree_merges(repository: Path, tree: Path, base: str, heads: list[str]) -> tuple[float, str]:

@@ -16,7 +16,7 @@ from swarmworks.base.errors import GitError, RejectedError
 from swarmworks.git import objects
 from swarmworks.git.command import Git
 from swarmworks.git.hub import BareHub
-from swarmworks.git.persistent import MOST_TRIES, Persistent, _Talk
+from swarmworks.git.persistent import Persistent, Talk
 from swarmworks.git.protocol import Candidate, Conflicted, Identity, Merged, Piece
 from tests.git.conftest import AGENT, AT, COMMITTER, git
 
@@ -95,19 +95,6 @@ def test_a_stack_is_what_merging_one_after_the_other_gives(repository, hub, base
     git(hub.path, "fsck", "--strict")
 
 
-def test_all_that_a_stack_wrote_is_on_the_disk_before_anything_names_it(repository, hub, base, monkeypatch):
-    heads = [brought(repository, hub, {f"src/deep/n{n}.txt": f"{n}\n"}, on=base) for n in range(4)]
-    line = [brought(repository, hub, {"a.txt": text}, on=base) for text in ("ONE\ntwo\nthree\n", "one\ntwo\nTHREE\n")]
-    synced = set()
-    real = objects._sync_files
-    monkeypatch.setattr(objects, "_sync_files", lambda hub, names: (synced.update(names), real(hub, names)))
-    before = loose(hub)
-    hub.stack(base, [piece(head) for head in (*heads, *line)])
-    written = loose(hub) - before
-    assert len(written) >= 6 * 2
-    assert written <= synced
-
-
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_killed_processes_are_missed_by_nobody(repository, hub, base, rounds):
     theirs = brought(repository, hub, {"n.txt": "n\n"}, on=base)
@@ -125,42 +112,21 @@ def test_killed_processes_are_missed_by_nobody(repository, hub, base, rounds):
         hub.delete_ref("refs/heads/x")
 
 
-def test_trees_are_read_again_by_another_process_when_the_first_one_ends(hub, base):
-    name = hub.tree_of(base)
-    expected = hub.persistent.trees([name])
-    assert expected[name]
-    for one in children():
-        os.kill(one.pid, signal.SIGKILL)
-    assert hub.persistent.trees([name, "e" * 40]) == expected
-
-
 class Instead:
     """A git whose kept processes are something else."""
 
     def __init__(self, *program, timeout_s=20.0):
         self.timeout_s = timeout_s
-        self.started = 0
         self._program = program
 
-    def unbuffers(self):
-        return True
-
-    def start(self, _hub, _arguments, *, unbuffered):
-        self.started += 1
+    def start(self, _hub, _arguments, **_how):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         return subprocess.Popen(self._program, start_new_session=True, bufsize=0, **pipes)
 
 
-def test_trees_that_no_process_reads_are_an_error_and_not_missing(tmp_path):
-    ending = Instead("true")
-    with pytest.raises(GitError, match="again and again"):
-        Persistent(ending, tmp_path).trees(["e" * 40])
-    assert ending.started == MOST_TRIES
-
-
 def test_one_that_answers_before_it_has_heard_all_is_read_meanwhile(tmp_path):
     cat = Instead("cat")
-    talk = _Talk(cat.start(tmp_path, (), unbuffered=False), cat.timeout_s)
+    talk = Talk(cat.start(tmp_path, ()), cat.timeout_s)
     question = b"x" * (1 << 20) + b"end"
     talk.say(question)
     assert talk.until(lambda left: len(left) if left.endswith(b"end") else -1, 2 << 20) == question

@@ -123,7 +123,14 @@ class Git:
             fail(git_dir, arguments, finished)
         return finished
 
-    def start(self, git_dir: Path, arguments: Sequence[str], *, unbuffered: bool = False) -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        git_dir: Path,
+        arguments: Sequence[str],
+        *,
+        unbuffered: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
         """A git process to talk to over its pipes (see `persistent`), which ends when its standard input is closed.
         `unbuffered` is for commands that do not flush what they answer; see `unbuffers`.
         """
@@ -133,7 +140,7 @@ class Git:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"PATH": self.search_path, **_FIXED_ENVIRONMENT},
+            env={"PATH": self.search_path, **_FIXED_ENVIRONMENT, **(environment or {})},
             cwd="/",
             start_new_session=True,
             bufsize=0,

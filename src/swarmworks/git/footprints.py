@@ -26,10 +26,11 @@ _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+")
 
 def footprint(hub: BareHub, head: str, change: str) -> Footprint | None:
     """None when the change conflicts with the branch itself, or nothing can be said."""
-    merged = hub.persistent.merge(head, change)
-    if merged is None or merged[1]:
-        return None
-    text = hub.persistent.patch(hub.tree_of(head), merged[0])
+    with hub.merging() as merging:
+        merged = merging.merge(head, change)
+        if merged is None or merged[1]:
+            return None
+        text = merging.patch(hub.tree_of(head), merged[0])
     return None if text is None else read_patch(text)
 
 

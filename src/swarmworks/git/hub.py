@@ -16,7 +16,8 @@ from swarmworks.git.command import Git, fail, path_text, records, revision
 from swarmworks.git.footprints import footprint, touched
 from swarmworks.git.importing import import_history
 from swarmworks.git.layout import HUB_CONFIG, HUB_HEAD, lay_out, sync_directory
-from swarmworks.git.objects import OBJECT_NAME, commit_text, drop_torn, made_by_merges, sync, write_loose
+from swarmworks.git.merging import Merging, Mergings
+from swarmworks.git.objects import OBJECT_NAME, commit_text, drop_torn, write_loose
 from swarmworks.git.persistent import Persistent
 from swarmworks.git.protocol import Candidate, Conflicted, FileChange, Footprint, Identity, Loss, Merged, Piece
 from swarmworks.git.refs import drop_ref, drop_refs, swap_ref, swap_refs
@@ -26,6 +27,7 @@ from swarmworks.git.uniting import united
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
 COMMIT_LIMIT_BYTES = 16 << 20
@@ -42,6 +44,7 @@ class BareHub:
         self._path = path
         self._git = git
         self._persistent = Persistent(git, path)
+        self._mergings = Mergings(git, path)
 
     @classmethod
     def open_or_create(cls, path: Path, git: Git | None = None) -> BareHub:
@@ -65,6 +68,9 @@ class BareHub:
     @property
     def persistent(self) -> Persistent:
         return self._persistent
+
+    def merging(self) -> AbstractContextManager[Merging]:
+        return self._mergings.one()
 
     def import_commit(self, repository: Path, commit: str) -> None:
         import_history(self._git.patient(SLOW_TIMEOUT_S), self._path, repository, commit)
@@ -151,24 +157,22 @@ class BareHub:
         text = finished.out.decode("utf-8", "replace")
         return f"{text}\n[cut: the diff has more than {limit_bytes} bytes]\n" if finished.cut else text
 
-    def merge(self, ours: str, theirs: str, *, durable: bool = True) -> Merged | Conflicted:
-        """What is not `durable` is to be synced before anything else depends on it."""
-        answer = None
+    def merge(self, ours: str, theirs: str) -> Merged | Conflicted:
         if OBJECT_NAME.fullmatch(ours) and OBJECT_NAME.fullmatch(theirs):
-            answer = self._persistent.merge(ours, theirs)
-        if answer is None or answer[1]:
-            return self._merge_alone(ours, theirs)
-        if durable:
-            sides = (self.tree_of(ours), self.tree_of(theirs))
-            sync(self._path, made_by_merges(self._persistent, [(answer[0], sides)]))
-        return Merged(answer[0])
+            with self.merging() as merging:
+                answer = merging.merge(ours, theirs)
+                if answer is not None and not answer[1]:
+                    merging.keep()
+                    return Merged(answer[0])
+        return self.merge_alone(ours, theirs)
 
     def conflicts(self, ours: str, theirs: str) -> tuple[str, ...]:
         """The paths in which two commits conflict, none when they merge."""
-        answer = self._persistent.merge(self._full(ours), self._full(theirs))
+        with self.merging() as merging:
+            answer = merging.merge(self._full(ours), self._full(theirs))
         if answer is not None:
             return tuple(path_text(raw) for raw in answer[1])
-        merged = self._merge_alone(ours, theirs)
+        merged = self.merge_alone(ours, theirs)
         return merged.paths if isinstance(merged, Conflicted) else ()
 
     def merge_marked(self, ours: str, theirs: str) -> str:
@@ -202,9 +206,10 @@ class BareHub:
     def touched(self, old: str, new: str) -> frozenset[bytes]:
         return touched(self, old, new)
 
-    def _merge_alone(self, ours: str, theirs: str) -> Merged | Conflicted:
+    def merge_alone(self, ours: str, theirs: str, environment: Mapping[str, str] | None = None) -> Merged | Conflicted:
+        """By a git process of its own, which says more of a conflict; `environment` is that of a quarantine it is to work in."""
         arguments = ["merge-tree", "--write-tree", "-z", "--name-only", "--messages", revision(ours), revision(theirs)]
-        finished = self._git.run(self._path, arguments, ok=(0, 1))
+        finished = self._git.run(self._path, arguments, ok=(0, 1), environment=environment)
         tree, _, rest = finished.out.partition(b"\0")
         if not tree:
             fail(self._path, arguments, finished)
@@ -230,8 +235,7 @@ class BareHub:
             self._expect(parent, "commit")
         content = message.encode("utf-8", "backslashreplace") or b"\n"
         text = commit_text(tree, parents, content, author, committer, at)
-        write_loose(self._path, text)
-        sync(self._path, [text.name])
+        write_loose(self._path, [text])
         return text.name
 
     def _expect(self, name: str, kind: str) -> None:

@@ -25,6 +25,13 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
+def taken(path: Path) -> int:
+    """Hold the lock file `path` of which nobody else knows yet, until the descriptor that is returned is closed."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
 @contextmanager
 def held(path: Path, *, timeout_s: float = 60.0) -> Generator[None]:
     """Hold the lock file `path` exclusively. Each call opens the file anew, so threads exclude each other as well."""

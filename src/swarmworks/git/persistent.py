@@ -8,7 +8,6 @@ often enough is replaced, for git keeps what it has parsed. They end with their 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 import select
@@ -29,34 +28,25 @@ if TYPE_CHECKING:
 
     from swarmworks.git.command import Git
 
-log = logging.getLogger(__name__)
-
 MOST_ASKED = 2_000
 MOST_IDLE = 2
 MOST_AT_ONCE = 400
-MOST_TREE_BYTES = 64 << 20
-MOST_PATHS_BYTES = 16 << 20
 MOST_DIFF_BYTES = 64 << 20
-MOST_TRIES = 3
 CHUNK_BYTES = 1 << 16
-
-UNSYNCED = ("-c", "core.fsync=none")
-"""What merges write is synced a batch at a time (see `objects`)."""
 
 
 class Kind(Enum):
-    MERGE = ("merge-tree", "--write-tree", "--stdin", "--name-only", "--no-messages")
     READ = ("cat-file", "--batch-command")
     DIFF = ("diff-tree", "--stdin", "-r", "-z", "-M", "--raw", "--full-index", "--no-abbrev")
     PATCH = ("diff-tree", "--stdin", "-r", "-p", "-U0", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv")
     REFS = ("update-ref", "--no-deref", "--stdin")
 
 
-class _NotAnsweredError(Exception):
+class NotAnsweredError(Exception):
     """The process ended, or never started."""
 
 
-class _Talk:
+class Talk:
     """One process; one question at a time."""
 
     def __init__(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
@@ -80,7 +70,7 @@ class _Talk:
                 except BlockingIOError:
                     self._read(writing=True)
         except BrokenPipeError as error:
-            raise _NotAnsweredError from error
+            raise NotAnsweredError from error
 
     def until(self, ends: Callable[[bytearray], int], limit_bytes: int) -> bytes:
         """What comes until `ends` finds where the answer stops (it gives a position, or -1)."""
@@ -108,7 +98,7 @@ class _Talk:
             return
         piece = os.read(self._out, CHUNK_BYTES)
         if not piece:
-            raise _NotAnsweredError
+            raise NotAnsweredError
         self._left.extend(piece)
 
     def end(self) -> None:
@@ -127,24 +117,8 @@ class Persistent:
         self._git = git
         self._hub = hub
         self._lock = threading.Lock()
-        self._idle: dict[Kind, list[_Talk]] = {kind: [] for kind in Kind}
-        self._unbuffers = git.unbuffers()
-        if not self._unbuffers:
-            log.warning(
-                "stdbuf (coreutils) is missing: every merge starts a git process of its own, several times slower"
-            )
+        self._idle: dict[Kind, list[Talk]] = {kind: [] for kind in Kind}
         weakref.finalize(self, _end_all, self._idle)
-
-    def merge(self, ours: str, theirs: str) -> tuple[str, tuple[bytes, ...]] | None:
-        """Of two commits named in full: the merged tree and the paths that conflict, if any."""
-        if not self._unbuffers:
-            return None
-        with self._asking(Kind.MERGE) as talk:
-            talk.say(f"{ours} {theirs}\n".encode())
-            answer = talk.until(_end_of_merge, MOST_PATHS_BYTES)
-            clean, tree, *paths = answer.removesuffix(b"\0\0").split(b"\0")
-            return tree.decode(), () if clean == b"1" else tuple(sorted(set(paths)))
-        return None
 
     def info(self, name: str) -> tuple[str, str, int] | None:
         """The id, type and size of an object; None also when there is no such object."""
@@ -170,20 +144,6 @@ class Persistent:
             return _contents(talk, limit_bytes)
         return None
 
-    def trees(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The bytes of those of the trees that are there."""
-        for _ in range(MOST_TRIES):
-            found: dict[str, bytes] = {}
-            with self._asking(Kind.READ) as talk:
-                for some in _portions(names):
-                    talk.say("".join(f"contents {name}\n" for name in some).encode())
-                    for name in some:
-                        answer = _contents(talk, MOST_TREE_BYTES)
-                        if answer is not None and answer[0] == "tree":
-                            found[name] = answer[1]
-                return found
-        raise GitError("git ended again and again while it read trees", mend="see the kernel's log for what ends it")
-
     def differences(self, old: str, new: str) -> bytes | None:
         """The raw records, NUL-terminated, between the trees with these ids."""
         return self._compared(Kind.DIFF, old, new)
@@ -194,11 +154,7 @@ class Persistent:
 
     def _compared(self, kind: Kind, old: str, new: str) -> bytes | None:
         with self._asking(kind) as talk:
-            mark = f"end-{secrets.token_hex(16)}\n".encode()  # git echoes, and flushes, what names no object
-            talk.say(f"{old} {new}\n".encode() + mark)
-            answer = talk.until(lambda left: len(left) if left.endswith(mark) else -1, MOST_DIFF_BYTES)
-            named, _, rest = answer.removesuffix(mark).partition(b"\n")
-            return rest if named == f"{old} {new}".encode() else None  # git says nothing of what it cannot read
+            return compared(talk, old, new)
         return None
 
     def swap(self, moves: Sequence[tuple[str, str, str]]) -> bool:
@@ -217,12 +173,12 @@ class Persistent:
         return False
 
     @contextmanager
-    def _asking(self, kind: Kind) -> Generator[_Talk]:
+    def _asking(self, kind: Kind) -> Generator[Talk]:
         """A process to ask; the caller falls through to its own answer when that one gave none."""
         talk = self._take(kind)
         try:
             yield talk
-        except _NotAnsweredError:
+        except NotAnsweredError:
             talk.end()
         except BaseException:
             talk.end()
@@ -230,16 +186,13 @@ class Persistent:
         else:
             self._give_back(kind, talk)
 
-    def _take(self, kind: Kind) -> _Talk:
+    def _take(self, kind: Kind) -> Talk:
         with self._lock:
             if self._idle[kind]:
                 return self._idle[kind].pop()
-        merges = kind is Kind.MERGE
-        options = UNSYNCED if merges else ()
-        process = self._git.start(self._hub, (*options, *kind.value), unbuffered=merges)
-        return _Talk(process, self._git.timeout_s)
+        return Talk(self._git.start(self._hub, kind.value), self._git.timeout_s)
 
-    def _give_back(self, kind: Kind, talk: _Talk) -> None:
+    def _give_back(self, kind: Kind, talk: Talk) -> None:
         with self._lock:
             if talk.asked < MOST_ASKED and len(self._idle[kind]) < MOST_IDLE:
                 self._idle[kind].append(talk)
@@ -247,13 +200,22 @@ class Persistent:
         talk.end()
 
 
-def _header(talk: _Talk) -> tuple[str, str, int] | None:
+def compared(talk: Talk, old: str, new: str) -> bytes | None:
+    """What a `diff-tree` says of two trees; None when it cannot read one of them."""
+    mark = f"end-{secrets.token_hex(16)}\n".encode()  # git echoes, and flushes, what names no object
+    talk.say(f"{old} {new}\n".encode() + mark)
+    answer = talk.until(lambda left: len(left) if left.endswith(mark) else -1, MOST_DIFF_BYTES)
+    named, _, rest = answer.removesuffix(mark).partition(b"\n")
+    return rest if named == f"{old} {new}".encode() else None  # git says nothing of what it cannot read
+
+
+def _header(talk: Talk) -> tuple[str, str, int] | None:
     line = talk.until(lambda left: left.find(b"\n") + 1 or -1, CHUNK_BYTES).decode("utf-8", "replace")
     words = line.rstrip("\n").split(" ")
     return (words[0], words[1], int(words[2])) if len(words) == 3 and words[2].isdigit() else None
 
 
-def _contents(talk: _Talk, limit_bytes: int) -> tuple[str, bytes] | None:
+def _contents(talk: Talk, limit_bytes: int) -> tuple[str, bytes] | None:
     header = _header(talk)
     if header is None:
         return None
@@ -270,17 +232,11 @@ def _portions(names: Sequence[str]) -> Generator[Sequence[str]]:
         yield names[start : start + MOST_AT_ONCE]
 
 
-def _end_of_merge(left: bytearray) -> int:
-    """An answer is the state, the tree, the paths, each ended by a NUL, and a NUL."""
-    position = left.find(b"\0\0")
-    return position + 2 if position >= 0 else -1
-
-
 def _end_of_transaction(left: bytearray) -> int:
     return len(left) if left.endswith(b"commit: ok\n") else -1
 
 
-def _end_all(idle: dict[Kind, list[_Talk]]) -> None:
+def _end_all(idle: dict[Kind, list[Talk]]) -> None:
     for talks in idle.values():
         while talks:
             talks.pop().end()

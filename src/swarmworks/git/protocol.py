@@ -110,7 +110,7 @@ class Hub(Protocol):
 
     def diff(self, base: str, head: str, *, limit_bytes: int = 1 << 20) -> str: ...
 
-    def merge(self, ours: str, theirs: str, *, durable: bool = True) -> Merged | Conflicted:
+    def merge(self, ours: str, theirs: str) -> Merged | Conflicted:
         """Three-way merge of two commits from their merge base, by merge-ort, without a working copy."""
         ...
 
