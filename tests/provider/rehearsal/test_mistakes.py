@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swarmworks.provider.rehearsal.mistakes import MISTAKES
+from swarmworks.provider.rehearsal.mistakes import MISTAKES, Mistake
 from tests.provider.rehearsal.application import build, lint_problems, run
 from tests.provider.rehearsal.test_examples import plan_of
 
@@ -40,34 +40,41 @@ def application(model: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -
     return root
 
 
-def spread(root: Path) -> dict[str, tuple[object, str]]:
-    """Each mistake in a file of its own, the one with the fewest places first."""
+def rounds(root: Path) -> list[dict[str, tuple[Mistake, str]]]:
+    """Every mistake in every place where it can be made, no two of a round in what the same test looks at."""
+    found: list[dict[str, tuple[Mistake, str]]] = []
+    asked: list[set[str]] = []
     texts = {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*.py"))}
-    places = {
-        mistake: {path: made for path, text in texts.items() if (made := mistake.made_in(path, text)) is not None}
-        for mistake in MISTAKES
-    }
-    taken: dict[str, tuple[object, str]] = {}
-    for mistake, found in sorted(places.items(), key=lambda item: len(item[1])):
-        free = {path: text for path, text in found.items() if test_of(path) not in {test_of(one) for one in taken}}
-        if free:
-            path, text = next(iter(free.items()))
-            taken[path] = (mistake, text)
-    return taken
+    for mistake in MISTAKES:
+        for path, text in texts.items():
+            made = mistake.made_in(path, text)
+            if made is None:
+                continue
+            test = test_of(path)
+            free = next((number for number, tests in enumerate(asked) if test not in tests), len(found))
+            if free == len(found):
+                found.append({})
+                asked.append(set())
+            found[free][path] = (mistake, made)
+            asked[free].add(test)
+    return found
 
 
 def test_no_mistake_is_seen_by_the_tools_and_each_is_by_its_tests(application, tmp_path):
-    root = tmp_path / "wrong"
-    shutil.copytree(application, root)
-    made = spread(root)
-    left_out = {mistake.what for mistake in MISTAKES} - {mistake.what for mistake, _ in made.values()}
-    assert left_out <= {"the state it needs is not looked at"}  # nothing in the sample needs a state
-    for path, (_, text) in made.items():
-        (root / path).write_text(text)
-    assert lint_problems(root) == ""
-    if importlib.util.find_spec("mypy") is not None:
-        checked = run(root, "mypy", "app", "tests")
-        assert checked.returncode == 0, checked.stdout
-    done = run(root, "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore:Using `httpx`")
-    failing = set(re.findall(r"^(?:FAILED|ERROR) ([\w/.]+)::", done.stdout, re.MULTILINE))
-    assert failing == {test_of(path) for path in made}, done.stdout[-3000:]
+    every = rounds(application)
+    made = {mistake.what for wrong in every for mistake, _ in wrong.values()}
+    assert {mistake.what for mistake in MISTAKES} - made <= {"the state it needs is not looked at"}
+    for number, wrong in enumerate(every):
+        root = tmp_path / f"wrong-{number}"
+        shutil.copytree(application, root)
+        for path, (_, text) in wrong.items():
+            (root / path).write_text(text)
+        assert lint_problems(root) == ""
+        if importlib.util.find_spec("mypy") is not None:
+            checked = run(root, "mypy", "app", "tests")
+            assert checked.returncode == 0, checked.stdout
+        done = run(root, "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore:Using `httpx`")
+        failing = set(re.findall(r"^(?:FAILED|ERROR) ([\w/.]+)::", done.stdout, re.MULTILINE))
+        unseen = [(path, mistake.what) for path, (mistake, _) in wrong.items() if test_of(path) not in failing]
+        assert not unseen, done.stdout[-3000:]
+        assert failing == {test_of(path) for path in wrong}, done.stdout[-3000:]

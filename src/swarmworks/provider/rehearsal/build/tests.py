@@ -39,7 +39,8 @@ def endpoint_tests(renderer: Renderer, plan: TestPlan) -> str:
     route, resource, endpoint = plan.route, plan.route.resource, plan.route.endpoint
     values = samples.examples(resource)
     secured = route.authentication is not None
-    signs_up = secured and not endpoint.protected and route.authentication.resource == resource.identifier  # type: ignore[union-attr]
+    users = secured and route.authentication.resource == resource.identifier  # type: ignore[union-attr]
+    signs_up = users and not endpoint.protected
     headers = "auth_headers" if secured and not signs_up else "{}"
     owner = route.owner or neighbour_of_resource(resource)
     source = renderer.render(
@@ -56,6 +57,7 @@ def endpoint_tests(renderer: Renderer, plan: TestPlan) -> str:
         body_lines=[(key, samples.literal(value)) for key, value in values.items()],
         references=_needed(plan),
         headers=headers,
+        signed_in=users and not signs_up,
         sent_headers=", headers=auth_headers" if endpoint.protected else "",
         method=endpoint.method.lower(),
         path=_path(endpoint.path, endpoint.parameters, "made"),
