@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from swarmworks.base.errors import GitError
-from swarmworks.git import quarantine
+from swarmworks.git import merging, quarantine
 from swarmworks.git.hub import BareHub
 from swarmworks.git.locking import held
 from swarmworks.git.merging import Merging
@@ -30,6 +33,18 @@ def objects(hub):
 
 def packs(hub):
     return set((hub.path / "objects" / "pack").glob("*.pack"))
+
+
+@pytest.fixture(autouse=True)
+def memory(monkeypatch, tmp_path):
+    """A folder of this test's own, in memory where there is such a thing."""
+    parent = quarantine.MEMORY if os.access(quarantine.MEMORY, os.W_OK) else tmp_path
+    place = Path(tempfile.mkdtemp(prefix="swarm-test-", dir=parent))
+    monkeypatch.setattr(quarantine, "MEMORY", place)
+    monkeypatch.setattr(quarantine, "LEAST_FREE_BYTES", 0)
+    yield place
+    gc.collect()
+    shutil.rmtree(place)
 
 
 @pytest.fixture
@@ -114,12 +129,14 @@ def test_what_is_only_tried_leaves_nothing(repository, hub, base, heads):
 
 @pytest.mark.parametrize("count", [3, 60])
 def test_everything_is_on_the_disk_before_it_has_its_name(hub, base, heads, monkeypatch, count):
-    synced, real = set(), os.fsync
+    synced, folders_synced, real = set(), {}, os.fsync
 
     def fsync(descriptor):
-        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
-        if name.startswith("tmp_"):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.name.startswith("tmp_"):
             synced.add(os.fstat(descriptor).st_ino)
+        if path.is_dir():
+            folders_synced[path] = set(path.iterdir())
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
@@ -128,6 +145,8 @@ def test_everything_is_on_the_disk_before_it_has_its_name(hub, base, heads, monk
     written = {(hub.path / name).stat().st_ino for name in objects(hub) - before}
     assert len(written) >= 2
     assert written <= synced
+    for name in objects(hub) - before:
+        assert hub.path / name in folders_synced[(hub.path / name).parent], "its name is not on the disk"
     assert not [name for name in objects(hub) if "tmp_" in name]
 
 
@@ -206,9 +225,8 @@ def test_a_commit_that_does_not_fit_is_written_once_there_is_room(hub, base, hea
 
 def test_without_memory_to_spare_it_is_beside_the_repository(hub, base, heads, expected, monkeypatch):
     monkeypatch.setattr(quarantine, "LEAST_FREE_BYTES", 1 << 60)
-    before = folders()
     assert_as_expected(hub, hub.stack(base, [piece(head) for head in heads]), expected)
-    assert folders() == before
+    assert not folders()
     (made,) = hub.path.glob(f"{quarantine.PREFIX}*")
     assert not list((made / "objects").iterdir())
 
@@ -225,17 +243,16 @@ def test_a_repository_with_an_odd_path(repository, tmp_path, hub, base, heads, n
 
 
 def test_what_an_error_left_is_thrown_away(hub, base, heads):
-    before, there = objects(hub), folders()
+    before = objects(hub)
     with pytest.raises(GitError):
         hub.stack(base, [piece(heads[0]), piece("e" * 40)])
-    assert folders() <= there
+    assert not folders()
     assert hub.stack(base, [piece(heads[0])])
     assert objects(hub) > before
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, hub, base, heads, monkeypatch):
     monkeypatch.setattr(quarantine, "MEMORY", tmp_path)
-    monkeypatch.setattr(quarantine, "LEAST_FREE_BYTES", 0)
     program = (
         "import os, signal, sys\nfrom pathlib import Path\nfrom swarmworks.git import quarantine\n"
         "quarantine.MEMORY, quarantine.LEAST_FREE_BYTES = Path(sys.argv[1]), 0\n"
@@ -249,12 +266,146 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, hub, base, 
     with held(left / quarantine.LOCK):
         other = quarantine.Quarantine(hub.path)
         assert left.exists(), "somebody holds it"
+    (mine,) = {place for place in tmp_path.glob(f"{quarantine.PREFIX}*") if place != left} - {_root(other)}
+    os.utime(mine, (1, 1))
     third = quarantine.Quarantine(hub.path)
     assert not left.exists()
+    assert mine.exists(), "one that is old and at work"
     assert len(list(tmp_path.glob(f"{quarantine.PREFIX}*"))) == 3
     for one in (young, other, third):
         one.remove()
     assert not list(tmp_path.glob(f"{quarantine.PREFIX}*"))
+
+
+def _root(one):
+    return one.remove.peek()[2][0]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_was_left_is_removed_wherever_the_next_is_made(hub, memory, monkeypatch, beside):
+    left = (hub.path if not beside else memory) / f"{quarantine.PREFIX}left"
+    left.mkdir()
+    (left / quarantine.LOCK).touch()
+    os.utime(left, (1, 1))
+    monkeypatch.setattr(quarantine, "LEAST_FREE_BYTES", 1 << 60 if beside else 0)
+    quarantine.Quarantine(hub.path).remove()
+    assert not left.exists()
+
+
+def test_a_memory_that_cannot_be_used_is_done_without(hub, base, heads, monkeypatch):
+    real = quarantine.taken
+
+    def taken(path):
+        if path.is_relative_to(quarantine.MEMORY):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path)
+
+    monkeypatch.setattr(quarantine, "taken", taken)
+    assert isinstance(hub.stack(base, [piece(heads[0])])[0], Candidate)
+    assert not folders()
+    assert list(hub.path.glob(f"{quarantine.PREFIX}*"))
+
+
+def test_one_that_vanished_meanwhile_is_made_anew(hub, base, heads):
+    hub.merge(base, heads[0])
+    for folder in folders():
+        shutil.rmtree(folder)
+    assert hub.conflicts(base, heads[1]) == ()
+    assert len(folders()) == 1
+
+
+@pytest.mark.parametrize("count", [1, 60])
+@pytest.mark.parametrize("first", [quarantine.LOCK, quarantine.AFTER])
+def test_one_that_somebody_began_to_remove_makes_no_candidate(hub, base, heads, monkeypatch, count, first):
+    real, asked = Merging.merge, []
+
+    def merge(self, ours, theirs):
+        asked.append(theirs)
+        if len(asked) == count:
+            (folder,) = folders()
+            (folder / first).unlink()
+            shutil.rmtree(next((folder / quarantine.OBJECTS).iterdir()), ignore_errors=True) if count > 1 else None
+        return real(self, ours, theirs)
+
+    before = objects(hub)
+    with monkeypatch.context() as patched:
+        patched.setattr(Merging, "merge", merge)
+        with pytest.raises(GitError, match="removed by somebody else"):
+            hub.stack(base, [piece(head) for head in heads[:count]])
+    assert objects(hub) == before
+    assert isinstance(hub.stack(base, [piece(heads[0])])[0], Candidate)
+
+
+def test_what_others_take_of_the_memory_costs_nothing(hub, base, heads, expected, monkeypatch):
+    left, kept = [1 << 40], []
+
+    def free(_folder):
+        left[0] -= quarantine.MOST_BYTES
+        return left[0]
+
+    real = PackWriter.finish
+    monkeypatch.setattr(quarantine, "_free_bytes", free)
+    monkeypatch.setattr(PackWriter, "finish", lambda self, folder: (kept.append(len(self)), real(self, folder)))
+    assert_as_expected(hub, hub.stack(base, [piece(head) for head in heads]), expected)
+    assert len(kept) == 1
+
+
+def test_what_was_thrown_away_is_written_again_by_the_same_process(hub, base, heads):
+    for head in heads[:5]:
+        assert hub.conflicts(base, head) == ()
+    (made,) = hub.stack(base, [piece(heads[3])])
+    git(hub.path, "fsck", "--strict", "--full", made.commit)
+    assert git(hub.path, "show", f"{made.commit}:n/3") == "3"
+
+
+def test_a_pack_that_was_given_up_is_not_relied_on_for_long(hub, base, heads, expected, monkeypatch):
+    monkeypatch.setattr(merging, "MOST_AGE_S", 0.0)
+    BareHub.open_or_create(hub.path).stack(base, [piece(head) for head in heads])
+    made = hub.stack(base, [piece(head) for head in heads])
+    git(hub.path, "update-ref", "refs/heads/base", base)
+    for number, head in enumerate(heads):
+        git(hub.path, "update-ref", f"refs/heads/h{number}", head)
+    git(hub.path, "repack", "-A", "-d", "-q")
+    git(hub.path, "prune", "--expire=now")
+    assert hub.stack(base, [piece(head) for head in heads]) == made
+    assert_as_expected(hub, made, expected)
+
+
+@pytest.mark.parametrize("failing", range(1, 4))
+@pytest.mark.parametrize("count", [1, 60])
+def test_what_cannot_be_written_leaves_nothing_half_done(hub, base, heads, monkeypatch, count, failing):
+    real, asked = os.fsync, []
+
+    def fsync(descriptor):
+        asked.append(descriptor)
+        if len(asked) == failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match="No space"):
+            hub.stack(base, [piece(head) for head in heads[:count]])
+    assert not list((hub.path / "objects").rglob("tmp_*"))
+    git(hub.path, "fsck", "--full")
+    made = hub.stack(base, [piece(head) for head in heads[:count]])
+    git(hub.path, "fsck", "--strict", "--full", made[-1].commit)
+
+
+def test_a_folder_that_was_split_is_a_conflict(repository, hub):
+    base = brought(repository, hub, {f"d/{n}": f"{n}\n" * 9 for n in range(4)}, on=None)
+    split = {f"{'x' if n < 2 else 'y'}/{n}": f"{n}\n" * 9 for n in range(4)}
+    ours = brought(repository, hub, {**split, **{f"d/{n}": None for n in range(4)}}, on=base)
+    theirs = brought(repository, hub, {"d/new": "new\n"}, on=base)
+    other = brought(repository, hub, {"z": "z\n"}, on=base)
+    clash, fine = hub.stack(ours, [piece(theirs), piece(other)])
+    assert isinstance(fine, Candidate)
+    assert isinstance(clash, Conflicted)
+    assert "d" in clash.paths
+    assert "split" in clash.detail
+    assert hub.merge(ours, theirs) == clash
+    assert hub.conflicts(ours, theirs) == clash.paths
+    assert hub.footprint(ours, theirs) is None
 
 
 def test_a_forked_process_that_ends_does_not_take_it_away(hub):

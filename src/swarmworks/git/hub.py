@@ -168,8 +168,9 @@ class BareHub:
 
     def conflicts(self, ours: str, theirs: str) -> tuple[str, ...]:
         """The paths in which two commits conflict, none when they merge."""
+        ours, theirs = self._full(ours), self._full(theirs)
         with self.merging() as merging:
-            answer = merging.merge(self._full(ours), self._full(theirs))
+            answer = merging.merge(ours, theirs)
         if answer is not None:
             return tuple(path_text(raw) for raw in answer[1])
         merged = self.merge_alone(ours, theirs)
@@ -215,9 +216,10 @@ class BareHub:
             fail(self._path, arguments, finished)
         if finished.code == 0:
             return Merged(tree.decode())
-        names, _, messages = rest.partition(b"\0\0")
-        paths = sorted({path_text(raw) for raw in names.split(b"\0") if raw})
-        return Conflicted(tuple(paths), _conflict_messages(messages))
+        names, messages = (b"", rest[1:]) if rest.startswith(b"\0") else rest.split(b"\0\0", 1)
+        named, detail = _conflict_messages(messages)
+        paths = {path_text(raw) for raw in names.split(b"\0") if raw} or named  # a folder that was split has no entries
+        return Conflicted(tuple(sorted(paths)), detail)
 
     def _full(self, name: str) -> str:
         found = name if OBJECT_NAME.fullmatch(name) else self.resolve(name)
@@ -359,13 +361,20 @@ def _parse_changes(fields: list[bytes]) -> list[FileChange]:
     ]
 
 
-def _conflict_messages(messages: bytes) -> str:
-    """The text of `merge-tree -z --messages`: per message a count, that many paths, the kind, and the text."""
+def _conflict_messages(messages: bytes) -> tuple[set[str], str]:
+    """The paths of conflicts and the text of `merge-tree -z --messages`: per message a count, that many paths, the kind, and
+    the text.
+    """
     fields = messages.split(b"\0")
     texts: list[bytes] = []
+    paths: set[str] = set()
     position = 0
     while position < len(fields) and fields[position].isdigit():
-        position += int(fields[position]) + 2
-        texts.extend(fields[position : position + 1])
-        position += 1
-    return b"".join(texts)[:DETAIL_LIMIT_BYTES].decode("utf-8", "ignore").strip()
+        named = fields[position + 1 : position + 1 + int(fields[position])]
+        position += len(named) + 1
+        kind, *text = fields[position : position + 2]
+        if kind.startswith(b"CONFLICT"):
+            paths.update(map(path_text, named))
+        texts.extend(text)
+        position += 2
+    return paths, b"".join(texts)[:DETAIL_LIMIT_BYTES].decode("utf-8", "ignore").strip()

@@ -4,6 +4,7 @@ leaves nothing in the repository, and what is merged on top of what was just mer
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import weakref
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_PATHS_BYTES = 16 << 20
+MOST_AGE_S = 3600.0
+"""git does not write what it once saw in a pack, and does not look again whether that is still there. What nobody refers to is kept for
+much longer than this.
+"""
+
 MERGE = ("merge-tree", "--write-tree", "--stdin", "--name-only", "--no-messages")
 
 Answer = TypeVar("Answer")
@@ -36,6 +42,7 @@ class Merging:
         self._unbuffers = unbuffers
         self._quarantine = Quarantine(hub)
         self._talks: dict[tuple[str, ...], Talk] = {}
+        self.bound = self._quarantine.bound
         self.clear = self._quarantine.clear
         self.keep = self._quarantine.keep
         self.write = self._quarantine.write
@@ -46,7 +53,9 @@ class Merging:
         return self._quarantine.environment
 
     def merge(self, ours: str, theirs: str) -> tuple[str, tuple[bytes, ...]] | None:
-        """Of two commits named in full: the merged tree and the paths that conflict, if any. None when nobody answers."""
+        """Of two commits named in full: the merged tree and the paths that conflict, if any. None when nobody answers, and where
+        git names no path of a conflict: a process of its own says more.
+        """
         return self._asked(MERGE, lambda talk: _merged(talk, ours, theirs)) if self._unbuffers else None
 
     def patch(self, old: str, new: str) -> bytes | None:
@@ -57,9 +66,13 @@ class Merging:
         _end(self._talks)
         self._quarantine.remove()
 
-    def _asked(self, command: tuple[str, ...], ask: Callable[[Talk], Answer]) -> Answer | None:
+    @property
+    def is_whole(self) -> bool:
+        return self._quarantine.is_whole
+
+    def _asked(self, command: tuple[str, ...], ask: Callable[[Talk], Answer | None]) -> Answer | None:
         talk = self._talks.get(command)
-        if talk is not None and talk.asked >= MOST_ASKED:
+        if talk is not None and (talk.asked >= MOST_ASKED or talk.age_s() >= MOST_AGE_S):
             self._talks.pop(command).end()
             talk = None
         if talk is None:
@@ -94,25 +107,32 @@ class Mergings:
         """What was merged with it and not kept is thrown away."""
         with self._lock:
             found = self._idle.pop() if self._idle else None
+        if found is not None and not found.is_whole:
+            found.end()
+            found = None
         merging = found or Merging(self._git, self._hub, unbuffers=self._unbuffers)
+        usable = False
         try:
             yield merging
-            merging.clear()
-        except BaseException:
-            merging.end()
-            raise
-        with self._lock:
-            if len(self._idle) < MOST_IDLE:
-                self._idle.append(merging)
-                return
-        merging.end()
+            with contextlib.suppress(OSError):
+                merging.clear()
+                usable = True
+        finally:
+            with self._lock:
+                usable = usable and len(self._idle) < MOST_IDLE
+                if usable:
+                    self._idle.append(merging)
+            if not usable:
+                merging.end()
 
 
-def _merged(talk: Talk, ours: str, theirs: str) -> tuple[str, tuple[bytes, ...]]:
+def _merged(talk: Talk, ours: str, theirs: str) -> tuple[str, tuple[bytes, ...]] | None:
     talk.say(f"{ours} {theirs}\n".encode())
     answer = talk.until(_end_of_merge, MOST_PATHS_BYTES)
     clean, tree, *paths = answer.removesuffix(b"\0\0").split(b"\0")
-    return tree.decode(), () if clean == b"1" else tuple(sorted(set(paths)))
+    if clean == b"1":
+        return tree.decode(), ()
+    return (tree.decode(), tuple(sorted(set(paths)))) if paths else None
 
 
 def _end_of_merge(left: bytearray) -> int:

@@ -8,20 +8,20 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import GitError, RejectedError
+from swarmworks.git.durable import Temporaries, sync_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from swarmworks.git.protocol import Identity
 
@@ -71,16 +71,21 @@ def _plain(text: str) -> str:
 
 def write_loose(hub: Path, objects: Sequence[RawObject]) -> None:
     """Each is on the disk before it has its name: whatever git finds under a name is whole, and need not be written again. An
-    object that is there already counts as new: it is about to be referred to.
+    object that is there already counts as new: it is about to be referred to. Durable when it returns.
     """
-    missing = [one for one in objects if not _renewed(_place(hub, one.name))]
-    if len(missing) < 2:
-        written = [_durable(hub, one) for one in missing]
-    else:
-        with ThreadPoolExecutor(min(SYNCS_AT_ONCE, len(missing))) as threads:
-            written = list(threads.map(partial(_durable, hub), missing))
-    for temporary, one in zip(written, missing, strict=True):
-        _put(temporary, _place(hub, one.name))
+    missing = {_place(hub, one.name): one for one in objects if not _renewed(_place(hub, one.name))}
+    if not missing:
+        return
+    folder = hub / "objects"
+    with Temporaries(folder, "tmp_obj_") as made, ThreadPoolExecutor(min(SYNCS_AT_ONCE, len(missing))) as threads:
+        written = list(threads.map(partial(_compressed, made), missing.values()))
+        for temporary, place in zip(written, missing, strict=True):
+            _put(temporary, place)
+        list(threads.map(sync_names, [folder, *{place.parent for place in missing}]))
+
+
+def _compressed(made: Temporaries, one: RawObject) -> Path:
+    return made.write([zlib.compress(one.content, 1)])
 
 
 def _place(hub: Path, name: str) -> Path:
@@ -90,23 +95,9 @@ def _place(hub: Path, name: str) -> Path:
 def _renewed(place: Path) -> bool:
     try:
         os.utime(place)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # another user's can be replaced, not renewed
         return False
     return True
-
-
-def _durable(hub: Path, one: RawObject) -> Path:
-    descriptor, temporary = tempfile.mkstemp(prefix="tmp_obj_", dir=hub / "objects")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(zlib.compress(one.content, 1))
-            file.flush()
-            os.fchmod(file.fileno(), 0o444)
-            os.fsync(file.fileno())
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return Path(temporary)
 
 
 def _put(written: Path, place: Path) -> None:

@@ -5,14 +5,16 @@ would be hundreds, which is what a disk and git itself are quick with.
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-import tempfile
 import zlib
 from itertools import accumulate
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swarmworks.base.errors import LimitReachedError
+from swarmworks.git.durable import Temporaries, sync_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 MOST_BYTES = (1 << 31) - 1
@@ -56,12 +58,11 @@ class PackWriter:
             check.update(part)
         end = check.digest()
         place = folder / f"pack-{end.hex()}"
-        written = [
-            (_durable(folder, data), place.with_suffix(kind))
-            for kind, data in ((".pack", [start, *self._parts, end]), (".idx", [self._index(end)]))
-        ]
-        for temporary, name in written:
-            temporary.replace(name)
+        with Temporaries(folder, "tmp_pack_") as made:
+            pack, index = made.write([start, *self._parts, end]), made.write([self._index(end)])
+            pack.replace(place.with_suffix(".pack"))
+            index.replace(place.with_suffix(".idx"))
+        sync_names(folder)
 
     def _index(self, end: bytes) -> bytes:
         names = sorted(self._found)
@@ -91,19 +92,3 @@ def _head(kind: int, size: int) -> bytes:
         byte, size = size & 0x7F, size >> 7
     head.append(byte)
     return bytes(head)
-
-
-def _durable(folder: Path, parts: list[bytes]) -> Path:
-    descriptor, temporary = tempfile.mkstemp(
-        prefix="tmp_pack_", dir=folder
-    )  # git's own name: it cleans up what is left
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fchmod(file.fileno(), 0o444)
-            os.fsync(file.fileno())
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return Path(temporary)

@@ -57,7 +57,11 @@ class Talk:
         os.set_blocking(self._in, False)  # git may wait to be read while it is being told more
         self._timeout_s = timeout_s
         self._left = bytearray()
+        self._since = time.monotonic()
         self.asked = 0
+
+    def age_s(self) -> float:
+        return time.monotonic() - self._since
 
     def say(self, request: bytes) -> None:
         self.asked += 1

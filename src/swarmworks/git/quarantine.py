@@ -18,8 +18,10 @@ import weakref
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
+from swarmworks.base.errors import GitError
 from swarmworks.git.locking import held_if_free, taken
 from swarmworks.git.objects import RawObject, write_loose
 from swarmworks.git.packwriter import PackWriter
@@ -42,7 +44,7 @@ GATHER_EVERY = 32
 
 YOUNG_S = 60.0
 PREFIX = "swarm-merging-"
-LOCK = "lock"
+LOCK, OBJECTS, AFTER = "lock", "objects", "after"
 UNTOUCHED = ("-c", "core.fsync=none", "-c", "core.looseCompression=0")
 """For those who write into a quarantine: what is kept is made durable, and small, on its way into the repository."""
 
@@ -56,15 +58,20 @@ class Quarantine:
     def __init__(self, hub: Path) -> None:
         self._hub = hub
         self._root, lock = _made(hub)
-        self._objects = self._root / "objects"
-        self._objects.mkdir()
+        self.remove = weakref.finalize(self, _remove, self._root, lock, os.getpid())
+        self._objects = self._root / OBJECTS
         self._free = _free_bytes(self._root)
+        self._bytes = 0
         self._written = 0
         self._seen: set[str] = set()
         self._packer: ThreadPoolExecutor | None = None
         self._pack: PackWriter | None = None
         self._packing: list[Future[None]] = []
-        self.remove = weakref.finalize(self, _remove, self._root, lock, os.getpid())
+
+    @property
+    def is_whole(self) -> bool:
+        """False once somebody has begun to remove it: what was made before and after its objects goes before or with them."""
+        return (self._root / LOCK).exists() and (self._root / AFTER).exists()
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -84,22 +91,39 @@ class Quarantine:
             self.keep()
             self._write(commit)
         self._written += 1
-        if self._free - _free_bytes(self._root) > MOST_BYTES:
-            self.keep()
-        elif self._written % GATHER_EVERY == 0:
+        self.bound()
+
+    def bound(self) -> None:
+        """What is too much for a quarantine is kept now. Asked after each merge."""
+        grown = self._free - _free_bytes(self._root) > MOST_BYTES // 2  # or somebody else has taken it
+        if grown or self._written >= GATHER_EVERY:
             self._gather()
+            if self._bytes > MOST_BYTES:
+                self.keep()
 
     def keep(self) -> None:
         """Everything into the repository. Durable when it returns."""
-        if self._pack is None and len(names := self._new()) < PACK_FROM:
-            write_loose(self._hub, [self._read(name) for name in names])
+        names = self._new()
+        if self._pack is None and len(names) < PACK_FROM:
+            found = [self._read(name) for name in names]
+            self._expect_whole()
+            write_loose(self._hub, found)
         else:
             self._gather()
             for each in self._packing:
                 each.result()
+            self._expect_whole()
             assert self._pack is not None
             self._pack.finish(self._hub / "objects" / "pack")
         self.clear()
+
+    def _expect_whole(self) -> None:
+        if not self.is_whole:
+            raise GitError(
+                "the folder of merges under way was removed by somebody else",
+                where=str(self._root),
+                mend="systemd does so when a user logs out: run `loginctl enable-linger` for the one who runs Swarmworks",
+            )
 
     def clear(self) -> None:
         """Throw away what is there."""
@@ -108,10 +132,11 @@ class Quarantine:
         for each in self._packing:
             if not each.cancelled():
                 each.exception()
-        self._pack, self._packing, self._written = None, [], 0
+        self._pack, self._packing, self._written, self._bytes = None, [], 0, 0
         self._seen.clear()
         for folder in list(os.scandir(self._objects)):
             shutil.rmtree(folder.path)
+        self._free = _free_bytes(self._root)
 
     def _write(self, commit: RawObject) -> None:
         place = self._objects / commit.name[:2] / commit.name[2:]
@@ -125,8 +150,10 @@ class Quarantine:
     def _gather(self) -> None:
         self._pack = self._pack or PackWriter()
         self._packer = self._packer or ThreadPoolExecutor(1, "packing-merges")
-        names = list(self._new())
+        names = self._new()
         self._seen.update(names)
+        self._bytes += sum((self._objects / name[:2] / name[2:]).stat().st_size for name in names)
+        self._free, self._written = _free_bytes(self._root), 0
         self._packing.append(self._packer.submit(self._into, self._pack, names))
 
     def _into(self, pack: PackWriter, names: Sequence[str]) -> None:
@@ -150,17 +177,36 @@ class Quarantine:
 
 def _made(hub: Path) -> tuple[Path, int]:
     """The folder, and the descriptor that keeps others from removing it."""
-    parent = MEMORY if _has_room(MEMORY) else hub
-    _sweep(parent)
+    for parent in (MEMORY, hub):
+        _sweep(parent)
+    if _has_room(MEMORY):
+        with contextlib.suppress(OSError):
+            return _made_in(MEMORY)
+    return _made_in(hub)
+
+
+def _made_in(parent: Path) -> tuple[Path, int]:
     root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    return root, taken(root / LOCK)
+    try:
+        lock = taken(root / LOCK)
+    except OSError:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+    try:
+        (root / OBJECTS).mkdir()
+        (root / AFTER).touch()
+    except OSError:
+        _remove(root, lock, os.getpid())
+        raise
+    return root, lock
 
 
 def _sweep(parent: Path) -> None:
-    """What processes that are no more have left. One that is only just being made is not locked yet."""
+    """What processes of this user that are no more have left. One that is only just being made is not locked yet."""
     for root in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - root.stat().st_mtime < YOUNG_S:
+            found = root.lstat()
+            if found.st_uid != os.geteuid() or not S_ISDIR(found.st_mode) or time.time() - found.st_mtime < YOUNG_S:
                 continue
             with held_if_free(root / LOCK) as got:
                 if got:

@@ -47,7 +47,9 @@ def _merged(hub: BareHub, merging: Merging, tip: str, head: str) -> Merged | Con
         merging.keep()  # the git that is asked now is to see what it stands on
         return hub.merge_alone(tip, head)
     if answer[1]:
-        return hub.merge_alone(tip, head, merging.environment)  # says more
+        found = hub.merge_alone(tip, head, merging.environment)  # says more
+        merging.bound()
+        return found
     return Merged(answer[0])
 
 

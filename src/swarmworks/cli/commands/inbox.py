@@ -11,7 +11,6 @@ import click
 from swarmworks.cli.context import Launcher, OpenProject
 from swarmworks.cli.options import json_option, project_option
 from swarmworks.cli.swarms import find, reach
-from swarmworks.cli.view.inbox_app import InboxApp
 from swarmworks.cli.view.inbox_text import detail_lines, inbox_lines
 from swarmworks.cli.view.summary import place_option
 from swarmworks.client.control_plane import ControlPlaneClient
@@ -47,6 +46,8 @@ async def _inbox(
         if as_json:
             click.echo(found.model_dump_json(indent=2))
         elif on_screen and found.items:
+            from swarmworks.cli.view.inbox_app import InboxApp  # noqa: PLC0415 - a list is said without a screen's library
+
             await InboxApp(reached.client.inbox, swarm_id=found.items[0].swarm_id if swarm else None).run_async()
         else:
             for line in inbox_lines(found.items, place_option(project.root)):
