@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from swarmworks.git.locking import held
 from swarmworks.git.merging import Merging
 from swarmworks.git.packwriter import PackWriter
 from swarmworks.git.protocol import Candidate, Conflicted
+from swarmworks.git.quarantine import Quarantine
 from tests.git.conftest import git
 from tests.git.test_persistent import brought, children, loose, piece
 
@@ -104,6 +106,25 @@ def test_much_becomes_a_pack_and_is_what_git_makes_one_after_the_other(hub, base
     assert len([line for line in told.splitlines() if " commit " in line]) == 60
     assert hub.stack(base, [piece(head) for head in heads]) == made
     assert loose(hub) == before
+
+
+def test_packing_that_lags_behind_the_merges_leaves_nothing_out(hub, base, heads, expected, monkeypatch):
+    gather, into, all_asked, gathered = Quarantine._gather, Quarantine._into, threading.Event(), []
+
+    def gather_and_tell(self):
+        gathered.append(self)
+        gather(self)
+        if len(gathered) == 2:
+            all_asked.set()
+
+    def into_late(self, *arguments):
+        assert all_asked.wait(60)
+        into(self, *arguments)
+
+    monkeypatch.setattr(Quarantine, "_gather", gather_and_tell)
+    monkeypatch.setattr(Quarantine, "_into", into_late)
+    assert_as_expected(hub, hub.stack(base, [piece(head) for head in heads]), expected)
+    assert len(gathered) == 2
 
 
 def test_little_becomes_loose_objects(hub, base, heads):
@@ -345,7 +366,7 @@ def test_what_others_take_of_the_memory_costs_nothing(hub, base, heads, expected
 
     real = PackWriter.finish
     monkeypatch.setattr(quarantine, "_free_bytes", free)
-    monkeypatch.setattr(PackWriter, "finish", lambda self, folder: (kept.append(len(self)), real(self, folder)))
+    monkeypatch.setattr(PackWriter, "finish", lambda self, folder: (kept.append(folder), real(self, folder)))
     assert_as_expected(hub, hub.stack(base, [piece(head) for head in heads]), expected)
     assert len(kept) == 1
 
@@ -427,7 +448,6 @@ def test_a_pack_holds_what_was_put_in(tmp_path):
         contents[name] = content
         writer.add(name, b"blob", content)
         writer.add(name, b"blob", content)
-    assert len(writer) == len(contents)
     writer.finish(repository / "objects" / "pack")
     (pack,) = (repository / "objects" / "pack").glob("*.pack")
     git(repository, "verify-pack", str(pack))

@@ -32,8 +32,9 @@ class PackWriter:
         self._found: dict[bytes, tuple[int, int]] = {}  # name: checksum, offset
         self._size = 12
 
-    def __len__(self) -> int:
-        return len(self._found)
+    @property
+    def names(self) -> set[str]:
+        return {name.hex() for name in self._found}
 
     def add(self, name: str, kind: bytes, content: bytes) -> None:
         """`name` is the object's id in hexadecimal. One that is in already is left out."""

@@ -27,7 +27,7 @@ from swarmworks.git.objects import RawObject, write_loose
 from swarmworks.git.packwriter import PackWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a name that cannot be foreseen is made in it, for its owner alone
 """Where Linux has a file system in memory."""
@@ -64,6 +64,7 @@ class Quarantine:
         self._bytes = 0
         self._written = 0
         self._seen: set[str] = set()
+        self._commits: set[str] = set()
         self._packer: ThreadPoolExecutor | None = None
         self._pack: PackWriter | None = None
         self._packing: list[Future[None]] = []
@@ -90,6 +91,7 @@ class Quarantine:
         except OSError:
             self.keep()
             self._write(commit)
+        self._commits.add(commit.name)
         self._written += 1
         self.bound()
 
@@ -106,19 +108,19 @@ class Quarantine:
         names = self._new()
         if self._pack is None and len(names) < PACK_FROM:
             found = [self._read(name) for name in names]
-            self._expect_whole()
+            self._expect_whole(names)
             write_loose(self._hub, found)
         else:
             self._gather()
             for each in self._packing:
                 each.result()
-            self._expect_whole()
             assert self._pack is not None
+            self._expect_whole(self._pack.names)
             self._pack.finish(self._hub / "objects" / "pack")
         self.clear()
 
-    def _expect_whole(self) -> None:
-        if not self.is_whole:
+    def _expect_whole(self, kept: Collection[str]) -> None:
+        if not self.is_whole or not self._commits <= set(kept):
             raise GitError(
                 "the folder of merges under way was removed by somebody else",
                 where=str(self._root),
@@ -134,6 +136,7 @@ class Quarantine:
                 each.exception()
         self._pack, self._packing, self._written, self._bytes = None, [], 0, 0
         self._seen.clear()
+        self._commits.clear()
         for folder in list(os.scandir(self._objects)):
             shutil.rmtree(folder.path)
         self._free = _free_bytes(self._root)
@@ -148,8 +151,10 @@ class Quarantine:
             raise
 
     def _gather(self) -> None:
-        self._pack = self._pack or PackWriter()
-        self._packer = self._packer or ThreadPoolExecutor(1, "packing-merges")
+        if self._pack is None:
+            self._pack = PackWriter()
+        if self._packer is None:
+            self._packer = ThreadPoolExecutor(1, "packing-merges")
         names = self._new()
         self._seen.update(names)
         self._bytes += sum((self._objects / name[:2] / name[2:]).stat().st_size for name in names)
