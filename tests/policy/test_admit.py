@@ -40,6 +40,17 @@ def test_nothing_is_given_twice_and_no_bound_is_crossed(given_facts):
         held.update(task.owns)
 
 
+def test_an_agent_whose_share_is_used_up_takes_only_what_costs_nothing():
+    ready = [
+        ReadyTask(TaskId("thinks"), "code", "coder", (), 2),
+        ReadyTask(TaskId("runs"), "code", "coder", (), 1, needs_a_model=False),
+    ]
+    idle = [Agent(AgentId("a0"), "a0", "coder", frozenset({"code"}))]
+    given_facts = ClaimFacts(ready, idle, frozenset(), 5, 5)
+    assert [c.task_id for c in choose(given_facts)] == ["thinks"]
+    assert [c.task_id for c in choose(replace(given_facts, spent=frozenset({AgentId("a0")})))] == ["runs"]
+
+
 def test_where_files_are_not_exclusive_two_tasks_may_write_the_same_one():
     ready = [ReadyTask(TaskId(name), "code", "coder", ("src/a.py",), 1) for name in ("one", "two")]
     idle = [Agent(AgentId(f"a{n}"), f"a{n}", "coder", frozenset({"code"})) for n in range(2)]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from swarmworks.domain.plan import PLAN, PLAN_GATE, Source
+from swarmworks.policy.lint import Severity, errors
 from swarmworks.policy.planning.fit import unknown_gates, without_unknown_gates
 from swarmworks.policy.planning.from_words import Facts, GateFact, Wish, planning_plan
 from swarmworks.wire.config import SwarmConfig
@@ -39,6 +40,19 @@ def test_no_other_task_may_require_the_gate_of_plans(known):
     kept, left_out = without_unknown_gates(one, known)
     assert left_out == (PLAN_GATE,)
     assert kept.tasks[0].gates == ("scope", "tests")
+
+
+def test_words_about_gates_that_are_nowhere_are_told_and_keep_nothing_from_running(known):
+    one = replace(
+        plan(replace(task("a"), gates=("tests",), not_required={"coverage": "no code"})), floors={"speed": 9.0}
+    )
+    found = unknown_gates(one, known)
+    assert {each.severity for each in found} == {Severity.WARNING}
+    assert [each.what for each in found] == [
+        "`coverage` is no gate of this project",
+        "the floor of `speed`: no such gate",
+    ]
+    assert errors(found) == ()
 
 
 def test_a_task_that_writes_a_plan_is_told_of_gates_that_are_nowhere(known):

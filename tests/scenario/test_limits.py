@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +12,10 @@ from swarmworks.base.errors import BudgetExceededError, ConflictError, RejectedE
 from swarmworks.base.ids import RandomIds
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.lease import WorkKind
-from swarmworks.domain.plan import Estimate
+from swarmworks.domain.plan import COMMAND, Estimate
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.domain.swarm import StopReason
+from swarmworks.domain.task import Guidance
 from swarmworks.service.inbox.deciding import Deciding
 from swarmworks.service.inbox.reverting import Reverting
 from swarmworks.service.scheduling.purse import bound_project
@@ -266,6 +268,35 @@ async def test_an_agent_whose_share_is_used_up_gets_no_task_and_without_any_othe
     await plane.settle()
     assert await plane.state(swarm) == "stopped"
     assert (await plane.read(lambda reader: reader.swarm(swarm))).reason == StopReason.BUDGET
+
+
+async def test_a_task_for_an_agent_whose_share_is_used_up_stops_the_swarm_though_others_have_theirs(
+    plane, base, tmp_path
+):
+    config = configuration(budget={"agent_usd": "0.0001"})  # 100,000 nano-dollars
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")), agents=2, config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (first,) = await worker.take(WorkKind.SESSION)
+    await spend(plane, first, 99_500)
+    await plane.store.transact(lambda tx: tx.guide_task(swarm, "a", Guidance(agent=first.agent.name)))
+    await hand_in(worker, first, outcome=SessionOutcome.FAILED, reason="it gave up")
+    await plane.settle()
+    assert await worker.take(WorkKind.SESSION) == []
+    assert (await plane.read(lambda reader: reader.swarm(swarm))).reason == StopReason.BUDGET
+
+
+async def test_a_command_costs_nothing_and_runs_when_every_share_is_used_up(plane, base, tmp_path):
+    config = configuration(budget={"agent_usd": "0.0001"})
+    cheap = replace(task("z"), kind=COMMAND, run="true", depends_on=())
+    await create(plane, tmp_path / "repo", base, plan(task("a"), cheap), agents=1, config=config)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    (first,) = await worker.take(WorkKind.SESSION)
+    assert first.task.id == "a"
+    await spend(plane, first, 99_500)
+    await hand_in(worker, first, outcome=SessionOutcome.FAILED, reason="it gave up")
+    await plane.settle()
+    (second,) = await worker.take(WorkKind.SESSION)
+    assert second.task.id == "z"
 
 
 async def test_a_new_limit_in_tokens_bounds_no_money(plane, base, tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from swarmworks.base.clock import SystemClock
+from swarmworks.base.clock import ManualClock, SystemClock
 from swarmworks.base.errors import (
     ConflictError,
     FenceLostError,
@@ -289,6 +290,35 @@ async def test_an_answer_to_a_task_is_none_to_a_question_that_came_later(
     assert became in str(refused.value)
     await deciding.answer("qst_2", AnswerQuestion(text="yes"), ANA)
     assert (await inbox.inbox()).items == ()
+
+
+async def test_a_question_that_was_withdrawn_is_in_the_way_for_a_while_only(plane, worker, deciding, tmp_path):
+    base = repository(tmp_path / "repo", FILES)
+    await create(plane, tmp_path / "repo", base, plan(task("a")))
+    (session,) = [work for work in await worker.take() if isinstance(work, SessionWork)]
+    for name in ("qst_1", "qst_2"):
+        await plane.store.transact(
+            lambda tx, name=name: tx.insert_question(QuestionId(name), session.session_id, "Is it blue?", ())
+        )
+        if name == "qst_1":
+            await plane.store.transact(lambda tx: tx.withdraw_question(QuestionId("qst_1")))
+    with pytest.raises(ConflictError, match="another question now"):
+        await deciding.answer("a", AnswerQuestion(text="yes"), ANA)
+    clock = ManualClock(datetime.now(UTC) + timedelta(minutes=11))
+    later = Deciding(plane.store, plane.hub, RandomIds(), clock, working=True)
+    assert (await later.answer("a", AnswerQuestion(text="yes"), ANA)).id == "qst_2"
+
+
+async def test_a_gate_that_a_model_decided_is_nobody_s_who_could_have_been_meant(
+    plane, worker, deciding, reviewer, tmp_path
+):
+    base = repository(tmp_path / "repo", FILES)
+    config = gates({**MODEL, "strategy": "model"}, OWNER)
+    swarm_id = await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    await submitted(plane, worker)
+    await model_looks(plane, worker, reviewer, ReviewResult(verdict="pass", summary="fine"))
+    await deciding.approve("a", Approve(), ANA)
+    assert await plane.states(swarm_id) == {"a": "queued"}
 
 
 async def test_a_review_that_waits_does_not_keep_the_rest_from_going_on(plane, worker, tmp_path):

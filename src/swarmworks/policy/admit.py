@@ -48,7 +48,8 @@ class ClaimFacts:
     """`ready` in rank order, bounded; `held_paths` of all tasks that hold files; `places` how many sessions fit;
     `affordable` how many sessions the headroom of the budget pays at least one call each for. Without `exclusive` nobody
     holds a file for himself: two tasks may write the same one, and the merge queue decides. Which files a task is expected to
-    write is a hint then: of tasks that unblock as much, those go first that write what nobody else does now.
+    write is a hint then: of tasks that unblock as much, those go first that write what nobody else does now. `spent`: the agents
+    whose own share of the budget is used up, who would spend a task's attempts, and nothing else.
     """
 
     ready: Sequence[ReadyTask]
@@ -57,6 +58,7 @@ class ClaimFacts:
     places: int
     affordable: int
     exclusive: bool = True
+    spent: frozenset[AgentId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def choose(facts: ClaimFacts) -> list[Choice]:
     choices: list[Choice] = []
 
     def give(task: ReadyTask) -> None:
-        agent = _best_agent(task, idle) if len(choices) < room else None
+        agent = _best_agent(task, idle, facts.spent) if len(choices) < room else None
         if agent is not None:
             idle.remove(agent)
             held.update(task.owns)
@@ -108,11 +110,17 @@ def choose(facts: ClaimFacts) -> list[Choice]:
     return choices
 
 
-def _best_agent(task: ReadyTask, idle: Sequence[Agent]) -> Agent | None:
+def _best_agent(task: ReadyTask, idle: Sequence[Agent], spent: frozenset[AgentId]) -> Agent | None:
     """Whoever made the change whose conflict it resolves; an agent of the task's own role; among equals the one with the fewest
     other kinds, then by name (`api-2` before `api-10`).
     """
-    able = [agent for agent in idle if task.kind in agent.kinds and task.agent in {None, agent.name}]
+    able = [
+        agent
+        for agent in idle
+        if task.kind in agent.kinds
+        and task.agent in {None, agent.name}
+        and not (task.needs_a_model and agent.id in spent)
+    ]
     return min(
         able, key=lambda a: (a.id != task.author, a.role != task.role, len(a.kinds), len(a.name), a.name), default=None
     )

@@ -107,22 +107,21 @@ class SessionWrites(SessionReads, CountWrites, WorkWrites, LedgerWrites):
         return facts, choices, by_id
 
     def _facts(self, swarm: Row, terms: SessionTerms, places: int) -> ClaimFacts:
+        idle = [rows.agent(row) for row in self.db.rows(_SWARM_SQL["idle_agents"], project=swarm["project"])]
         return ClaimFacts(
             ready=(),
-            idle=self._idle(swarm, terms),
+            idle=idle,
+            spent=self._spent(swarm, idle, terms),
             held_paths=self._held_paths(swarm["id"], exclusive=terms.exclusive),
             places=places,
             affordable=ledger_policy.affordable(self.headroom(swarm["account_id"]), terms.least),
             exclusive=terms.exclusive,
         )
 
-    def _idle(self, swarm: Row, terms: SessionTerms) -> list[Agent]:
-        """Without those whose own share of the budget is used up: they would spend a task's attempts, and nothing else."""
-        idle = [rows.agent(row) for row in self.db.rows(_SWARM_SQL["idle_agents"], project=swarm["project"])]
+    def _spent(self, swarm: Row, idle: Sequence[Agent], terms: SessionTerms) -> frozenset[AgentId]:
         if swarm["agent_limit"] is None:
-            return idle
-        spent = self.spent_agents(SwarmId(swarm["id"]), [agent.id for agent in idle], terms.least)
-        return [agent for agent in idle if agent.id not in spent]
+            return frozenset()
+        return self.spent_agents(SwarmId(swarm["id"]), [agent.id for agent in idle], terms.least)
 
     def _held_paths(self, swarm_id: SwarmId, *, exclusive: bool) -> frozenset[str]:
         """What is claimed; where nothing can be, what the tasks under way are expected to write."""

@@ -377,9 +377,10 @@ def _start_watching_workers(stack: AsyncExitStack, watching: Watching) -> None:
 
 
 def _most_agents(reader: Reader) -> int:
-    """Of a swarm that may go on: `swarm run --agents` may have asked for more than the configuration has."""
+    """Of a swarm that may go on, where `swarm run --agents` asked for more than the configuration had."""
     swarms = reader.swarms(states=frozenset(SwarmState) - {SwarmState.LANDED})
-    return max((from_json(swarm.options).agents for swarm in swarms), default=0)
+    asked = [from_json(swarm.options) for swarm in swarms]
+    return max((each.agents for each in asked if each.agents > each.config.agents.count), default=0)
 
 
 def _rehearsing(reader: Reader) -> bool:

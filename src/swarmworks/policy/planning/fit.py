@@ -51,10 +51,12 @@ def misfits(plan: Plan, repository: Repository) -> tuple[Finding, ...]:
 
 
 def unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Finding, ...]:
-    """Every gate the plan names that the project has not: a change that needs it can never land."""
+    """Every gate the plan names that the project has not: a change that needs it can never land. A floor for it, or that it
+    is not required, is a word without effect, which is a warning.
+    """
     found = [each for task in plan.tasks for each in _unknown(task, _known_to(task, known))]
     floors = [gate for gate in plan.floors if gate not in known]
-    found += [_error("unknown_gate", "", f"the floor of `{gate}`: no such gate", _named(known)) for gate in floors]
+    found += [_without_effect("", f"the floor of `{gate}`: no such gate", _named(known)) for gate in floors]
     return tuple(found)
 
 
@@ -104,7 +106,11 @@ def _unknown(task: PlannedTask, known: frozenset[str]) -> Iterator[Finding]:
         if gate not in known:
             near = difflib.get_close_matches(gate, known, n=1)
             mend = f"did you mean `{near[0]}`?" if near else _named(known)
-            yield _error("unknown_gate", task.id, f"`{gate}` is no gate of this project", mend)
+            what = f"`{gate}` is no gate of this project"
+            if gate in task.gates:
+                yield _error("unknown_gate", task.id, what, mend)
+            else:
+                yield _without_effect(task.id, what, mend)
 
 
 def _proves_nothing(task: PlannedTask, known: frozenset[str]) -> Iterator[Finding]:
@@ -166,3 +172,7 @@ def _named(known: frozenset[str]) -> str:
 
 def _error(rule: str, task: str, what: str, mend: str) -> Finding:
     return Finding(Severity.ERROR, rule, task, what, mend)
+
+
+def _without_effect(task: str, what: str, mend: str) -> Finding:
+    return Finding(Severity.WARNING, "unknown_gate", task, what, mend)

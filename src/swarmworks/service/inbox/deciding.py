@@ -108,7 +108,7 @@ class Deciding:
         message_id = MessageId(self._ids.new("msg"))
 
         def write(tx: Tx) -> Decided:
-            asked = finding.question(tx, wanted, actor)
+            asked = finding.question(tx, wanted, actor, self._clock.now())
             question = tx.answer_question(asked.id, words, actor)
             data = {"question": question.id, "answer": words}
             event = NewEvent("question.answered", actor, data, question.task_id, question.session_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from swarmworks.base.errors import ConflictError, NotFoundError, UsageError
@@ -12,11 +13,14 @@ from swarmworks.domain.question import Question, QuestionState
 from swarmworks.domain.review import Review, ReviewState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.domain.task import Task
+from swarmworks.policy.reviewing import PERSON
 from swarmworks.service.reviews import decided
 from swarmworks.store.protocol import Reader
 
 SEE = "see what waits with `swarm inbox`"
 MOST_NAMED = 5
+LATELY = timedelta(minutes=10)
+"""How long somebody may have looked at a question without noticing that there is another one by now."""
 
 Asked = TypeVar("Asked", Review, Question)
 
@@ -31,7 +35,7 @@ class _Candidate:
 
 def review(reader: Reader, wanted: str, actor: str) -> Review:
     """The open review of that id or task. One that was answered is a ConflictError with who answered, and when. So is a
-    task whose review before was settled by another than `actor`, who may have looked at that one.
+    task whose review before was settled by another person than `actor`, who may have looked at that one.
     """
     every = [one for swarm in reader.swarms() for one in reader.reviews(swarm.id)]
     asked = [one for one in every if one.state is ReviewState.OPEN]
@@ -39,7 +43,7 @@ def review(reader: Reader, wanted: str, actor: str) -> Review:
     if number is not None:
         found = asked[number]
         before = _before(every, found)
-        if before is not None and _by_task(wanted, found) and not _same_person(before.decided_by, actor):
+        if before is not None and _by_task(wanted, found) and _another_person(before.decided_by, actor):
             raise _another(found, "review", decided(before))
         return found
     past = [one for one in every if one.state is not ReviewState.OPEN and _means(wanted, one.id)]
@@ -48,15 +52,20 @@ def review(reader: Reader, wanted: str, actor: str) -> Review:
     raise NotFoundError(f"no review waits under {wanted!r}", mend=SEE)
 
 
-def question(reader: Reader, wanted: str, actor: str) -> Question:
-    """As `review`."""
+def question(reader: Reader, wanted: str, actor: str, now: datetime) -> Question:
+    """As `review`. A question that was withdrawn is in the way of the next one for a while only: who names the task later has
+    looked at that.
+    """
     every = [one for swarm in reader.swarms() for one in reader.questions(swarm.id)]
     asked = [one for one in every if one.state is QuestionState.OPEN]
     number = _pick(wanted, [_names(one.id, one.task_id, one.swarm_id) for one in asked], "question")
     if number is not None:
         found = asked[number]
         before = _before(every, found)
-        if before is not None and _by_task(wanted, found) and not _same_person(before.answered_by, actor):
+        if before is not None and _by_task(wanted, found):
+            withdrawn = before.state is QuestionState.WITHDRAWN and now - found.asked_at < LATELY
+            if not withdrawn and not _another_person(before.answered_by, actor):
+                return found
             raise _another(found, "question", _answered(before))
         return found
     past = [one for one in every if one.state is not QuestionState.OPEN and _means(wanted, one.id)]
@@ -109,8 +118,8 @@ def _by_task(wanted: str, found: Asked) -> bool:
     return wanted in _names(found.id, found.task_id, found.swarm_id).names[1:]
 
 
-def _same_person(settled_by: str | None, actor: str) -> bool:
-    return (settled_by or "").casefold() == actor.casefold()
+def _another_person(settled_by: str | None, actor: str) -> bool:
+    return (settled_by or "").startswith(PERSON) and (settled_by or "").casefold() != actor.casefold()
 
 
 def _before(every: Sequence[Asked], found: Asked) -> Asked | None:

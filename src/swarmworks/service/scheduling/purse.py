@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from swarmworks.base.ids import SwarmId
+from collections.abc import Collection
+
+from swarmworks.base.ids import AgentId, SwarmId
+from swarmworks.domain.agent import Agent
 from swarmworks.domain.budget import UNLIMITED, AccountKind, Amount, Window
 from swarmworks.domain.event import NewEvent
+from swarmworks.domain.plan import COMMAND
 from swarmworks.domain.swarm import Swarm
-from swarmworks.domain.task import TaskState
+from swarmworks.domain.task import Task, TaskState
 from swarmworks.policy import ledger
 from swarmworks.policy.ledger import used_percent
 from swarmworks.policy.purse import nearly_used_up, pauses, refused_by
@@ -39,16 +43,21 @@ def affordable(reader: Reader, swarm: Swarm, least: Amount) -> bool:
 
 
 def _somebody_pays(reader: Reader, swarm: Swarm, least: Amount) -> bool:
-    """Whether, for any task that is ready, an agent that takes such tasks has something left of its own share."""
+    """Whether, for any task that is ready, an agent that may take it has something left of its own share, or needs nothing."""
     if from_json(swarm.options).config.agent_limit() == UNLIMITED:
         return True
     agents = reader.active_agents(swarm.project)
     spent = reader.spent_agents(swarm.id, [agent.id for agent in agents], least)
     if not spent:
         return True
-    kinds = {kind for agent in agents if agent.id not in spent for kind in agent.kinds}
     ready = reader.tasks(swarm.id, states=(TaskState.READY,))
-    return not ready or any(task.planned.kind in kinds for task in ready)
+    return not ready or any(_takes(agent, task, spent) for task in ready for agent in agents)
+
+
+def _takes(agent: Agent, task: Task, spent: Collection[AgentId]) -> bool:
+    wanted = task.guidance.agent if task.guidance is not None else None
+    pays = agent.id not in spent or task.planned.kind == COMMAND
+    return pays and task.planned.kind in agent.kinds and wanted in {None, agent.name}
 
 
 def paused_by(reader: Reader, swarm: Swarm, least: Amount) -> Window | None:
