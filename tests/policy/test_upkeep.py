@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from swarmworks.policy.upkeep import (
     FULL_EVERY,
     MOST_PACKS,
+    MOST_PACKS_AT_ALL_COSTS,
     PACK_AT,
     PACK_AT_ALL_COSTS,
     HubFacts,
@@ -28,6 +29,8 @@ def test_when_what_is_due():
     assert due(replace(IDLE, loose=PACK_AT)) is Upkeep.PACK
     assert due(replace(IDLE, loose=PACK_AT, busy=True)) is Upkeep.NOTHING
     assert due(replace(IDLE, loose=PACK_AT_ALL_COSTS, busy=True)) is Upkeep.PACK
+    assert due(replace(IDLE, packs=MOST_PACKS_AT_ALL_COSTS + 1, busy=True)) is Upkeep.JOIN
+    assert due(replace(IDLE, packs=MOST_PACKS_AT_ALL_COSTS, busy=True)) is Upkeep.NOTHING
     assert due(replace(IDLE, since=FULL_EVERY)) is Upkeep.FULL
     assert due(replace(IDLE, packs=MOST_PACKS + 1)) is Upkeep.FULL
     assert due(HubFacts(0, 1, False, FULL_EVERY)) is Upkeep.NOTHING

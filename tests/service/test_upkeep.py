@@ -9,9 +9,13 @@ import pytest
 from swarmworks.base.clock import ManualClock, SystemClock
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.swarm import StopReason
+from swarmworks.git.objects import blob_name
+from swarmworks.git.packwriter import PackWriter
 from swarmworks.git.upkeep import MARK, count
+from swarmworks.policy import upkeep as policy
 from swarmworks.policy.upkeep import FULL_EVERY, RETENTION
 from swarmworks.service.upkeep import HubUpkeep
+from tests.git.conftest import git
 from tests.scenario.harness import PlayedWorker, create, plan, repository, start_plane, task
 
 
@@ -50,6 +54,26 @@ async def test_nothing_is_done_while_work_is_under_way(plane, swarm, upkeep, tmp
     before = count(plane.hub.path)
     await upkeep.once()
     assert count(plane.hub.path) == before
+    assert not (plane.hub.path / MARK).exists()
+
+
+async def test_too_many_packs_become_one_while_work_is_under_way_and_nothing_is_given_up(
+    plane, swarm, upkeep, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(policy, "MOST_PACKS_AT_ALL_COSTS", 2)
+    worker = await PlayedWorker.register(plane, tmp_path)
+    await worker.take(WorkKind.SESSION)
+    unreferenced = []
+    for number in range(3):
+        writer = PackWriter()
+        content = f"number {number}\n".encode()
+        writer.add(blob_name(content), b"blob", content)
+        writer.finish(plane.hub.path / "objects" / "pack")
+        unreferenced.append(blob_name(content))
+    await upkeep.once()
+    assert count(plane.hub.path) == (0, 1)
+    for name in unreferenced:
+        assert git(plane.hub.path, "cat-file", "-t", name) == "blob"
     assert not (plane.hub.path / MARK).exists()
 
 

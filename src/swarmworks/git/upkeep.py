@@ -62,6 +62,14 @@ def pack(hub: BareHub) -> bool:
         return got
 
 
+def join(hub: BareHub) -> bool:
+    """Many packs, and loose objects, into one pack, with what nothing refers to. False when somebody else is at it."""
+    with held_if_free(hub.path / LOCK) as got:
+        if got:
+            hub.git.patient(TIMEOUT_S).run(hub.path, ["repack", "-a", "-d", "-k", "-q"])
+        return got
+
+
 def tidy(hub: BareHub, refs: Sequence[str], needed: Iterable[str], retention: timedelta) -> bool:
     """Drop `refs`, make one pack, and give up what neither a reference nor `needed` leads to and is older than `retention`.
     False when somebody else is at it.

@@ -11,6 +11,9 @@ PACK_AT = 6_700
 
 PACK_AT_ALL_COSTS = 50_000
 MOST_PACKS = 50
+MOST_PACKS_AT_ALL_COSTS = 500
+"""git looks for an object in one pack after the other."""
+
 FULL_EVERY = timedelta(days=1)
 RETENTION = timedelta(days=14)
 """How long what nothing refers to any more is kept, and the references of a swarm that has ended."""
@@ -19,6 +22,7 @@ RETENTION = timedelta(days=14)
 class Upkeep(Enum):
     NOTHING = "nothing"
     PACK = "pack"  # loose objects become a pack; nothing is given up
+    JOIN = "join"  # many packs become one; nothing is given up
     FULL = "full"  # one pack, references of long ended swarms dropped, what nothing refers to for long given up
 
 
@@ -35,6 +39,8 @@ class HubFacts:
 
 def due(facts: HubFacts) -> Upkeep:
     if facts.busy:
+        if facts.packs > MOST_PACKS_AT_ALL_COSTS:
+            return Upkeep.JOIN
         return Upkeep.PACK if facts.loose >= PACK_AT_ALL_COSTS else Upkeep.NOTHING
     if facts.packs > MOST_PACKS or (facts.since >= FULL_EVERY and (facts.over or facts.loose + facts.packs > 1)):
         return Upkeep.FULL

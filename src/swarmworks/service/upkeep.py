@@ -1,4 +1,6 @@
-"""Keeping the project's hub in order: one chore, done by one control plane, and never while work is under way."""
+"""Keeping the project's hub in order: one chore, done by one control plane, and while work is under way only
+what cannot wait.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from swarmworks.base.clock import Clock
 from swarmworks.domain.lease import WorkState
 from swarmworks.domain.swarm import SwarmState
 from swarmworks.git.hub import BareHub
-from swarmworks.git.upkeep import borrowed, count, last_full, pack, tidy
+from swarmworks.git.upkeep import borrowed, count, join, last_full, pack, tidy
 from swarmworks.policy.upkeep import FULL_EVERY, RETENTION, HubFacts, Upkeep, due
 from swarmworks.store.protocol import Reader, Store
 
@@ -39,6 +41,8 @@ class HubUpkeep:
         match due(HubFacts(loose, packs, busy, since, len(over))):
             case Upkeep.PACK:
                 await asyncio.to_thread(pack, self._hub)
+            case Upkeep.JOIN:
+                await asyncio.to_thread(join, self._hub)
             case Upkeep.FULL:
                 await self._full(over)
             case Upkeep.NOTHING:

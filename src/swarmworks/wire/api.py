@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from swarmworks.base.ids import ChangeId, MessageId, SessionId, SwarmId, TaskId, WorkerId, WorkId
 from swarmworks.domain.lease import Capacity, WorkKind
@@ -157,6 +157,11 @@ class ResumeSwarm(Model):
     budget_tokens: int | None = Field(default=None, ge=0)
     budget_calls: int | None = Field(default=None, ge=0)
     retry_blocked: bool = False
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A control plane that is older than the command knows fewer limits."""
+        return {name: value for name, value in serialize(self).items() if value is not None}
 
 
 class StopSwarm(Model):
