@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from swarmworks.domain.plan import PLAN, PLAN_GATE, Source
+from swarmworks.domain.plan import PLAN, PLAN_GATE, Acceptance, Source
 from swarmworks.policy.lint import Severity, errors
 from swarmworks.policy.planning.fit import unknown_gates, without_unknown_gates
 from swarmworks.policy.planning.from_words import Facts, GateFact, Wish, planning_plan
@@ -58,3 +58,33 @@ def test_words_about_gates_that_are_nowhere_are_told_and_keep_nothing_from_runni
 def test_a_task_that_writes_a_plan_is_told_of_gates_that_are_nowhere(known):
     (found,) = unknown_gates(plan(replace(task("a", kind=PLAN), gates=(PLAN_GATE, "speed"))), known)
     assert found.what == "`speed` is no gate of this project"
+
+
+@pytest.mark.parametrize(
+    ("gates", "known", "proof", "required"),
+    [
+        (("scope", "tests"), {"scope", "secrets", "unit"}, "unit", ("scope", "unit")),
+        (("scope", "tests"), {"scope", "secrets", "check", "unit"}, "unit", ("scope", "unit")),
+        (("scope", "tests"), {"scope", "secrets", "check"}, "check", ("scope", "check")),
+        (("scope", "lint", "tests"), {"scope", "lint", "unit"}, "unit", ("scope", "lint", "unit")),
+        (("scope", "e2e-tests", "tests"), {"scope", "e2e-tests", "a-test"}, "e2e-tests", ("scope", "e2e-tests")),
+        (("scope", "lint", "tests"), {"scope", "lint", "check"}, "lint", ("scope", "lint")),
+        (("tests",), {"scope", "secrets"}, "scope", ("scope", "secrets")),
+    ],
+)
+def test_what_a_gate_was_to_prove_that_is_nowhere_is_proved_by_one_of_the_projects(gates, known, proof, required):
+    kept, left_out = without_unknown_gates(plan(replace(task("a"), gates=gates)), frozenset(known))
+    assert left_out == ("tests",)
+    assert [each.gate for each in kept.tasks[0].acceptance] == [proof]
+    assert kept.tasks[0].gates == required
+
+
+def test_a_task_that_loses_no_proof_is_given_no_gate(known):
+    one = replace(task("a"), gates=("scope", "speed"), acceptance=(Acceptance("It is written", "scope"),))
+    assert without_unknown_gates(plan(one), known)[0].tasks[0].gates == ("scope",)
+
+
+def test_a_gate_that_a_task_does_without_proves_nothing_of_it():
+    one = replace(task("a"), not_required={"unit": "there is nothing to run"})
+    kept, _ = without_unknown_gates(plan(one), frozenset({"scope", "unit"}))
+    assert (kept.tasks[0].gates, kept.tasks[0].acceptance[0].gate) == (("scope",), "scope")

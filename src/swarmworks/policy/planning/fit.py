@@ -24,6 +24,7 @@ PROVES_NOTHING = frozenset({"scope", "secrets"})
 """Gates that look at a change from outside: they say nothing about whether it does what was asked."""
 
 _ISSUE = re.compile(r"#(\d{1,9})\b")
+_RUNS_CODE = re.compile(r"test|unit", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Finding, ...]:
 
 def without_unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Plan, tuple[str, ...]]:
     """The plan with the gates of `known` alone, and the names of those left out. What they were to prove is bound to a
-    gate that stays, one that runs the code where there is one.
+    gate of the project, one that runs the code where there is one, which the task then requires.
     """
     tasks = tuple(_with_gates(task, _known_to(task, known)) for task in plan.tasks)
     floors = {gate: floor for gate, floor in plan.floors.items() if gate in known}
@@ -80,11 +81,22 @@ def _known_to(task: PlannedTask, known: frozenset[str]) -> frozenset[str]:
 
 def _with_gates(task: PlannedTask, known: frozenset[str]) -> PlannedTask:
     gates = tuple(gate for gate in task.gates if gate in known) or tuple(sorted(known & PROVES_NOTHING))
-    running = [gate for gate in gates if gate not in PROVES_NOTHING]
-    instead = "tests" if "tests" in running else next(iter(running), gates[0])
-    proved = tuple(each if each.gate in gates else replace(each, gate=instead) for each in task.acceptance)
+    proved = task.acceptance
+    if any(each.gate not in gates for each in proved):
+        instead = _proof(gates, sorted(known - PROVES_NOTHING - {*task.not_required}))
+        proved = tuple(each if each.gate in gates else replace(each, gate=instead) for each in proved)
+        gates = gates if instead in gates else (*gates, instead)
     not_required = {gate: why for gate, why in task.not_required.items() if gate in known}
     return replace(task, gates=gates, acceptance=proved, not_required=not_required)
+
+
+def _proof(gates: tuple[str, ...], own: list[str]) -> str:
+    """What runs the code by its name, of the task's `gates` before the project's `own`; else the first that looks at it."""
+    running = [gate for gate in gates if gate not in PROVES_NOTHING]
+    if "tests" in running:
+        return "tests"
+    named = [gate for gate in (*running, *own) if _RUNS_CODE.search(gate)]
+    return next(iter((*named, *running, *own, *gates)))
 
 
 def unplanned_issues(plan: Plan, issues: Iterable[int]) -> Iterator[Finding]:
