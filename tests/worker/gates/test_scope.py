@@ -111,6 +111,16 @@ def test_a_name_with_characters_that_nobody_sees_is_refused_and_they_are_named(b
     )
 
 
+def test_a_name_that_is_there_already_may_be_mended_deleted_and_renamed(bench):
+    name = "app/\u200ereport.md"
+    bench.write(name)
+    assert scope(bench, FileChange(name, "M", 1, 1, "100644")).outcome is GateOutcome.PASSED
+    (bench.tree / name).unlink()
+    renamed = (FileChange(name, "D", 0, 1, "000000"), bench.write("app/report.md"))
+    assert scope(bench, *renamed).outcome is GateOutcome.PASSED
+    assert scope(bench, *renamed, owns=("other/",)).outcome is GateOutcome.FAILED
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -44,7 +44,7 @@ def check_scope(request: GatesRequest) -> GateResult:
 
 def _problems(change: FileChange, request: GatesRequest) -> Iterator[Finding]:
     path = change.path
-    if _is_unsafe(path):
+    if change.status == "A" and _is_unsafe(path):
         yield Finding("this path cannot be checked out safely", path, 0, "", _unseen(path))
         return
     owner = owning_entry(path, request.owns)
