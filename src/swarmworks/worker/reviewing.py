@@ -10,6 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,9 +33,12 @@ MOST_ANSWER_BYTES = 1 << 20
 MOST_FINDINGS = 20
 MOST_SUMMARY = 1_000
 MOST_NAMED = 3
+MOST_OBJECTS = 1_000
 ANSWER_S = 300.0
 TRIES = 2
 _FENCED = re.compile(r"```(?:json)?[ \t]*\r?\n(?P<body>.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
+_THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_OBJECT = re.compile(r'\{\s*"')
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("prompts")),
     undefined=StrictUndefined,
@@ -90,7 +94,7 @@ def _unread(diff: str, changes: Sequence[FileChange]) -> str:
     """Why a model cannot have read the whole change, "" when it can."""
     if _cut(diff):
         return f"no objection to the first {MOST_DIFF_BYTES >> 10} KiB, which is all that was shown"
-    binary = [one_line(change.path) for change in changes if change.added is None]
+    binary = [one_line(change.path) for change in changes if change.added is None and change.status != "D"]
     if not binary:
         return ""
     more = f" and {len(binary) - MOST_NAMED} more" if len(binary) > MOST_NAMED else ""
@@ -103,11 +107,17 @@ def _of_a_part(result: ReviewResult, why: str) -> ReviewResult:
 
 
 def read_verdict(text: str) -> ReviewResult | None:
-    """Of a JSON object that is the whole answer, fenced or not, else None: one among words may be quoted from the change."""
-    fence = _FENCED.fullmatch(text.strip())
+    """Of a JSON object that is the whole answer, fenced or not: one among words may be quoted from the change. A no is heard
+    among words too, where it is the only verdict. Thoughts that a model puts before its answer are no part of it.
+    """
+    answer = text[thoughts.end() :] if (thoughts := _THOUGHTS.match(text)) else text
+    fence = _FENCED.fullmatch(answer.strip())
     try:
-        verdict = _Verdict.model_validate(json.loads(fence["body"] if fence else text))
-    except (ValueError, ValidationError, RecursionError):
+        found = _verdict_of(json.loads(fence["body"] if fence else answer))
+    except (ValueError, RecursionError):
+        found = None
+    verdict = found or _no_among_words(answer)
+    if verdict is None:
         return None
     findings = tuple(
         ReviewFinding(file=plain(one.file, 500), line=max(0, one.line or 0), message=plain(one.message, 1_000) or "-")
@@ -115,6 +125,28 @@ def read_verdict(text: str) -> ReviewResult | None:
     )
     said: Any = verdict.verdict
     return ReviewResult(verdict=said, summary=plain(verdict.summary, MOST_SUMMARY), findings=findings)
+
+
+def _verdict_of(value: Any) -> _Verdict | None:
+    try:
+        return _Verdict.model_validate(value)
+    except (ValidationError, RecursionError):
+        return None
+
+
+def _no_among_words(text: str) -> _Verdict | None:
+    """The one verdict in the text, if it is a no. What is quoted within an object is a part of that object."""
+    decoder, end, found = json.JSONDecoder(), 0, list[_Verdict]()
+    for start in islice(_OBJECT.finditer(text), MOST_OBJECTS):
+        if start.start() < end:
+            continue
+        try:
+            value, end = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            continue
+        verdict = _verdict_of(value)
+        found += [] if verdict is None else [verdict]
+    return found[0] if len(found) == 1 and found[0].verdict == "reject" else None
 
 
 async def _asked(work: ReviewWork, prompt: str, gateways: Gateways) -> ReviewResult:
