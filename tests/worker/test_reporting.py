@@ -69,3 +69,29 @@ async def test_one_batch_that_is_refused_takes_no_other_with_it(caplog):
     await reported(client, 2 * BATCH + 5)
     assert client.heard == [str(number) for number in (*range(BATCH), *range(2 * BATCH, 2 * BATCH + 5))]
     assert f"{BATCH} events of session ses_1 refused" in caplog.text
+
+
+async def test_a_control_plane_that_takes_its_time_for_each_batch_is_told_everything(monkeypatch):
+    class Slow(Client):
+        async def record(self, session_id, body):
+            await asyncio.sleep(0.2)
+            await super().record(session_id, body)
+
+    monkeypatch.setattr(reporting, "LAST_S", 0.5)
+    client = Slow()
+    await reported(client, 5 * BATCH)
+    assert client.heard == [str(number) for number in range(5 * BATCH)]
+
+
+async def test_one_that_falls_silent_between_two_batches_is_waited_for_no_longer_than_before(caplog, monkeypatch):
+    class Falling(Client):
+        async def record(self, session_id, body):
+            if self.heard:
+                await asyncio.Event().wait()
+            await super().record(session_id, body)
+
+    monkeypatch.setattr(reporting, "LAST_S", 0.2)
+    client = Falling()
+    await reported(client, BATCH + 3)
+    assert len(client.heard) == BATCH
+    assert "its last 3 events could not be recorded" in caplog.text

@@ -19,7 +19,7 @@ MOST_WAITING = 5_000
 BATCH = 100
 PAUSE_S = 0.25
 LAST_S = 10.0
-"""Once a session has ended its worker waits no longer: the control plane may be gone for good."""
+"""Once a session has ended its worker waits no longer for a batch to be heard: the control plane may be gone for good."""
 
 
 class EventReporter:
@@ -58,28 +58,36 @@ class EventReporter:
             if not self._closing:
                 await asyncio.sleep(PAUSE_S)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_S):
-                while True:
-                    if await self._flush():
-                        return
-                    await asyncio.sleep(PAUSE_S)
+            while self._waiting:
+                async with asyncio.timeout(LAST_S):
+                    while True:
+                        if await self._send():
+                            break
+                        await asyncio.sleep(PAUSE_S)
+            await self._flush()
+            return
         log.warning("session %s: its last %d events could not be recorded", self._session_id, len(self._waiting))
 
-    async def _flush(self) -> bool:
-        """Whether nothing waits any more."""
+    async def _flush(self) -> None:
+        """Sends what waits, as far as it is heard."""
         while self._waiting:
-            batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
-            rows = tuple(event.model_dump(mode="json") for event in batch)
-            body = SessionEvents(worker_id=self._worker_id, worker_fence=self._fence, events=rows)
-            try:
-                await self._client.record(self._session_id, body)
-            except UnavailableError:
-                return False
-            except RejectedError as error:
-                log.warning("%d events of session %s refused: %s", len(batch), self._session_id, error)
-            for _ in batch:
-                self._waiting.popleft()
+            if not await self._send():
+                return
         if self._dropped:
             log.warning("session %s: %d events dropped", self._session_id, self._dropped)
             self._dropped = 0
+
+    async def _send(self) -> bool:
+        """Whether the next batch was heard: one that is refused waits no longer."""
+        batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
+        rows = tuple(event.model_dump(mode="json") for event in batch)
+        body = SessionEvents(worker_id=self._worker_id, worker_fence=self._fence, events=rows)
+        try:
+            await self._client.record(self._session_id, body)
+        except UnavailableError:
+            return False
+        except RejectedError as error:
+            log.warning("%d events of session %s refused: %s", len(batch), self._session_id, error)
+        for _ in batch:
+            self._waiting.popleft()
         return True
