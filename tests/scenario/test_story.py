@@ -9,9 +9,11 @@ from swarmworks.base.ids import QuestionId, RandomIds
 from swarmworks.domain.lease import WorkKind
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.service.conversing import Conversing
+from swarmworks.service.delivering import Delivering
 from swarmworks.service.inbox.deciding import Deciding
 from swarmworks.service.model_reviews import ModelReviews
 from swarmworks.wire.api import ResumeSwarm
+from swarmworks.wire.delivery import REFUSED_AT_HOME, RequestDelivery
 from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask
 from swarmworks.wire.work import ReviewResult
 from tests.scenario.harness import PlayedWorker, create, failed, plan, repository, start_plane, task
@@ -149,6 +151,22 @@ async def test_a_decision_is_told_once_whatever_follows_from_it(plane, base, tmp
         "cancelled it",
         "let the swarm go on",
         "approved at owner: Do you want it?",
+    ]
+
+
+async def test_who_withdrew_a_delivery_is_told_and_not_what_withdrew_itself(plane, base, tmp_path):
+    swarm = await create(plane, tmp_path / "repo", base, plan(task("a")))
+    await (await PlayedWorker.register(plane, tmp_path)).run_to_the_end(swarm)
+    delivering = Delivering(plane.store, plane.hub, RandomIds(), SystemClock())
+    asked = RequestDelivery(branch="main", tip=base, repository=str(tmp_path / "repo"))
+    for person, reason in (("ada", "not today"), ("grace", REFUSED_AT_HOME)):
+        made = await delivering.request(swarm, asked, f"person:{person}")
+        await delivering.withdraw(made.id, reason, f"person:{person}")
+    report = await plane.report.report(swarm)
+    assert [(one.person, one.what, one.why) for one in report.interventions] == [
+        ("ada", "asked for delivery to main", ""),
+        ("ada", "withdrew the delivery to main", "not today"),
+        ("grace", "asked for delivery to main", ""),
     ]
 
 

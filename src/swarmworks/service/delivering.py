@@ -35,7 +35,7 @@ from swarmworks.policy.wording import plain, title
 from swarmworks.service import reviews
 from swarmworks.service.delivery_views import arriving, results_data, view
 from swarmworks.store.protocol import NewDelivery, NewWork, QueueBranch, Reader, Store, Tx
-from swarmworks.wire.delivery import DeliveryView, RequestDelivery
+from swarmworks.wire.delivery import THERE_ALREADY, DeliveryView, RequestDelivery
 from swarmworks.wire.options import from_json
 from swarmworks.wire.work import WORK, DeliveryResult, DeliveryWork
 
@@ -118,7 +118,7 @@ class Delivering:
             elif one.id in present:
                 last = self._delivered(tx, one, actor, "found on the branch")
             else:
-                self._void(tx, one, "the branch has it already", actor)
+                self._void(tx, one, THERE_ALREADY, actor)
         if last is not None:
             return last
         made = tx.insert_delivery(

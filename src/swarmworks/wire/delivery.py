@@ -10,6 +10,10 @@ from swarmworks.base.ids import DeliveryId, ReviewId, SwarmId
 
 MOST_BRANCH = 240
 MOST_REASON = 2_000
+THERE_ALREADY = "the branch has it already"
+REFUSED_AT_HOME = "it was refused on the person's machine"
+BY_ITSELF = frozenset({THERE_ALREADY, REFUSED_AT_HOME})
+"""Why a delivery is withdrawn in a person's name without a decision of theirs."""
 
 
 class Model(BaseModel):

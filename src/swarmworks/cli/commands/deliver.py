@@ -23,7 +23,7 @@ from swarmworks.domain.delivery import DeliveryState
 from swarmworks.git.user_branch import UserBranch
 from swarmworks.wire.api import SwarmSummary
 from swarmworks.wire.config import REHEARSAL
-from swarmworks.wire.delivery import MOST_BRANCH, MOST_REASON, DeliveryView, RequestDelivery
+from swarmworks.wire.delivery import MOST_BRANCH, MOST_REASON, REFUSED_AT_HOME, DeliveryView, RequestDelivery
 
 MOST_TRIES = 3
 """How often a delivery is begun again because the branch moved under it."""
@@ -149,7 +149,7 @@ class _Delivering:
                 await _refuse_interrupted(client)
             await asyncio.to_thread(self.launcher.refuse_uncommitted, self.project, branch, None)
         except BaseException:
-            await client.withdraw_delivery(view.id, "it was refused on the person's machine")
+            await client.withdraw_delivery(view.id, REFUSED_AT_HOME)
             raise
         self._say(
             f"{branch.name} or the swarm's has commits of others: merging, and running every gate on the merged tree"

@@ -16,6 +16,7 @@ from swarmworks.domain.session import Session, SessionOutcome
 from swarmworks.git.protocol import Hub
 from swarmworks.service.accounting.facts import Facts, data_of, name_of, text
 from swarmworks.service.questions import told
+from swarmworks.wire.delivery import BY_ITSELF
 from swarmworks.wire.report import (
     AccessReport,
     CostPoint,
@@ -49,16 +50,7 @@ DONE_BY_PERSON = {
     "task.retried": "had it tried again",
     "task.cancelled": "cancelled it",
 }
-FOLLOW = frozenset(
-    {
-        "change.approved",
-        "change.rejected",
-        "scope.granted",
-        "question.withdrawn",
-        "delivery.delivered",
-        "delivery.withdrawn",
-    }
-)
+FOLLOW = frozenset({"change.approved", "change.rejected", "scope.granted", "question.withdrawn", "delivery.delivered"})
 
 
 def rejections(facts: Facts, hub: Hub) -> Iterator[RejectionReport]:
@@ -171,6 +163,8 @@ def _follows(event: Event, answers: Collection[str]) -> bool:
         return bool(text(data, "reason"))  # a person who resumes it gives none
     if event.kind == "task.cancelled":
         return "with" in data
+    if event.kind == "delivery.withdrawn":
+        return text(data, "reason") in BY_ITSELF
     return event.kind in FOLLOW or (event.kind == "message.sent" and text(data, "text") in answers)
 
 
@@ -207,12 +201,18 @@ def _delivered(facts: Facts, data: dict[str, Any]) -> tuple[str, str]:
     return f"asked for delivery to {text(data, 'branch')}", text(data, "reason")
 
 
+def _withdrew(facts: Facts, data: dict[str, Any]) -> tuple[str, str]:
+    del facts
+    return f"withdrew the delivery to {text(data, 'branch')}", text(data, "reason")
+
+
 _DEEDS = {
     "review.approved": _reviewed("approved"),
     "review.rejected": _reviewed("rejected"),
     "question.answered": _answered,
     "message.sent": _said,
     "delivery.requested": _delivered,
+    "delivery.withdrawn": _withdrew,
 }
 
 
