@@ -54,12 +54,14 @@ class Saving:
         self.kept = commit
         return commit
 
-    async def try_snapshot(self) -> None:
-        """Of what may be changed or gone in a moment. What cannot be saved now is saved at the end."""
+    async def try_snapshot(self) -> bool:
+        """Of what may be changed or gone in a moment, and whether it is saved on this machine now."""
         try:
             await self.snapshot()
         except (SwarmworksError, OSError) as error:
             self._warn(error)
+            return False
+        return True
 
     async def keep_at_last(self, *, pushed: bool) -> Exception | None:
         """As `keep`, and what went wrong. Without `pushed`, on this machine alone: where somebody else has the task by now."""

@@ -143,8 +143,10 @@ class SessionRun:
             if home is not None:
                 await self._tidy(partial(remove_tree, home))
         let_go = partial(self._context.copies.retire if config.copies.kept else self._context.copies.destroy, copy)
-        if isinstance(unsaved, LimitReachedError):
-            raise unsaved  # it will be too much for ever
+        if isinstance(unsaved, LimitReachedError):  # it will be too much for ever
+            here = await saving.try_snapshot()
+            await self._tidy(let_go if here else partial(self._context.copies.retire, copy))
+            raise unsaved
         if unsaved is not None:
             self._context.unsaved.append(partial(self._saved_after_all, saving, let_go))
             raise unsaved
