@@ -155,6 +155,46 @@ def test_requirements_are_python_only_where_python_is_most_of_it(tmp_path, sourc
     assert detect(tmp_path).language == language
 
 
+ASSETS = {f"static/{number}.js": "" for number in range(8)}
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"app/views.py": "", "app/models.py": "", "test_app.py": "def test_a(): pass\n"},
+        {"app/views.py": "", "tests/views.py": ""},
+        {"manage.py": "", "shop/views.py": "", "shop/tests.py": "import unittest\n"},
+    ],
+)
+def test_scripts_for_a_page_that_nothing_tests_do_not_outweigh_a_tested_program(tmp_path, sources):
+    write(tmp_path, **{"requirements.txt": "flask\n", "package.json": "{}", **sources, **ASSETS})
+    output = run_init("--path", str(tmp_path))
+    assert load(tmp_path).project.language == "python"
+    assert list(load(tmp_path).gates.commands) == ["syntax", "tests"]
+    assert "note: package.json: TypeScript and JavaScript changes are not checked" in output
+
+
+@pytest.mark.parametrize(
+    ("files", "note"),
+    [
+        (
+            {"package.json": '{"scripts": {"test": "jest"}}', "requirements.txt": "", "test_a.py": ""},
+            "requirements.txt",
+        ),
+        ({"package.json": "{}", "requirements-dev.txt": "", "tools/gen.py": ""}, "requirements-dev.txt"),
+        ({"package.json": "{}", "api/requirements.txt": "", "api/app.py": ""}, "api/requirements.txt"),
+        ({"package.json": "{}", "requirements-docs.txt": "mkdocs\n"}, ""),
+        ({"package.json": "{}", "docs/requirements.txt": "", "docs/conf.py": ""}, ""),
+        ({"package.json": "{}", "requirements-\udcff.txt": "", "tools/gen.py": ""}, ""),
+    ],
+)
+def test_python_beside_another_language_is_told_to_be_unchecked_by_its_requirements(tmp_path, files, note):
+    write(tmp_path, **{**files, **ASSETS})
+    found = detect(tmp_path)
+    told = [each.partition(": ")[0] for each in found.notes if ": Python changes are not checked" in each]
+    assert (found.language, told) == ("javascript", [note] if note else [])
+
+
 def test_the_set_up_of_workspaces_has_all_their_manifests(tmp_path):
     found = {"workspaces": ["packages/*", "!packages/old"], "scripts": {"test": "node --test"}}
     write(tmp_path, **{"package.json": json.dumps(found), "package-lock.json": "{}", ".npmrc": ""})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from swarmworks.cli.starters.compiled import detect_go, detect_java, detect_rust
@@ -15,6 +16,7 @@ from swarmworks.cli.starters.detected import Detected, ProposedGate
 from swarmworks.cli.starters.manifests import files, not_read, present, text
 from swarmworks.cli.starters.node import detect_node
 from swarmworks.cli.starters.python import detect_python
+from swarmworks.cli.starters.python_environment import is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ LANGUAGES = (
     Language("Rust", ("Cargo.toml",), (".rs",), detect_rust),
     Language("Java", ("pom.xml", "build.gradle", "build.gradle.kts"), (".java", ".kt"), detect_java),
 )
+REQUIREMENTS = "requirements*.txt"
+_PYTHON_TEST = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests|manage|tests?/(.*/)?[^/]*)\.py$")
 _DEEPEST = 3
 _NOT_THE_PROJECTS = frozenset({"docs", "examples", "fixtures", "test", "testdata", "tests", "third_party", "vendor"})
 NO_TESTS = 'tests: write [gates.tests] with run = "the command that runs them"; exit status 0 is a pass'
@@ -42,7 +46,8 @@ NO_TESTS = 'tests: write [gates.tests] with run = "the command that runs them"; 
 
 def detect(root: Path) -> Detected:
     """The first of LANGUAGES that `root` has the manifest of, and a note for each other one that is there. A file of
-    requirements alone is Python's where Python is most of the sources: others have one for their documentation.
+    requirements alone is Python's where Python is most of the sources, or has tests and the other language has none:
+    others have one for their documentation.
     """
     paths = list(files(root))
     chosen = _chosen(root, paths)
@@ -52,10 +57,19 @@ def detect(root: Path) -> Detected:
 
 def _chosen(root: Path, paths: list[str]) -> Language | None:
     named = next((each for each in LANGUAGES if present(root, *each.manifests)), None)
-    if any(root.glob("requirements*.txt")) and (named is None or _sources(paths, PYTHON) > _sources(paths, named)):
+    if any(root.glob(REQUIREMENTS)) and (named is None or _weighs_more(root, paths, named)):
         return PYTHON
     scripts = any(root.glob("*.py")) or any(root.glob("*/*.py"))
     return PYTHON if named is None and scripts else named
+
+
+def _weighs_more(root: Path, paths: list[str], other: Language) -> bool:
+    """Whether Python is more of the project than `other`: what a program shows to browsers is often most of its files."""
+    if _sources(paths, PYTHON) > _sources(paths, other):
+        return True
+    return any(_PYTHON_TEST.search(path) for path in paths) and not any(
+        gate.name == "tests" for gate in other.detect(root).gates
+    )
 
 
 def _sources(paths: list[str], language: Language) -> int:
@@ -68,8 +82,21 @@ def _others(paths: list[str], chosen: Language | None) -> Iterator[str]:
     own = [parts for parts in near if _NOT_THE_PROJECTS.isdisjoint(parts[:-1])]
     for language in LANGUAGES:
         found = next(("/".join(parts) for parts in own if parts[-1] in language.manifests), None)
+        if language is PYTHON and found is None:
+            found = next((path for path in map("/".join, own) if _is_required_by_sources(path, paths)), None)
         if language is not chosen and found is not None:
             yield f"{found}: {language.name} changes are not checked; add gates for them, and their tools to the set-up"
+
+
+def _is_required_by_sources(path: str, paths: list[str]) -> bool:
+    """Whether it is a file of requirements with Python sources beside or below it."""
+    folder, _, name = path.rpartition("/")
+    beside = f"{folder}/" if folder else ""
+    return (
+        fnmatchcase(name, REQUIREMENTS)
+        and is_text(path)
+        and any(each.startswith(beside) and each.endswith(PYTHON.endings) for each in paths)
+    )
 
 
 def _unknown(root: Path) -> Detected:
