@@ -490,12 +490,31 @@ def test_a_gemini_stream_that_ends_before_every_candidate_did_has_no_final_usage
     assert metered(GEMINI, [blocked])[0].billed().usage == Usage(9, 0, 0, 0)
 
 
-@pytest.mark.parametrize("field", ["output_config", "output_format"])
-def test_a_schema_of_the_output_leaves_anthropics_count_no_bound(field):
-    def asked(**more):
-        body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], **more}
-        demand = Messages().read(json.dumps(body).encode(), headers={}, allowed_fields=frozenset())
-        return Messages().to_count(demand, model="m")
+FORM = {"type": "json_schema", "schema": {"type": "object", "description": "x" * 9_000}}
 
-    assert asked() is not None
-    assert asked(**{field: {"type": "json_schema", "schema": {"type": "object", "description": "x" * 9_000}}}) is None
+
+def to_count(**more):
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}], **more}
+    demand = Messages().read(json.dumps(body).encode(), headers={}, allowed_fields=frozenset())
+    return Messages().to_count(demand, model="m")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"output_format": FORM},
+        {"output_config": FORM},
+        {"output_config": {"format": FORM}},
+        {"output_config": {"effort": "medium", "format": FORM}},
+        {"output_config": {"effort": "medium", "task_budget": {"type": "tokens", "total": 9}}},
+        {"output_config": [FORM]},
+    ],
+)
+def test_a_schema_of_the_output_leaves_anthropics_count_no_bound(asked):
+    assert to_count() is not None
+    assert to_count(**asked) is None
+
+
+@pytest.mark.parametrize("config", [{}, {"effort": "medium"}, {"effort": "high", "format": None}])
+def test_an_effort_is_counted_by_anthropic_along_with_the_input(config):
+    assert json.loads(to_count(output_config=config))["output_config"] == config

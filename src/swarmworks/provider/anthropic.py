@@ -45,8 +45,8 @@ _UNCOUNTED = words(
     "messages model max_tokens stream metadata stop_sequences temperature top_k top_p service_tier cache_control"
 )
 """Beside the messages: what changes no count of input."""
-_SPOILS_THE_COUNT = ("context_management", "output_config", "output_format")
-_TO_COUNT = ("messages", "system", "tools", "tool_choice", "thinking")
+_SPOILS_THE_COUNT = ("context_management", "output_format")
+_TO_COUNT = ("messages", "system", "tools", "tool_choice", "thinking", "output_config")
 _STATUS = {
     Fault.REJECTED: (400, "invalid_request_error"),
     Fault.UNAUTHENTICATED: (401, "authentication_error"),
@@ -112,7 +112,7 @@ class Messages:
         the output: its schema is part of the prompt, and not of the count.
         """
         values = demand.body.values
-        if any(values.get(field) for field in _SPOILS_THE_COUNT):
+        if any(values.get(field) for field in _SPOILS_THE_COUNT) or not _tells_effort_only(values.get("output_config")):
             return None
         asked = {field: values[field] for field in _TO_COUNT if values.get(field) is not None}
         return json.dumps({"model": model, **asked}).encode()
@@ -258,6 +258,14 @@ def _count_vendor_tools(values: Mapping[str, Any]) -> int:
             )
         found += 1
     return found
+
+
+def _tells_effort_only(config: object) -> bool:
+    """The provider's count takes an effort along; what a form of the output adds it leaves out, and of anything else it is not
+    known.
+    """
+    told = mapping(config)
+    return not config or (bool(told) and all(field == "effort" or value is None for field, value in told.items()))
 
 
 def _check_edits(values: Mapping[str, Any]) -> None:
