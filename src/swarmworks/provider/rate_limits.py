@@ -62,6 +62,14 @@ _BAD_KEY = frozenset({
 })  # fmt: skip
 _LIMITED = frozenset({"rate_limit_error", "rate_limit_exceeded", "RESOURCE_EXHAUSTED", "insufficient_quota"})
 _WRONG = frozenset({"invalid_request_error", "invalid_prompt", "INVALID_ARGUMENT", "FAILED_PRECONDITION"})
+_ITS_RATE = re.compile(r"rate.?limit|too.?many.?requests|quota|throttl", re.IGNORECASE)
+_ITS_LOAD = re.compile(r"overload|unavailable|capacity", re.IGNORECASE)
+_ITS_FAILURE = re.compile(
+    r"server|internal|time.?out|timed.?out|deadline|gateway|upstream|connection|api.?error|unknown.?error",
+    re.IGNORECASE,
+)
+"""What is in the names that servers give to errors of their own, in a stream, where no status says whose it is."""
+_EVENTS = frozenset({"error", "response.failed"})
 _CREDIT_WORDS: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("anthropic", 400): ("Your credit balance is too low",),
     ("openai", 403): ("Your newly created team", "Your team ", "Key limit exceeded"),  # xAI, OpenRouter
@@ -142,18 +150,28 @@ def refusal(kind: str, status: int, headers: Mapping[str, str], body: bytes) -> 
 
 def failed_stream(kind: str, data: bytes) -> tuple[int, Refusal | None]:
     """Of the event in which a provider said, in the middle of an answer, that it failed: the status that it would have had as an
-    answer of its own, and the refusal that would have been.
+    answer of its own, and the refusal that would have been. A name that is no server's for an error of its own (an image, a
+    filter, a length) is the request's fault; an error without a name or a status is the provider's.
     """
     body = json.dumps({"error": _stream_error(data)}).encode()
-    code, words = _error(body).get("code"), _words(kind, body)
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    if words & _LIMITED:
-        status = 429
-    elif words & _WRONG:
-        status = 400
-    elif words & _OVERLOADED or "UNAVAILABLE" in words:
-        status = 503
+    status = _stream_status(_error(body).get("code"), _words(kind, body) - _EVENTS)
     return status, refusal(kind, status, {}, body)
+
+
+def _stream_status(code: object, words: frozenset[str]) -> int:
+    if words & _LIMITED:
+        return 429
+    if words & _WRONG:
+        return 400
+    if words & _OVERLOADED or "UNAVAILABLE" in words:
+        return 503
+    number = _number(str(code))
+    if number is not None:
+        return number if 400 <= number < 600 else 500
+    for status, names in ((429, _ITS_RATE), (503, _ITS_LOAD), (500, _ITS_FAILURE)):
+        if any(names.search(word) for word in words):
+            return status
+    return 400 if words else 500
 
 
 def _stream_error(data: bytes) -> Mapping[str, Any]:

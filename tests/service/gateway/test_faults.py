@@ -11,6 +11,7 @@ from swarmworks.base.errors import StoreUnavailableError
 from swarmworks.base.ids import ReservationId
 from swarmworks.domain.budget import Amount
 from swarmworks.domain.provider import BreakerState, Outage
+from swarmworks.policy.circuit import CircuitRules
 from swarmworks.service.gateway import ledger
 from tests.service.gateway.plant import KINDS, RATE_IN, RATE_OUT, plant, quick
 from tests.service.gateway.upstream import Answer, chat_events, generate_events, message_events, response_events
@@ -72,6 +73,25 @@ async def test_an_answer_that_breaks_off_for_overload_is_a_failure_of_the_model_
         assert (lane.breaker.state, lane.breaker.reason) == (BreakerState.OPEN, Outage.OVERLOADED)
         held = p.gateway.held_up(call.session_id)
         assert (held.unanswered, held.failed) == (True, "cut")
+
+
+@pytest.mark.parametrize("after", [0, 2])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_answer_that_breaks_off_for_the_requests_sake_harms_no_account_and_ends_the_session_that_repeats_it(
+    kind, after
+):
+    settings = quick(circuit=CircuitRules(failed_calls=2))
+    async with plant(kind, settings=settings) as p:
+        p.upstream.script = always(Answer(error_after=after, error={"code": "content_filter", "message": "x"}))
+        for _ in range(2):
+            status, body, _headers = await p.ask(kind, {"stream": True})
+            assert (status, b"content_filter" in body) == (200, True)
+        assert [call.refusal for call in await p.recorded(2)] == ["provider_400"] * 2
+        assert all(call.settled == call.reserved and call.tries == 1 for call in p.calls)
+        [lane] = p.gateway.accounts.lanes("p", "real-model")
+        assert (lane.account.breaker.failures, lane.account.in_flight) == (0, 0)
+        status, body, _headers = await p.ask(kind, {"stream": True})
+        assert (status, b"loop" in body) == (400, True)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,7 +10,7 @@ from aiohttp import web
 @dataclass
 class Answer:
     """`late_usage`: the last two events change places, so that the end comes before the usage. `tail` is sent behind the end;
-    `linger` is waited for before the stream is closed. `cut_after` events the connection is closed; `error_after` an error event is sent, after `stop_after` the stream is closed in good order; `gate` is waited for before the
+    `linger` is waited for before the stream is closed. `cut_after` events the connection is closed; `error_after` an event with the `error` is sent, after `stop_after` the stream is closed in good order; `gate` is waited for before the
     event `gate_at`. `billed` False: nothing was generated.
     """
 
@@ -20,6 +20,7 @@ class Answer:
     tool: bool = False
     cut_after: int | None = None
     error_after: int | None = None
+    error: dict = field(default_factory=lambda: {"type": "overloaded_error", "message": "x"})
     stop_after: int | None = None
     omit_usage: bool = False
     repeat_usage: bool = False
@@ -155,22 +156,20 @@ class Upstream:
         await response.prepare(request)
         if answer.late_usage:
             events = [*events[:-2], events[-1], events[-2]]
-        for number, event in enumerate(events):
+        for number, each in enumerate(events):
             if answer.cut_after == number:
                 request.transport.close()  # what was written arrives, the end does not
                 return response
             if answer.stop_after == number:
                 break
             if answer.error_after == number:
-                await response.write(
-                    b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n'
-                )
+                await response.write(event({"type": "error", "error": answer.error}, "error"))
                 break
             if answer.gate and number == answer.gate_at % len(events):
                 self.streaming.set()
                 self.waiting += 1
                 await answer.gate.wait()
-            await response.write(event)
+            await response.write(each)
         await response.write(answer.tail)
         if answer.linger:
             await answer.linger.wait()

@@ -236,9 +236,7 @@ class Exchange:
             await self._relay_events(response, headers, splitter, meter, end, strip_usage=strip_usage)
         except _OpeningError as error:
             await self._settle(None)
-            refused = rate_limits.refusal(self._upstream.kind, 503, {}, data_of(error.event))
-            outage = refused.outage if refused else Outage.FAILING
-            self._turned_away(outage, lambda event=error.event: self._tell_stream(headers, event), charged=True)
+            await self._opened_with(headers, error.event)
             return
         finally:
             # Final usage that was seen is believed even if the stream broke off behind it.
@@ -284,7 +282,9 @@ class Exchange:
             raise ProviderUnavailableError("the provider ended its answer in the middle", where="stream")
 
     def _broke_off(self, error: bytes) -> None:
-        """The client has read of it already, and what was generated may be billed; the account failed all the same."""
+        """The client has read of it already, and what was generated may be billed; the account failed all the same, unless it was
+        for the request's own sake.
+        """
         status, found = rate_limits.failed_stream(self._upstream.kind, error)
         if found is None:
             self.failure = f"provider_{status}"
@@ -294,6 +294,14 @@ class Exchange:
         wait_s = None if found.outage in NEEDS_A_PERSON else rate_limits.retry_after_s({}, error, self._clock.now())
         self._accounts.failed(self._turn, found.outage, wait_s, self._tokens())
 
+    async def _opened_with(self, headers: Mapping[str, str], event: bytes) -> None:
+        status, found = rate_limits.failed_stream(self._upstream.kind, data_of(event))
+        if found is None:
+            self._accounts.answered(self._turn, None)
+            await self._tell_stream(headers, event, f"provider_{status}")
+            return
+        self._turned_away(found.outage, lambda: self._tell_stream(headers, event, "cut"), charged=True)
+
     async def _pass_on(self, response: aiohttp.ClientResponse, headers: Mapping[str, str], ready: bytearray) -> None:
         if self._client.status is None:
             self._accounts.alive(self._turn)
@@ -302,8 +310,8 @@ class Exchange:
         await self._client.push(bytes(ready))
         ready.clear()
 
-    async def _tell_stream(self, headers: Mapping[str, str], event: bytes) -> None:
-        self.failure = "cut"
+    async def _tell_stream(self, headers: Mapping[str, str], event: bytes, failure: str) -> None:
+        self.failure = failure
         await self._client.start(200, headers)
         await self._client.push(event, last=True)
 
