@@ -84,6 +84,13 @@ KEY_REFUSED = Refusal(Outage.KEY_REFUSED, unbilled=True)
         ("anthropic", 400, {}, error(message="Your credit balance is too low to"), NO_CREDIT),
         ("openai", 400, {}, error(message="max_tokens is too large", type="invalid_request_error"), None),
         ("google", 400, {}, error(details=[{"reason": "API_KEY_INVALID"}]), KEY_REFUSED),
+        (
+            "openai",
+            400,
+            {},
+            b"[%s]" % error(code=400, status="INVALID_ARGUMENT", details=[{"reason": "API_KEY_INVALID"}]),
+            KEY_REFUSED,
+        ),
         ("openai", 401, {}, b"", KEY_REFUSED),
         ("openai", 403, {}, b"", None),
         ("openai", 404, {}, b"", None),

@@ -211,10 +211,12 @@ def _error(body: bytes) -> Mapping[str, Any]:
 
 
 def _words(kind: str, body: bytes) -> frozenset[str]:
-    """The names a provider gives an error: its type, code and status, and the reasons in Google's details."""
+    """The names a provider gives an error: its type, code and status, and the reasons in Google's details, whose errors have a
+    status at its address for OpenAI's format, too.
+    """
     error = _error(body)
     found = [error.get(name) for name in ("type", "code", "status")]
-    if kind == "google":
+    if kind == "google" or isinstance(error.get("status"), str):
         found += [detail.get("reason") for detail in _details(error)]
     return frozenset(word for word in found if isinstance(word, str))
 
