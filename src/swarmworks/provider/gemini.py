@@ -39,7 +39,7 @@ MOST_CANDIDATES = 8
 WHOLE, STREAM, COUNT = "generateContent", "streamGenerateContent", "countTokens"
 
 _FIELDS = words("contents systemInstruction tools toolConfig safetySettings generationConfig labels")
-_COUNTED = words("generateContentRequest contents")
+_COUNTED = words("generateContentRequest contents systemInstruction model")
 _GENERATION = words(
     "maxOutputTokens candidateCount temperature topP topK stopSequences responseMimeType responseSchema responseJsonSchema "
     "thinkingConfig seed presencePenalty frequencyPenalty responseLogprobs logprobs responseModalities "
@@ -106,13 +106,14 @@ class GenerateContent:
     def counted(self, raw: bytes, *, model: str, allowed_fields: frozenset[str]) -> bytes:
         body = jsonbody.parse(raw)
         _check_spelling(body.values, _COUNTED)
-        check_fields(body.values, _COUNTED, frozenset())
-        _bounded({"contents": body.values.get("contents")}, allowed_fields)
-        whole = _object(body.values, "generateContentRequest")
-        _bounded({key: value for key, value in whole.items() if key != "model"}, allowed_fields)
-        if body.values.get("generateContentRequest") is None:
-            return body.raw
-        return body.spliced({"generateContentRequest": {**whole, "model": f"models/{model}"}})
+        check_fields(body.values, _COUNTED, allowed_fields)
+        whole, name = _object(body.values, "generateContentRequest"), f"models/{model}"
+        for each, besides in ((body.values, {"model", "generateContentRequest"}), (whole, {"model"})):
+            _bounded({key: value for key, value in each.items() if key not in besides}, allowed_fields)
+        changes: dict[str, object] = {"model": name} if "model" in body.values else {}
+        if body.values.get("generateContentRequest") is not None:
+            changes["generateContentRequest"] = {**whole, "model": name}
+        return body.spliced(changes)
 
     def to_count(self, demand: Demand, *, model: str) -> bytes | None:
         return json.dumps({"generateContentRequest": {"model": f"models/{model}", **demand.body.values}}).encode()

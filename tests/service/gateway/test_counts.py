@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.provider.test_media import PDF, PNG, carried
-from tests.service.gateway.plant import plant, vendor
+from tests.service.gateway.plant import plant, quick, vendor
 
 URL = {"type": "url", "url": "https://example.com/a.png"}
 COUNTS = {"anthropic": "/v1/messages/count_tokens", "google": "/v1beta/models/x:countTokens"}
@@ -39,6 +39,8 @@ BEYOND = [
     ("google", {"generateContentRequest": {**parts({"text": "x"}), "cachedContent": "cachedContents/1"}}),
     ("google", {"generateContentRequest": [parts(FILE)]}),
     ("google", {**parts({"text": "x"}), "tools": [{"urlContext": {}}]}),
+    ("google", {**parts({"text": "x"}), "systemInstruction": {"parts": [FILE]}}),
+    ("google", {**parts({"text": "x"}), "system_instruction": {"parts": [{"text": "x"}]}}),
 ]
 
 
@@ -66,6 +68,21 @@ async def test_what_a_call_may_carry_is_counted(kind, media_type, data):
         for form in forms:
             assert (await counted(p, kind, form))[0] == 200
         assert len(p.upstream.received) == len(forms)
+
+
+async def test_a_count_may_name_a_model_and_instructions_beside_its_contents_and_is_of_the_sessions_model():
+    whole = {**parts({"text": "x"}), "systemInstruction": {"parts": [{"text": "be brief"}]}}
+    async with plant("google") as p:
+        assert (await counted(p, "google", {"model": "models/x", **whole}))[0] == 200
+        assert p.upstream.received[0].json == {"model": "models/real-model", **whole}
+
+
+async def test_fields_that_the_gateway_is_told_to_let_through_are_let_through_to_a_count_too():
+    whole = {**parts({"text": "x"}), "newField": "x"}
+    async with plant("google", settings=quick(allowed_fields=frozenset({"newField", "tools"}))) as p:
+        assert (await counted(p, "google", whole))[0] == 200
+        assert (await counted(p, "google", {**whole, "tools": [{"urlContext": {}}]}))[0] == 400
+        assert len(p.upstream.received) == 1
 
 
 @pytest.mark.parametrize("how", ["stopped", "shut"])
