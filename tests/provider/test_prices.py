@@ -4,7 +4,7 @@ from importlib import resources
 import pytest
 
 from swarmworks.base.errors import InvalidDocumentError
-from swarmworks.policy.bound import FRAME_TOKENS, Shape, worst_case
+from swarmworks.policy.bound import FRAME_TOKENS, Shape, input_bound, worst_case
 from swarmworks.provider.prices import PriceTable, user_price
 from swarmworks.wire.genai_prices import NOT_TEXT
 
@@ -66,6 +66,10 @@ def test_a_price_is_rounded_up_never_down():
         {"input_usd_per_mtok": "cheap", "output_usd_per_mtok": 1},
         {"input_usd_per_mtok": True, "output_usd_per_mtok": 1},
         {"input_usd_per_mtok": 1, "output_usd_per_mtok": 1, "inptu": 1},
+        {"input_usd_per_mtok": 1, "output_usd_per_mtok": 1, "context_window": 0},
+        {"input_usd_per_mtok": 1, "output_usd_per_mtok": 1, "context_window": "1000"},
+        {"input_usd_per_mtok": 1, "output_usd_per_mtok": 1, "context_window": True},
+        {"input_usd_per_mtok": 1, "output_usd_per_mtok": 1, "context_window": 10**10},
     ],
 )
 def test_a_wrong_price_is_named(fields):
@@ -102,3 +106,13 @@ def test_a_price_of_ones_own_rises_with_the_length_as_the_lists_does_and_nowhere
     assert price.context_window == listed.context_window
     elsewhere = table.find("mine", "gpt-5.4", "http://127.0.0.1:8000/v1")
     assert (elsewhere.tiers, elsewhere.context_window) == ((), None)
+
+
+def test_a_window_of_ones_own_takes_the_place_of_the_lists():
+    own = {"gpt-5.4": {"input_usd_per_mtok": 5, "output_usd_per_mtok": 30, "context_window": 3_000_000}}
+    table = PriceTable.load(own)
+    price = table.find("openai", "gpt-5.4", OPENAI)
+    assert price.context_window == 3_000_000
+    assert price.tiers
+    assert input_bound(Shape(text_bytes=2_000_000, output_cap=0), price) > 2_000_000
+    assert table.find("mine", "gpt-5.4", "http://127.0.0.1:8000/v1").context_window == 3_000_000

@@ -175,6 +175,12 @@ def test_money_is_exact():
     assert str(config.prices["m-1"].input_usd_per_mtok) == "0.075"
 
 
+def test_a_price_may_name_the_models_context_window():
+    text = SMALL + '[prices."m-1"]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 3\ncontext_window = {}\n'
+    assert load(text.format(262_144)).prices["m-1"].context_window == 262_144
+    assert "context_window" in str(problems(text.format(0)))
+
+
 def test_a_model_of_a_provider_nobody_configured_is_refused():
     assert "[providers.openai]" in problems(SMALL + '[models]\ndefault = "openai:gpt-5"\n')[0][1]
 

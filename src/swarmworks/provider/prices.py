@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from swarmworks.base.clock import Clock, SystemClock
@@ -35,6 +35,8 @@ _USD_FIELDS = {
     "cache_read_usd_per_mtok": "cache_read",
     "cache_write_usd_per_mtok": "cache_write",
 }
+_WINDOW = "context_window"
+_MOST_WINDOW = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +157,13 @@ class PriceTable:
 
 
 def user_price(name: str, fields: Mapping[str, object]) -> Price:
-    """A price from US dollars for a million tokens, as people write it: numbers or decimal strings, never negative."""
+    """A price from US dollars for a million tokens, as people write it: numbers or decimal strings, never negative; and the
+    model's context window, where it is another than a list says.
+    """
     document = f'prices."{name}"'
     fields = {key: value for key, value in fields.items() if value is not None}
-    problems = [
-        Problem(0, f"{key} is not a price", f"use {', '.join(_USD_FIELDS)}") for key in fields if key not in _USD_FIELDS
-    ]
+    known = (*_USD_FIELDS, _WINDOW)
+    problems = [Problem(0, f"{key} is not a price", f"use {', '.join(known)}") for key in fields if key not in known]
     nano: dict[str, int] = {}
     for key, rate in _USD_FIELDS.items():
         if key not in fields:
@@ -175,18 +178,27 @@ def user_price(name: str, fields: Mapping[str, object]) -> Price:
         for key in ("input_usd_per_mtok", "output_usd_per_mtok")
         if key not in fields
     ]
+    window = fields.get(_WINDOW)
+    if window is not None and not _is_window(window):
+        problems.append(Problem(0, f"{_WINDOW} must be a whole number of tokens", "write it like 262144"))
     if problems:
         raise InvalidDocumentError(document, problems)
-    return Price(Rates.of(**nano), source=f"settings, {document}")
+    return Price(Rates.of(**nano), context_window=cast("int | None", window), source=f"settings, {document}")
+
+
+def _is_window(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_WINDOW
 
 
 def _risen(given: Price, listed: FoundPrice | None) -> Price:
-    """`swarm.toml` knows no tiers and no window: they are the list's, the rates of a tier as much dearer as they are there."""
+    """`swarm.toml` knows no tiers: they are the list's, their rates as much dearer as they are there. So is the window, where
+    `swarm.toml` names none.
+    """
     if listed is None:
         return given
     base, tiers = listed.price.rates, listed.price.tiers
     risen = tuple(Tier(tier.above_tokens, _times(given.rates, tier.rates, base)) for tier in tiers)
-    return replace(given, tiers=risen, context_window=listed.price.context_window)
+    return replace(given, tiers=risen, context_window=given.context_window or listed.price.context_window)
 
 
 def _times(given: Rates, dearer: Rates, base: Rates) -> Rates:

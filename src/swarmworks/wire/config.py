@@ -105,12 +105,13 @@ class ProviderSection(Section):
 
 
 class PriceSection(Section):
-    """Dollars for a million tokens. A cache price left out is the input price."""
+    """Dollars for a million tokens. A cache price left out is the input price, a context window the list's."""
 
     input_usd_per_mtok: Dollars
     output_usd_per_mtok: Dollars
     cache_read_usd_per_mtok: Dollars | None = None
     cache_write_usd_per_mtok: Dollars | None = None
+    context_window: Annotated[int, Field(gt=0, le=1_000_000_000)] | None = None
 
 
 class BudgetSection(Section):
