@@ -295,6 +295,17 @@ async def test_keys_show_nowhere():
         assert KEY not in repr(p.gateway._upstreams)
 
 
+@pytest.mark.parametrize("code", ["content_filter", "overloaded_error"])
+@pytest.mark.parametrize("after", [0, 2])
+async def test_a_key_in_an_answer_that_breaks_off_is_not_passed_on(after, code):
+    async with plant() as p:
+        said = {"code": code, "message": f"not with {KEY}"}
+        p.upstream.script = lambda number, body: Answer(error_after=after, error=said)
+        _status, body, _headers = await p.ask("openai", {"stream": True})
+        assert code.encode() in body
+        assert KEY.encode() not in body
+
+
 async def test_a_body_that_never_comes_is_not_waited_for():
     async with plant(settings=quick(client_idle_s=0.1)) as p:
         host, port = p.url.removeprefix("http://").split(":")

@@ -267,7 +267,7 @@ class Exchange:
                 for event in splitter.feed(chunk):
                     hidden = meter.feed(event) and strip_usage
                     if self._client.status is None and not ready and _is_error(event):
-                        raise _OpeningError(event)
+                        raise _OpeningError(self._without_key(event, least=1))
                     if not hidden:
                         (end if meter.finished else ready).extend(self._without_key(event))
                 if meter.finished:
