@@ -175,6 +175,20 @@ def test_scripts_for_a_page_that_nothing_tests_do_not_outweigh_a_tested_program(
 
 
 @pytest.mark.parametrize(
+    "sources",
+    [
+        {"tests/fixtures/gen.py": "", "src/a.ts": ""},
+        {"third_party/x/tests/test_a.py": "", "src/a.ts": ""},
+        {"scripts/test_links.py": "", "packages/a/a.test.ts": ""},
+        {"manage.py": "", "src/a.ts": ""},
+    ],
+)
+def test_a_few_scripts_in_python_make_no_python_program(tmp_path, sources):
+    write(tmp_path, **{"requirements.txt": "x\n", "package.json": '{"scripts": {"build": "tsc"}}', **sources, **ASSETS})
+    assert detect(tmp_path).language == "javascript"
+
+
+@pytest.mark.parametrize(
     ("files", "note"),
     [
         (

@@ -357,6 +357,26 @@ def test_one_that_somebody_began_to_remove_makes_no_candidate(hub, base, heads, 
     assert isinstance(hub.stack(base, [piece(heads[0])])[0], Candidate)
 
 
+@pytest.mark.parametrize("at", [1, 33, 60])
+def test_one_that_is_gone_on_the_way_is_said_with_its_mend(hub, base, heads, monkeypatch, at):
+    asked = []
+
+    def write(self, commit):
+        asked.append(commit)
+        if len(asked) == at:
+            for folder in folders():
+                shutil.rmtree(folder)
+        real(self, commit)
+
+    real = Quarantine.write
+    with monkeypatch.context() as patched:
+        patched.setattr(Quarantine, "write", write)
+        with pytest.raises(GitError, match="removed by somebody else") as told:
+            hub.stack(base, [piece(head) for head in heads])
+    assert "enable-linger" in told.value.mend
+    assert isinstance(hub.stack(base, [piece(heads[0])])[0], Candidate)
+
+
 def test_what_others_take_of_the_memory_costs_nothing(hub, base, heads, expected, monkeypatch):
     left, kept = [1 << 40], []
 

@@ -55,6 +55,11 @@ def test_words_about_gates_that_are_nowhere_are_told_and_keep_nothing_from_runni
     assert errors(found) == ()
 
 
+def test_a_floor_that_is_one_letter_off_was_meant_to_hold(known):
+    (found,) = unknown_gates(replace(plan(task("a")), floors={"test": 90.0}), known)
+    assert (found.severity, found.mend) == (Severity.ERROR, "did you mean `tests`?")
+
+
 def test_a_task_that_writes_a_plan_is_told_of_gates_that_are_nowhere(known):
     (found,) = unknown_gates(plan(replace(task("a", kind=PLAN), gates=(PLAN_GATE, "speed"))), known)
     assert found.what == "`speed` is no gate of this project"

@@ -427,9 +427,8 @@ async def test_what_was_built_on_a_change_that_did_not_land_is_built_again_and_c
     result = worker.build(first, (*passed("scope"), *failed("tests")))
     results = passed("scope", "tests") if good else (*passed("scope"), *failed("tests"))
     on_top = worker.build(second.model_copy(update={"target": result.candidate}), results)
-    waiting = asyncio.create_task(worker.finish_build(second, on_top))
+    await worker.finish_build(second, on_top)
     await worker.finish_build(first, result)
-    await waiting
     assert await plane.head(swarm) == base
     found = await plane.read(lambda reader: reader.task(swarm, second.task.id))
     assert (str(found.state), found.attempts) == ("queued", 0)

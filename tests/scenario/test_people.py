@@ -16,8 +16,9 @@ from swarmworks.base.errors import (
     RejectedError,
     UsageError,
 )
-from swarmworks.base.ids import AgentId, QuestionId, RandomIds
+from swarmworks.base.ids import AgentId, QuestionId, RandomIds, ReviewId, TaskId
 from swarmworks.domain.agent import Agent
+from swarmworks.domain.review import ReviewEvent, ReviewSubject
 from swarmworks.domain.session import SessionOutcome
 from swarmworks.domain.swarm import StopReason
 from swarmworks.policy.staffing import staff
@@ -26,6 +27,7 @@ from swarmworks.service.inbox.deciding import Deciding
 from swarmworks.service.inbox.detail import InboxView
 from swarmworks.service.model_reviews import ModelReviews
 from swarmworks.service.questions import tell_next
+from swarmworks.store.protocol import NewReview
 from swarmworks.wire.api import ResumeSwarm
 from swarmworks.wire.inbox import AnswerQuestion, Approve, CancelTask, Reject, RetryTask
 from swarmworks.wire.options import from_json
@@ -307,6 +309,49 @@ async def test_a_question_that_was_withdrawn_is_in_the_way_for_a_while_only(plan
     clock = ManualClock(datetime.now(UTC) + timedelta(minutes=11))
     later = Deciding(plane.store, plane.hub, RandomIds(), clock, working=True)
     assert (await later.answer("a", AnswerQuestion(text="yes"), ANA)).id == "qst_2"
+
+
+async def test_a_yes_to_a_task_is_none_to_a_change_after_one_that_another_person_turned_down_behind_a_model_s_gate(
+    plane, worker, deciding, reviewer, tmp_path
+):
+    base = repository(tmp_path / "repo", FILES)
+    config = gates({**MODEL, "strategy": "model"}, OWNER)
+    await create(plane, tmp_path / "repo", base, plan(task("a")), config=config)
+    await submitted(plane, worker)
+    await model_looks(plane, worker, reviewer, ReviewResult(verdict="pass", summary="fine"))
+    await deciding.reject("a", Reject(reason="say two"), BOB)
+    await submitted(plane, worker, "two\n")
+    await model_looks(plane, worker, reviewer, ReviewResult(verdict="pass", summary="fine"))
+    with pytest.raises(ConflictError, match="rejected by Bob"):
+        await deciding.approve("a", Approve(), ANA)
+
+
+async def test_a_review_that_was_withdrawn_is_in_the_way_for_a_while_only(plane, worker, deciding, inbox, tmp_path):
+    base = repository(tmp_path / "repo", FILES)
+    await create(plane, tmp_path / "repo", base, plan(task("a")), config=gates(OWNER))
+    await submitted(plane, worker)
+    seen = (await inbox.detail("a")).item
+    await plane.store.transact(
+        lambda tx: tx.move_review(seen.id, ReviewEvent.WITHDRAW, decided_by="platform", reason="x")
+    )
+    await plane.store.transact(
+        lambda tx: tx.insert_review(
+            NewReview(
+                id=ReviewId("rev_2"),
+                swarm_id=seen.swarm_id,
+                gate="owner",
+                subject=ReviewSubject.CHANGE,
+                subject_id=tx.review(seen.id).subject_id,
+                question="Is it?",
+                task_id=TaskId("a"),
+            )
+        )
+    )
+    with pytest.raises(ConflictError, match="another review now"):
+        await deciding.approve("a", Approve(), ANA)
+    clock = ManualClock(datetime.now(UTC) + timedelta(minutes=11))
+    later = Deciding(plane.store, plane.hub, RandomIds(), clock, working=True)
+    assert (await later.approve("a", Approve(), ANA)).id == "rev_2"
 
 
 async def test_a_gate_that_a_model_decided_is_nobody_s_who_could_have_been_meant(

@@ -74,13 +74,21 @@ async def test_one_batch_that_is_refused_takes_no_other_with_it(caplog):
 async def test_a_control_plane_that_takes_its_time_for_each_batch_is_told_everything(monkeypatch):
     class Slow(Client):
         async def record(self, session_id, body):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.25)
             await super().record(session_id, body)
 
-    monkeypatch.setattr(reporting, "LAST_S", 0.5)
+    monkeypatch.setattr(reporting, "LAST_S", 2.0)
     client = Slow()
-    await reported(client, 5 * BATCH)
-    assert client.heard == [str(number) for number in range(5 * BATCH)]
+    await reported(client, 10 * BATCH)
+    assert client.heard == [str(number) for number in range(10 * BATCH)]
+
+
+async def test_one_that_takes_its_time_for_very_many_is_not_waited_for_for_ever(caplog, monkeypatch):
+    monkeypatch.setattr(reporting, "LAST_OF_ALL_S", 0.0)
+    client = Client()
+    await reported(client, BATCH + 3)
+    assert client.heard == []
+    assert f"its last {BATCH + 3} events could not be recorded" in caplog.text
 
 
 async def test_one_that_falls_silent_between_two_batches_is_waited_for_no_longer_than_before(caplog, monkeypatch):

@@ -216,7 +216,7 @@ class BareHub:
             fail(self._path, arguments, finished)
         if finished.code == 0:
             return Merged(tree.decode())
-        names, messages = (b"", rest[1:]) if rest.startswith(b"\0") else rest.split(b"\0\0", 1)
+        names, messages = (b"", rest[1:]) if rest.startswith(b"\0") else rest.partition(b"\0\0")[::2]
         named, detail = _conflict_messages(messages)
         paths = {path_text(raw) for raw in names.split(b"\0") if raw} or named  # a folder that was split has no entries
         return Conflicted(tuple(sorted(paths)), detail)
@@ -372,7 +372,7 @@ def _conflict_messages(messages: bytes) -> tuple[set[str], str]:
     while position < len(fields) and fields[position].isdigit():
         named = fields[position + 1 : position + 1 + int(fields[position])]
         position += len(named) + 1
-        kind, *text = fields[position : position + 2]
+        kind, *text = fields[position : position + 2] or [b""]
         if kind.startswith(b"CONFLICT"):
             paths.update(map(path_text, named))
         texts.extend(text)

@@ -73,15 +73,17 @@ def write_loose(hub: Path, objects: Sequence[RawObject]) -> None:
     """Each is on the disk before it has its name: whatever git finds under a name is whole, and need not be written again. An
     object that is there already counts as new: it is about to be referred to. Durable when it returns.
     """
-    missing = {_place(hub, one.name): one for one in objects if not _renewed(_place(hub, one.name))}
-    if not missing:
+    places = {_place(hub, one.name): one for one in objects}
+    if not places:
         return
+    missing = {place: one for place, one in places.items() if not _renewed(place)}
     folder = hub / "objects"
-    with Temporaries(folder, "tmp_obj_") as made, ThreadPoolExecutor(min(SYNCS_AT_ONCE, len(missing))) as threads:
+    with Temporaries(folder, "tmp_obj_") as made, ThreadPoolExecutor(min(SYNCS_AT_ONCE, len(places))) as threads:
         written = list(threads.map(partial(_compressed, made), missing.values()))
         for temporary, place in zip(written, missing, strict=True):
             _put(temporary, place)
-        list(threads.map(sync_names, [folder, *{place.parent for place in missing}]))
+        # of those, too, that another writer has put there a moment ago, and git, which never syncs a name
+        list(threads.map(sync_names, [folder, *{place.parent for place in places}]))
 
 
 def _compressed(made: Temporaries, one: RawObject) -> Path:

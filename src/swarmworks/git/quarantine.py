@@ -97,14 +97,25 @@ class Quarantine:
 
     def bound(self) -> None:
         """What is too much for a quarantine is kept now. Asked after each merge."""
-        grown = self._free - _free_bytes(self._root) > MOST_BYTES // 2  # or somebody else has taken it
+        grown = self._free - self._free_bytes() > MOST_BYTES // 2  # or somebody else has taken it
         if grown or self._written >= GATHER_EVERY:
-            self._gather()
+            try:
+                self._gather()
+            except OSError:
+                self._expect_whole(self._commits)
+                raise
             if self._bytes > MOST_BYTES:
                 self.keep()
 
     def keep(self) -> None:
         """Everything into the repository. Durable when it returns."""
+        try:
+            self._keep()
+        except OSError:
+            self._expect_whole(self._commits)
+            raise
+
+    def _keep(self) -> None:
         names = self._new()
         if self._pack is None and len(names) < PACK_FROM:
             found = [self._read(name) for name in names]
@@ -118,6 +129,13 @@ class Quarantine:
             self._expect_whole(self._pack.names)
             self._pack.finish(self._hub / "objects" / "pack")
         self.clear()
+
+    def _free_bytes(self) -> int:
+        try:
+            return _free_bytes(self._root)
+        except OSError:
+            self._expect_whole(self._commits)
+            raise
 
     def _expect_whole(self, kept: Collection[str]) -> None:
         if not self.is_whole or not self._commits <= set(kept):

@@ -39,9 +39,9 @@ class HubFacts:
 
 def due(facts: HubFacts) -> Upkeep:
     if facts.busy:
-        if facts.packs > MOST_PACKS_AT_ALL_COSTS:
-            return Upkeep.JOIN
-        return Upkeep.PACK if facts.loose >= PACK_AT_ALL_COSTS else Upkeep.NOTHING
+        if facts.loose >= PACK_AT_ALL_COSTS:
+            return Upkeep.PACK
+        return Upkeep.JOIN if facts.packs > MOST_PACKS_AT_ALL_COSTS else Upkeep.NOTHING
     if facts.packs > MOST_PACKS or (facts.since >= FULL_EVERY and (facts.over or facts.loose + facts.packs > 1)):
         return Upkeep.FULL
     return Upkeep.PACK if facts.loose >= PACK_AT else Upkeep.NOTHING

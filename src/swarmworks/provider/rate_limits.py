@@ -62,13 +62,20 @@ _BAD_KEY = frozenset({
 })  # fmt: skip
 _LIMITED = frozenset({"rate_limit_error", "rate_limit_exceeded", "RESOURCE_EXHAUSTED", "insufficient_quota"})
 _WRONG = frozenset({"invalid_request_error", "invalid_prompt", "INVALID_ARGUMENT", "FAILED_PRECONDITION"})
+_THE_REQUESTS = re.compile(
+    r"content|filter|safety|policy|moderation|image|audio|file|length|context|too.?(long|large|big|many.?tokens)|invalid|schema"
+    r"|unsupported|not.?supported|malformed|parse|prompt|recitation|bad.?request|validation",
+    re.IGNORECASE,
+)
+"""What is in the names of errors that are the request's own fault, in a stream, where no status says whose they are."""
 _ITS_RATE = re.compile(r"rate.?limit|too.?many.?requests|quota|throttl", re.IGNORECASE)
 _ITS_LOAD = re.compile(r"overload|unavailable|capacity", re.IGNORECASE)
 _ITS_FAILURE = re.compile(
     r"server|internal|time.?out|timed.?out|deadline|gateway|upstream|connection|api.?error|unknown.?error",
     re.IGNORECASE,
 )
-"""What is in the names that servers give to errors of their own, in a stream, where no status says whose it is."""
+"""In the names that servers give to errors of their own."""
+_GAVE_UP = frozenset({408, 499})
 _EVENTS = frozenset({"error", "response.failed"})
 _CREDIT_WORDS: Mapping[tuple[str, int], tuple[str, ...]] = {
     ("anthropic", 400): ("Your credit balance is too low",),
@@ -150,8 +157,8 @@ def refusal(kind: str, status: int, headers: Mapping[str, str], body: bytes) -> 
 
 def failed_stream(kind: str, data: bytes) -> tuple[int, Refusal | None]:
     """Of the event in which a provider said, in the middle of an answer, that it failed: the status that it would have had as an
-    answer of its own, and the refusal that would have been. A name that is no server's for an error of its own (an image, a
-    filter, a length) is the request's fault; an error without a name or a status is the provider's.
+    answer of its own, and the refusal that would have been. A name that tells of the request (an image, a filter, a length) is
+    the request's fault; what nobody knows is the provider's.
     """
     body = json.dumps({"error": _stream_error(data)}).encode()
     status = _stream_status(_error(body).get("code"), _words(kind, body) - _EVENTS)
@@ -167,11 +174,11 @@ def _stream_status(code: object, words: frozenset[str]) -> int:
         return 503
     number = _number(str(code))
     if number is not None:
-        return number if 400 <= number < 600 else 500
+        return number if 400 <= number < 600 and number not in _GAVE_UP else 500
     for status, names in ((429, _ITS_RATE), (503, _ITS_LOAD), (500, _ITS_FAILURE)):
         if any(names.search(word) for word in words):
             return status
-    return 400 if words else 500
+    return 400 if any(_THE_REQUESTS.search(word) for word in words) else 500
 
 
 def _stream_error(data: bytes) -> Mapping[str, Any]:

@@ -66,7 +66,7 @@ class Conflicts:
         """Empty where nothing can be said: then merging has to show it."""
         try:
             return self._hub.footprint(head, commit) or {}
-        except (GitError, LimitReachedError) as error:
+        except (GitError, LimitReachedError, OSError) as error:
             log.warning("where %s touches the branch cannot be seen: %s", name, error)
             return {}
 

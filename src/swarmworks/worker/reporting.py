@@ -21,6 +21,9 @@ PAUSE_S = 0.25
 LAST_S = 10.0
 """Once a session has ended its worker waits no longer for a batch to be heard: the control plane may be gone for good."""
 
+LAST_OF_ALL_S = 60.0
+"""Nor begins another batch after that: the session's result waits for it."""
+
 
 class EventReporter:
     """Sends what was added, in order. While the control plane does not answer, events wait, up to MOST_WAITING; what is
@@ -58,14 +61,16 @@ class EventReporter:
             if not self._closing:
                 await asyncio.sleep(PAUSE_S)
         with suppress(TimeoutError):
-            while self._waiting:
+            end = asyncio.get_running_loop().time() + LAST_OF_ALL_S
+            while self._waiting and asyncio.get_running_loop().time() < end:
                 async with asyncio.timeout(LAST_S):
                     while True:
                         if await self._send():
                             break
                         await asyncio.sleep(PAUSE_S)
-            await self._flush()
-            return
+            if not self._waiting:
+                await self._flush()
+                return
         log.warning("session %s: its last %d events could not be recorded", self._session_id, len(self._waiting))
 
     async def _flush(self) -> None:

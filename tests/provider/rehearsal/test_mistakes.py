@@ -60,6 +60,7 @@ def rounds(root: Path) -> list[dict[str, tuple[Mistake, str]]]:
     return found
 
 
+@pytest.mark.timeout(1800)
 def test_no_mistake_is_seen_by_the_tools_and_each_is_by_its_tests(application, tmp_path):
     every = rounds(application)
     made = {mistake.what for wrong in every for mistake, _ in wrong.values()}

@@ -38,7 +38,11 @@ LANGUAGES = (
     Language("Java", ("pom.xml", "build.gradle", "build.gradle.kts"), (".java", ".kt"), detect_java),
 )
 REQUIREMENTS = "requirements*.txt"
-_PYTHON_TEST = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests|manage|tests?/(.*/)?[^/]*)\.py$")
+_PYTHON_TEST = re.compile(r"(^|/)(test_[^/]*|[^/]*_test|tests|tests?/(.*/)?[^/]*)\.py$")
+_OTHER_TEST = re.compile(
+    r"\.(test|spec)\.[cm]?[jt]sx?$|(^|/)__tests__/|_test\.go$|(^|/)tests/.*\.rs$|/test/.*\.(java|kt)$"
+)
+_NOBODYS_TESTS = frozenset({"docs", "examples", "fixtures", "testdata", "third_party", "vendor"})
 _DEEPEST = 3
 _NOT_THE_PROJECTS = frozenset({"docs", "examples", "fixtures", "test", "testdata", "tests", "third_party", "vendor"})
 NO_TESTS = 'tests: write [gates.tests] with run = "the command that runs them"; exit status 0 is a pass'
@@ -67,9 +71,10 @@ def _weighs_more(root: Path, paths: list[str], other: Language) -> bool:
     """Whether Python is more of the project than `other`: what a program shows to browsers is often most of its files."""
     if _sources(paths, PYTHON) > _sources(paths, other):
         return True
-    return any(_PYTHON_TEST.search(path) for path in paths) and not any(
-        gate.name == "tests" for gate in other.detect(root).gates
-    )
+    own = [path for path in paths if _NOBODYS_TESTS.isdisjoint(path.split("/"))]
+    tested = any(_PYTHON_TEST.search(path) for path in own) and not any(_OTHER_TEST.search(path) for path in own)
+    for_more_than_documents = any("doc" not in each.name for each in root.glob(REQUIREMENTS))
+    return tested and for_more_than_documents and all(gate.name != "tests" for gate in other.detect(root).gates)
 
 
 def _sources(paths: list[str], language: Language) -> int:

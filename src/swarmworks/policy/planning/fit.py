@@ -53,11 +53,11 @@ def misfits(plan: Plan, repository: Repository) -> tuple[Finding, ...]:
 
 def unknown_gates(plan: Plan, known: frozenset[str]) -> tuple[Finding, ...]:
     """Every gate the plan names that the project has not: a change that needs it can never land. A floor for it, or that it
-    is not required, is a word without effect, which is a warning.
+    is not required, is a word without effect, which is a warning; but a floor that is one letter off was meant to hold.
     """
     found = [each for task in plan.tasks for each in _unknown(task, _known_to(task, known))]
     floors = [gate for gate in plan.floors if gate not in known]
-    found += [_without_effect("", f"the floor of `{gate}`: no such gate", _named(known)) for gate in floors]
+    found += [_unknown_floor(gate, known) for gate in floors]
     return tuple(found)
 
 
@@ -184,6 +184,13 @@ def _named(known: frozenset[str]) -> str:
 
 def _error(rule: str, task: str, what: str, mend: str) -> Finding:
     return Finding(Severity.ERROR, rule, task, what, mend)
+
+
+def _unknown_floor(gate: str, known: frozenset[str]) -> Finding:
+    what = f"the floor of `{gate}`: no such gate"
+    if near := difflib.get_close_matches(gate, known, n=1, cutoff=0.75):
+        return _error("unknown_gate", "", what, f"did you mean `{near[0]}`?")
+    return _without_effect("", what, _named(known))
 
 
 def _without_effect(task: str, what: str, mend: str) -> Finding:

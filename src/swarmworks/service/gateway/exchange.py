@@ -267,7 +267,7 @@ class Exchange:
                 for event in splitter.feed(chunk):
                     hidden = meter.feed(event) and strip_usage
                     if self._client.status is None and not ready and _is_error(event):
-                        raise _OpeningError(self._without_key(event, least=1))
+                        raise _OpeningError(event)
                     if not hidden:
                         (end if meter.finished else ready).extend(self._without_key(event))
                 if meter.finished:
@@ -313,7 +313,7 @@ class Exchange:
     async def _tell_stream(self, headers: Mapping[str, str], event: bytes, failure: str) -> None:
         self.failure = failure
         await self._client.start(200, headers)
-        await self._client.push(event, last=True)
+        await self._client.push(self._without_key(event), last=True)
 
     async def _refused(self, response: aiohttp.ClientResponse) -> None:
         status = response.status

@@ -67,7 +67,7 @@ class Deciding:
         return await self._decide(wanted, request.reason, actor, approve=False)
 
     async def _decide(self, wanted: str, reason: str, actor: str, *, approve: bool) -> Decided:
-        review = await self._store.read(lambda reader: finding.review(reader, wanted, actor))
+        review = await self._store.read(lambda reader: finding.review(reader, wanted, actor, self._clock.now()))
         facts = await self._facts(review)
 
         def write(tx: Tx) -> Decided:

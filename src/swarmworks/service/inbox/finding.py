@@ -20,7 +20,7 @@ from swarmworks.store.protocol import Reader
 SEE = "see what waits with `swarm inbox`"
 MOST_NAMED = 5
 LATELY = timedelta(minutes=10)
-"""How long somebody may have looked at a question without noticing that there is another one by now."""
+"""How long somebody may look at what was withdrawn without noticing that there is another one by now."""
 
 Asked = TypeVar("Asked", Review, Question)
 
@@ -33,18 +33,21 @@ class _Candidate:
     label: str
 
 
-def review(reader: Reader, wanted: str, actor: str) -> Review:
+def review(reader: Reader, wanted: str, actor: str, now: datetime) -> Review:
     """The open review of that id or task. One that was answered is a ConflictError with who answered, and when. So is a
-    task whose review before was settled by another person than `actor`, who may have looked at that one.
+    task whose review before was settled by another person than `actor`, who may have looked at that one, or withdrawn lately.
+    What a model or a rule decided nobody was to look at.
     """
     every = [one for swarm in reader.swarms() for one in reader.reviews(swarm.id)]
     asked = [one for one in every if one.state is ReviewState.OPEN]
     number = _pick(wanted, [_names(one.id, one.task_id, one.swarm_id) for one in asked], "review")
     if number is not None:
         found = asked[number]
-        before = _before(every, found)
-        if before is not None and _by_task(wanted, found) and _another_person(before.decided_by, actor):
-            raise _another(found, "review", decided(before))
+        past = [one for one in _before(every, found) if one.state is ReviewState.VOID or _is_a_person(one.decided_by)]
+        if past and _by_task(wanted, found):
+            withdrawn = past[-1].state is ReviewState.VOID and now - found.asked_at < LATELY
+            if withdrawn or _another_person(past[-1].decided_by, actor):
+                raise _another(found, "review", decided(past[-1]))
         return found
     past = [one for one in every if one.state is not ReviewState.OPEN and _means(wanted, one.id)]
     if past:
@@ -53,20 +56,17 @@ def review(reader: Reader, wanted: str, actor: str) -> Review:
 
 
 def question(reader: Reader, wanted: str, actor: str, now: datetime) -> Question:
-    """As `review`. A question that was withdrawn is in the way of the next one for a while only: who names the task later has
-    looked at that.
-    """
+    """As `review`."""
     every = [one for swarm in reader.swarms() for one in reader.questions(swarm.id)]
     asked = [one for one in every if one.state is QuestionState.OPEN]
     number = _pick(wanted, [_names(one.id, one.task_id, one.swarm_id) for one in asked], "question")
     if number is not None:
         found = asked[number]
-        before = _before(every, found)
-        if before is not None and _by_task(wanted, found):
-            withdrawn = before.state is QuestionState.WITHDRAWN and now - found.asked_at < LATELY
-            if not withdrawn and not _another_person(before.answered_by, actor):
-                return found
-            raise _another(found, "question", _answered(before))
+        past = _before(every, found)
+        if past and _by_task(wanted, found):
+            withdrawn = past[-1].state is QuestionState.WITHDRAWN and now - found.asked_at < LATELY
+            if withdrawn or _another_person(past[-1].answered_by, actor):
+                raise _another(found, "question", _answered(past[-1]))
         return found
     past = [one for one in every if one.state is not QuestionState.OPEN and _means(wanted, one.id)]
     if past:
@@ -118,15 +118,18 @@ def _by_task(wanted: str, found: Asked) -> bool:
     return wanted in _names(found.id, found.task_id, found.swarm_id).names[1:]
 
 
+def _is_a_person(settled_by: str | None) -> bool:
+    return (settled_by or "").startswith(PERSON)
+
+
 def _another_person(settled_by: str | None, actor: str) -> bool:
-    return (settled_by or "").startswith(PERSON) and (settled_by or "").casefold() != actor.casefold()
+    return _is_a_person(settled_by) and (settled_by or "").casefold() != actor.casefold()
 
 
-def _before(every: Sequence[Asked], found: Asked) -> Asked | None:
-    """The task's one before it."""
+def _before(every: Sequence[Asked], found: Asked) -> list[Asked]:
+    """The task's before it, the last at the end."""
     mine = [one for one in every if _of(one) == _of(found)]
-    at = mine.index(found)
-    return mine[at - 1] if at else None
+    return mine[: mine.index(found)]
 
 
 def _another(found: Asked, noun: str, became: str) -> ConflictError:

@@ -15,6 +15,7 @@ from swarmworks.policy import ledger
 from swarmworks.policy.ledger import used_percent
 from swarmworks.policy.purse import nearly_used_up, pauses, refused_by
 from swarmworks.store.protocol import Reader, Store, Tx
+from swarmworks.wire import rejection as rejection_wire
 from swarmworks.wire.config import BudgetSection
 from swarmworks.wire.options import from_json
 
@@ -56,8 +57,11 @@ def _somebody_pays(reader: Reader, swarm: Swarm, least: Amount) -> bool:
 
 def _takes(agent: Agent, task: Task, spent: Collection[AgentId]) -> bool:
     wanted = task.guidance.agent if task.guidance is not None else None
-    pays = agent.id not in spent or task.planned.kind == COMMAND
-    return pays and task.planned.kind in agent.kinds and wanted in {None, agent.name}
+    anew = task.rejection is not None and rejection_wire.parse(task.rejection).regenerates
+    costs_nothing = task.planned.kind == COMMAND or anew
+    return (
+        (costs_nothing or agent.id not in spent) and task.planned.kind in agent.kinds and wanted in {None, agent.name}
+    )
 
 
 def paused_by(reader: Reader, swarm: Swarm, least: Amount) -> Window | None:
