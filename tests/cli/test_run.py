@@ -280,9 +280,7 @@ def test_resume_goes_on_with_the_newest_that_has_not_landed(tmp_path, swarm: Swa
     ran = swarm(FakeLauncher(tmp_path, plane), "resume", "--budget", "3", "--calls", "900", "--retry-blocked")
     assert ran.code == 0
     assert [path for method, path, _ in plane.requests if method == "POST"] == ["/api/v1/swarms/swm_middle/resume"]
-    assert plane.bodies("/resume") == [
-        {"budget_nano_usd": 3 * 10**9, "budget_tokens": None, "budget_calls": 900, "retry_blocked": True}
-    ]
+    assert plane.bodies("/resume") == [{"budget_nano_usd": 3 * 10**9, "budget_calls": 900, "retry_blocked": True}]
 
 
 def test_resume_says_when_there_is_nothing_to_resume(tmp_path, swarm: Swarm):

@@ -135,6 +135,9 @@ async def test_a_group_goes_with_its_sandbox(playground):
 
 
 def _groups() -> list[Path]:
+    """This process's own: another one's tests run at the same time."""
     return [
-        folder for parent in cgroups._parents(cgroups._ROOT, cgroups._OWN) for folder in parent.glob("swarmworks-*")
+        folder
+        for parent in cgroups._parents(cgroups._ROOT, cgroups._OWN)
+        for folder in parent.glob(f"swarmworks-{os.getpid()}-*")
     ]
