@@ -42,7 +42,9 @@ PACK_FROM = 100
 GATHER_EVERY = 32
 """Commits, after which what is there begins to be packed while more is merged."""
 
-YOUNG_S = 60.0
+YOUNG_S = 5.0
+"""What is younger may not be locked yet. Whoever is overtaken all the same makes another, in the repository's folder."""
+
 PREFIX = "swarm-merging-"
 LOCK, OBJECTS, AFTER = "lock", "objects", "after"
 UNTOUCHED = ("-c", "core.fsync=none", "-c", "core.looseCompression=0")
